@@ -1,0 +1,2 @@
+//! wirelink.
+pub mod mesh;
