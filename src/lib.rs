@@ -1,2 +1,6 @@
 //! wirelink.
+#[cfg(feature = "daemon")]
+pub mod config;
+#[cfg(feature = "daemon")]
+pub mod daemon;
 pub mod mesh;

@@ -3,5 +3,7 @@
 pub mod device;
 pub mod event;
 pub mod identity;
+pub mod node;
 pub mod settings;
+pub mod status;
 pub mod time;

@@ -35,6 +35,13 @@ pub struct Settings {
     pub peers: BTreeMap<PublicKey, PeerSettings>,
 }
 
+impl Settings {
+    /// Returns the port for facts, or `None` where it follows from a listen port that has no successor.
+    pub fn fact_port(&self, listen_port: u16) -> Option<u16> {
+        self.port.or(listen_port.checked_add(1).filter(|_| listen_port != 0))
+    }
+}
+
 /// What the operator knows of one peer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeerSettings {
