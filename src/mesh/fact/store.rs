@@ -163,6 +163,11 @@ impl Store {
         self.facts.get(fact)
     }
 
+    /// Returns a fact with what is stored of it.
+    pub fn entry(&self, fact: &Fact) -> Option<(&Fact, &Stored)> {
+        self.facts.get_key_value(fact)
+    }
+
     /// Returns how many facts are stored.
     pub fn len(&self) -> usize {
         self.facts.len()
