@@ -1,6 +1,7 @@
 //! The protocol and all policy: no IO, no clock, no threads, no async.
 
 pub mod auth;
+pub mod census;
 pub mod device;
 pub mod event;
 pub mod fact;
@@ -13,6 +14,7 @@ pub mod names;
 pub mod node;
 pub mod plan;
 pub mod prefix;
+pub mod reject;
 pub mod route;
 pub mod settings;
 pub mod status;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::device::DeviceState;
 use super::identity::PublicKey;
+use super::prefix::is_reserved;
 
 /// Remembers which prefixes are where they are because of us.
 #[derive(Debug, Default)]
@@ -79,9 +80,28 @@ impl Routes {
             .is_some_and(|introduced| introduced.peer == *peer)
     }
 
+    /// Lets a peer use its own link-local address, without which it cannot be heard; returns the change that needs.
+    pub fn give_address(&mut self, owner: Option<PublicKey>, peer: PublicKey, address: IpNet) -> Option<Move> {
+        if owner == Some(peer) {
+            return None;
+        }
+        self.introduced.insert(
+            address,
+            Introduced {
+                peer,
+                taken_from: owner,
+            },
+        );
+        Some(Move {
+            prefix: address,
+            from: owner,
+            to: Some(peer),
+        })
+    }
+
     /// Returns the changes that undo what was introduced.
     pub fn undo(&self, device: &DeviceState) -> Vec<Move> {
-        let owners = owners(device);
+        let owners = device.owners();
         let ours = |(prefix, introduced): (&IpNet, &Introduced)| {
             let from = owners.get(prefix).copied().filter(|owner| *owner == introduced.peer)?;
             let to = introduced.taken_from.filter(|peer| device.peers.contains_key(peer));
@@ -96,9 +116,13 @@ impl Routes {
 
     /// Decides about all prefixes at once.
     pub fn decide(&mut self, view: &View<'_>) -> Decision {
-        let owners = owners(view.device);
+        let owners = view.device.owners();
         let mut decision = Decision::default();
-        let prefixes: BTreeSet<IpNet> = view.claims.keys().chain(self.introduced.keys()).copied().collect();
+        let exists = |introduced: &Introduced| view.device.peers.contains_key(&introduced.peer);
+        self.introduced
+            .retain(|prefix, introduced| !is_reserved(prefix) || exists(introduced));
+        let known = view.claims.keys().chain(self.introduced.keys());
+        let prefixes: BTreeSet<IpNet> = known.filter(|prefix| !is_reserved(prefix)).copied().collect();
         self.refused.retain(|prefix, _| prefixes.contains(prefix));
         for prefix in prefixes {
             let owner = owners.get(&prefix).copied();
@@ -109,7 +133,7 @@ impl Routes {
                 .filter(|introduced| Some(introduced.peer) == owner);
             let next = match (owner, ours) {
                 (Some(owner), Some(ours)) => self.keep_or_return(view, &owners, prefix, owner, ours),
-                (None, _) => self.give(view, prefix, None),
+                (None, _) => self.give_or_restore(view, prefix),
                 (Some(owner), None) => self.take(view, &owners, prefix, owner, &mut decision.conflicts),
             };
             if next != owner {
@@ -131,6 +155,16 @@ impl Routes {
             None => self.introduced.remove(&prefix),
         };
         claimant
+    }
+
+    /// Decides about a prefix without an owner; one that was taken from a router returns there when its peer is gone.
+    fn give_or_restore(&mut self, view: &View<'_>, prefix: IpNet) -> Option<PublicKey> {
+        let taken_from = self
+            .introduced
+            .get(&prefix)
+            .and_then(|introduced| introduced.taken_from);
+        self.give(view, prefix, taken_from)
+            .or(taken_from.filter(|peer| view.device.peers.contains_key(peer)))
     }
 
     /// Decides about a prefix that we gave to its owner.
@@ -190,14 +224,6 @@ impl Routes {
         }
         Some(owner)
     }
-}
-
-fn owners(device: &DeviceState) -> BTreeMap<IpNet, PublicKey> {
-    let prefixes = device
-        .peers
-        .iter()
-        .flat_map(|(key, peer)| peer.allowed_ips.iter().map(|prefix| (*prefix, *key)));
-    prefixes.collect()
 }
 
 fn claimants<'a>(view: &'a View<'_>, prefix: &IpNet) -> impl Iterator<Item = PublicKey> + use<'a> {

@@ -43,13 +43,16 @@ pub enum Insertion {
 }
 
 /// Which room was used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Limit {
     /// [`MAX_FACTS`].
+    #[error("at most {MAX_FACTS} in all")]
     Facts,
     /// [`MAX_PER_SUBJECT`].
+    #[error("at most {MAX_PER_SUBJECT} about one peer")]
     Subject,
     /// [`MAX_PER_ORIGIN`].
+    #[error("at most {MAX_PER_ORIGIN} from one peer")]
     Origin,
 }
 

@@ -39,8 +39,8 @@ const FACT_HEADER: usize = 1 + 1 + PublicKey::LEN;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum WireError {
     /// Beyond [`MAX_ACCEPTED`].
-    #[error("{0} bytes are more than a datagram of facts can have")]
-    TooLong(usize),
+    #[error("longer than a datagram of facts can be")]
+    TooLong,
     /// The bytes end inside a fact.
     #[error("cut short")]
     Truncated,
@@ -95,7 +95,7 @@ pub struct Envelope<'a> {
 /// When it is too long or too short, or no signed group.
 pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, WireError> {
     if datagram.len() > MAX_ACCEPTED {
-        return Err(WireError::TooLong(datagram.len()));
+        return Err(WireError::TooLong);
     }
     let mut bytes = Reader(datagram);
     if bytes.u8()? != GROUP {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -19,7 +19,7 @@ pub const MAX_RUMOURS: usize = 4;
 pub enum Kind {
     /// The peer named an address of its own.
     Host,
-    /// Another node saw the peer there.
+    /// Another node names it, which it saw itself or heard.
     Reflexive,
     /// The operator wrote it, in the settings or on the device.
     Configured,
@@ -110,22 +110,26 @@ impl<'a> Collector<'a> {
     }
 
     fn rank(&self, address: IpAddr, kind: Kind) -> Rank {
-        if kind == Kind::Host && self.own_nets.iter().any(|net| net.contains(&address)) {
+        if matches!(kind, Kind::Host | Kind::Reflexive) && self.own_nets.iter().any(|net| net.contains(&address)) {
             return Rank::SameLan;
         }
         match (kind, address) {
             (Kind::Rumour, _) => Rank::Rumour,
             (Kind::Configured, _) => Rank::Configured,
-            (Kind::Host | Kind::Reflexive, IpAddr::V6(v6)) if !is_unique_local(v6) => Rank::GlobalIpv6,
-            (Kind::Reflexive, _) => Rank::SeenByOthers,
-            (Kind::Host, IpAddr::V4(v4)) if !v4.is_private() => Rank::SeenByOthers,
-            (Kind::Host, _) => Rank::Other,
+            (Kind::Host | Kind::Reflexive, _) if is_private(address) => Rank::Other,
+            (Kind::Host | Kind::Reflexive, IpAddr::V6(_)) => Rank::GlobalIpv6,
+            (Kind::Host | Kind::Reflexive, IpAddr::V4(_)) => Rank::SeenByOthers,
         }
     }
 }
 
-fn is_unique_local(address: Ipv6Addr) -> bool {
-    address.octets()[0] & 0xfe == 0xfc
+/// Returns whether the address means something only inside some network: RFC 1918, RFC 6598, RFC 4193. Facts do not say whether
+/// a node passes on what the peer named or what it saw; such an address is the former.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || matches!(v4.octets(), [100, 64..128, _, _]),
+        IpAddr::V6(v6) => v6.octets()[0] & 0xfe == 0xfc,
+    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,11 @@ impl Liveness {
         self.boot_id.announcement()
     }
 
+    /// Returns whether the peer announced itself as one of ours, not so long ago that it may be something else by now.
+    pub fn is_one_of_ours(&self, now: Timestamp) -> bool {
+        self.announcement().is_some() && now.since(self.heard) < V1_TTL
+    }
+
     /// Returns when it was heard.
     pub fn last_heard(&self) -> Timestamp {
         self.heard

@@ -19,7 +19,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use self::candidate::Candidate;
+use self::candidate::{Candidate, Kind};
 use self::liveness::Liveness;
 use self::slot::Slots;
 use super::time::Timestamp;
@@ -29,7 +29,7 @@ use super::time::Timestamp;
 pub const HEALTH_LIMIT: Duration = Duration::from_millis(165_333);
 
 /// What is seen of a peer now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Contact {
     /// Where WireGuard sends to.
     pub endpoint: Option<SocketAddr>,
@@ -107,7 +107,14 @@ pub struct Link {
     state: State,
     since: Timestamp,
     slots: Slots,
+    /// The endpoint that WireGuard had when the peer was first seen.
+    found: Option<SocketAddr>,
+    /// The last endpoint with a live session.
+    proven: Option<(SocketAddr, Timestamp)>,
 }
+
+/// How long an endpoint that worked stays a candidate.
+const PROVEN_FOR: Duration = Duration::from_secs(3600);
 
 /// What came of a look at a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,13 +128,29 @@ pub struct Step {
 }
 
 impl Link {
-    /// Starts in [`State::Idle`].
-    pub fn new(now: Timestamp) -> Self {
+    /// Starts in [`State::Idle`]; `found` is the endpoint that the operator, or the peer's roaming, left on the device.
+    pub fn new(now: Timestamp, found: Option<SocketAddr>) -> Self {
         Self {
             state: State::Idle,
             since: now,
             slots: Slots::default(),
+            found,
+            proven: None,
         }
+    }
+
+    /// Returns the endpoint that WireGuard had when the peer was first seen.
+    pub fn found(&self) -> Option<SocketAddr> {
+        self.found
+    }
+
+    /// Returns the candidates that the link knows by itself: where the peer was found, and where it was reached lately.
+    pub fn remembered(&self, now: Timestamp) -> impl Iterator<Item = (SocketAddr, Kind)> {
+        let found = self.found.map(|endpoint| (endpoint, Kind::Configured));
+        let proven = self.proven.filter(|(_, at)| now.since(*at) < PROVEN_FOR);
+        found
+            .into_iter()
+            .chain(proven.map(|(endpoint, _)| (endpoint, Kind::Reflexive)))
     }
 
     /// Returns the state.
@@ -148,6 +171,9 @@ impl Link {
     /// Looks at the peer and moves on. Candidates come in the order in which they should be tried.
     pub fn advance(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> Step {
         let mut step = Step::default();
+        if contact.is_healthy(now) {
+            self.proven = contact.endpoint.map(|endpoint| (endpoint, now));
+        }
         let next = self.next_state(now, contact, candidates);
         if next != self.state {
             step.left = Some(self.state);

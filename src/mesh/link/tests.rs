@@ -1,4 +1,4 @@
-use super::candidate::{Collector, Kind};
+use super::candidate::Collector;
 use super::slot::{FIRST_SLOT, LATER_SLOT};
 use super::*;
 use crate::mesh::fact::boot::BootId;
@@ -32,7 +32,7 @@ fn contact(handshake: Option<f64>, heard: Option<(BootId, f64)>) -> Contact {
 }
 
 fn up_at(seconds: f64, boot_id: BootId) -> Link {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     link.advance(at(seconds), &contact(Some(seconds), Some((boot_id, seconds))), &[]);
     assert_eq!(link.state(), State::Up);
     link
@@ -40,14 +40,14 @@ fn up_at(seconds: f64, boot_id: BootId) -> Link {
 
 #[test]
 fn a_link_without_candidates_stays_idle() {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     assert_eq!(link.advance(at(1.0), &contact(None, None), &[]), Step::default());
     assert_eq!(link.state(), State::Idle);
 }
 
 #[test]
 fn each_candidate_has_one_slot_and_the_least_recent_follows() {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     let candidates = candidates(&[1, 2]);
     let mut tries = Vec::new();
     let mut now = at(0.0);
@@ -80,7 +80,7 @@ fn each_candidate_has_one_slot_and_the_least_recent_follows() {
 
 #[test]
 fn a_new_candidate_begins_the_round_again_with_the_best() {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     let old = candidates(&[1, 2]);
     for seconds in [0.0, 5.0, 10.0, 25.0] {
         link.advance(at(seconds), &contact(None, None), &old);
@@ -93,7 +93,7 @@ fn a_new_candidate_begins_the_round_again_with_the_best() {
 
 #[test]
 fn invented_candidates_cannot_keep_the_round_at_its_beginning() {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     let mut tried = std::collections::BTreeSet::new();
     for second in 0..60_u8 {
         let own = ["10.0.0.2/24".parse().unwrap()];
@@ -113,10 +113,10 @@ fn invented_candidates_cannot_keep_the_round_at_its_beginning() {
 
 #[test]
 fn up_needs_both_signals() {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     link.advance(at(1.0), &contact(Some(1.0), None), &[]);
     assert_eq!(link.state(), State::Probing, "a handshake alone");
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     link.advance(at(1.0), &contact(None, Some((OURS, 1.0))), &candidates(&[1]));
     assert_eq!(link.state(), State::Probing, "a sign of life alone");
     let step = link.advance(at(2.0), &contact(Some(2.0), Some((OURS, 1.0))), &candidates(&[1]));
@@ -128,7 +128,7 @@ fn up_needs_both_signals() {
 
 #[test]
 fn a_sign_of_life_in_its_second_half_is_too_old_to_go_up() {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     link.advance(at(8.0), &contact(Some(1.0), Some((OURS, 0.0))), &[]);
     assert_eq!(link.state(), State::Probing);
 }
@@ -169,7 +169,7 @@ fn a_suspect_that_is_heard_again_is_up_again() {
 
 #[test]
 fn a_basic_peer_needs_no_sign_of_life() {
-    let mut link = Link::new(at(0.0));
+    let mut link = Link::new(at(0.0), None);
     let seen = Contact {
         basic: true,
         ..contact(Some(1.0), None)

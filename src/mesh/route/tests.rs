@@ -200,3 +200,35 @@ fn undo_leaves_what_the_operator_moved_since() {
     });
     assert_eq!(world.routes.undo(&world.device), []);
 }
+
+#[test]
+fn what_was_taken_from_a_router_returns_when_the_peer_is_removed() {
+    let mut world = World::new(&["192.168.9.0/24"]);
+    world.claim("192.168.9.0/24", A);
+    world.up.insert(A);
+    world.step();
+    world.device.apply(&DeviceChange::RemovePeer { peer: A });
+    world.step();
+    assert_eq!(world.owner("192.168.9.0/24"), Some(HUB));
+}
+
+#[test]
+fn the_link_local_address_of_a_peer_is_given_and_taken_back_with_the_rest() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    let address = prefix("fe80::2/128");
+    let step = world.routes.give_address(None, A, address).unwrap();
+    world.device.apply(&DeviceChange::AddAllowedIp {
+        peer: A,
+        prefix: step.prefix,
+    });
+    assert_eq!(world.step(), Decision::default(), "no link is needed for it");
+    assert_eq!(world.routes.give_address(Some(A), A, address), None);
+    assert_eq!(
+        world.routes.undo(&world.device),
+        [Move {
+            prefix: address,
+            from: Some(A),
+            to: None
+        }]
+    );
+}
