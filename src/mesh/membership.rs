@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::identity::PublicKey;
-use super::settings::FACT_TTL;
+use super::settings::{FACT_TTL, TrustLevel};
 use super::time::Timestamp;
 
 /// How long somebody who vouches must have been reachable without a break before a missing member fact counts as meant: the
@@ -13,6 +13,12 @@ pub const VOUCHED_FOR: Duration = Duration::from_secs(260);
 
 /// The most peers that facts can bring onto the device.
 pub const MAX_INTRODUCED: usize = 4096;
+
+/// Returns whether a node may take away what facts brought: others believe a router, and a node that its operator trusts about
+/// members, so they keep what they have (wirelink v1).
+pub fn may_remove(router: bool, own_level: Option<TrustLevel>) -> bool {
+    !router && own_level < Some(TrustLevel::Membership)
+}
 
 /// Remembers which peers of the device are ours.
 #[derive(Debug)]

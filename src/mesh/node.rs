@@ -2,6 +2,8 @@
 
 mod hear;
 mod pass;
+mod show;
+mod tell;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv6Addr;

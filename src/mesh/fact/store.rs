@@ -249,7 +249,7 @@ mod tests {
         let fact = endpoint(SUBJECT, 1);
         let first = store.insert(at(0), heard(fact.clone(), 10));
         assert_eq!(store.expire(at(9)), []);
-        assert_eq!(store.expire(at(10)), [fact.clone()]);
+        assert_eq!(store.expire(at(10)), std::slice::from_ref(&fact));
         assert!(store.is_empty() && store.next_expiry().is_none());
         assert_ne!(store.insert(at(10), heard(fact, 10)), first);
     }

@@ -11,6 +11,7 @@ use super::fact::store::{FactId, Store, Stored};
 use super::fact::value::Value;
 use super::fact::{Fact, Timed};
 use super::identity::PublicKey;
+use super::settings::TrustLevel;
 use super::time::Timestamp;
 
 /// The most bytes of facts for one peer in one go, so that a newcomer in a large network does not drown.
@@ -31,6 +32,33 @@ pub enum Audience {
     AllFacts,
     /// That this node is alive.
     AliveOnly,
+}
+
+/// How a peer stands to this node.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Whether it runs no wirelink.
+    pub basic: bool,
+    /// How far its word goes.
+    pub level: Option<TrustLevel>,
+    /// Whether it routes for others.
+    pub router: bool,
+    /// Whether the operator wants it to be told all.
+    pub fact_exchanger: bool,
+    /// Whether there is a live session.
+    pub healthy: bool,
+}
+
+impl Audience {
+    /// Returns what a peer is told, by a node that is `talkative` (a router, or chatty) or not (wirelink v1).
+    pub fn of(peer: &Standing, talkative: bool) -> Self {
+        let passes_on = peer.level >= Some(TrustLevel::AllowedIPs) || peer.router || peer.fact_exchanger;
+        if !peer.basic && (passes_on || talkative && peer.healthy) {
+            Self::AllFacts
+        } else {
+            Self::AliveOnly
+        }
+    }
 }
 
 /// A peer that can be told something.

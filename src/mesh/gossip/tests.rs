@@ -189,3 +189,54 @@ fn a_newcomer_in_a_large_network_is_told_everything_in_bounded_pieces() {
     assert_eq!(heard, 5000);
     assert!(now <= at(60.0));
 }
+
+#[test]
+fn who_is_told_all_facts_follows_the_table_of_v1() {
+    let plain = Standing {
+        basic: false,
+        level: None,
+        router: false,
+        fact_exchanger: false,
+        healthy: false,
+    };
+    let told = |peer: Standing, talkative| Audience::of(&peer, talkative) == Audience::AllFacts;
+    assert!(
+        !told(plain, false) && !told(plain, true),
+        "without a session nobody talks at random"
+    );
+    assert!(told(
+        Standing {
+            level: Some(TrustLevel::AllowedIPs),
+            ..plain
+        },
+        false
+    ));
+    assert!(!told(
+        Standing {
+            level: Some(TrustLevel::Endpoint),
+            ..plain
+        },
+        false
+    ));
+    assert!(told(Standing { router: true, ..plain }, false));
+    assert!(told(
+        Standing {
+            fact_exchanger: true,
+            ..plain
+        },
+        false
+    ));
+    assert!(told(Standing { healthy: true, ..plain }, true) && !told(Standing { healthy: true, ..plain }, false));
+    assert!(
+        !told(
+            Standing {
+                basic: true,
+                router: true,
+                healthy: true,
+                ..plain
+            },
+            true
+        ),
+        "it could not listen"
+    );
+}

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use crate::mesh::fact::Origin;
+use crate::mesh::identity::PublicKey;
 use crate::mesh::prefix::is_global_unicast;
 
 /// The most candidates that are tried for one peer.
@@ -25,6 +27,19 @@ pub enum Kind {
     Configured,
     /// A node that is trusted no further than any peer says so: tried last, so that a liar cannot crowd out the rest.
     Rumour,
+}
+
+impl Kind {
+    /// Returns the kind of a candidate of `peer` that stands in a fact of this origin.
+    pub fn of(peer: &PublicKey, origin: Origin, is_trusted: impl Fn(&PublicKey) -> bool) -> Self {
+        match origin {
+            Origin::Observed => Self::Reflexive,
+            Origin::Configured => Self::Configured,
+            Origin::Peer(sender) if sender == *peer => Self::Host,
+            Origin::Peer(sender) if is_trusted(&sender) => Self::Reflexive,
+            Origin::Peer(_) => Self::Rumour,
+        }
+    }
 }
 
 /// A place to try.

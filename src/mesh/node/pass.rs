@@ -8,18 +8,16 @@ use ipnet::IpNet;
 use crate::mesh::census::{Census, is_basic};
 use crate::mesh::device::{DeviceChange, DeviceState};
 use crate::mesh::event::{Event, Output};
+use crate::mesh::fact::Accepted;
 use crate::mesh::fact::boot::{BootId, OURS};
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Accepted, Origin, Timed, wire};
-use crate::mesh::gossip::{Audience, Recipient};
+use crate::mesh::gossip::Recipient;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::link::candidate::{Candidate, Collector, Kind};
-use crate::mesh::link::liveness::{OURS_PERIOD, OURS_TTL, V1_PERIOD, V1_TTL};
 use crate::mesh::link::{Link, State};
+use crate::mesh::node::show::candidates;
 use crate::mesh::node::{LOOK, LOOK_SOON, Node};
-use crate::mesh::settings::{FACT_TTL, TrustLevel};
-use crate::mesh::status::PeerStatus;
+use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::{Deadline, Timestamp, Why};
 use crate::mesh::{local, membership, plan, route};
 
@@ -113,13 +111,12 @@ impl Node {
         }
     }
 
-    fn is_router(&self) -> bool {
+    pub(super) fn is_router(&self) -> bool {
         self.router == Some(true)
     }
 
-    /// Whether what facts brought may be taken away here: others believe a router, and a node that is trusted as one.
     fn may_forget(&self) -> bool {
-        !self.is_router() && self.trust.own_level() < Some(TrustLevel::Membership)
+        membership::may_remove(self.is_router(), self.trust.own_level())
     }
 
     fn learn_locally(&mut self, now: Timestamp, device: &DeviceState) {
@@ -209,7 +206,7 @@ impl Node {
             let found = desired.peers.get(&key).and_then(|peer| peer.endpoint);
             let contact = self.contact(&key);
             let link = self.links.entry(key).or_insert_with(|| Link::new(now, found));
-            let candidates = candidates(now, link, &own_nets, &key, self.store.about(&key), &self.trust);
+            let candidates = candidates(now, link, &own_nets, &key, &self.store, &self.trust);
             let was_since = link.since();
             let step = link.advance(now, &contact, &candidates);
             let state = link.state();
@@ -244,11 +241,11 @@ impl Node {
         self.notify(event);
     }
 
-    fn contact(&self, key: &PublicKey) -> crate::mesh::link::Contact {
+    pub(super) fn contact(&self, key: &PublicKey) -> crate::mesh::link::Contact {
         self.census.contacts.get(key).copied().unwrap_or_default()
     }
 
-    fn own_nets(&self) -> Vec<IpNet> {
+    pub(super) fn own_nets(&self) -> Vec<IpNet> {
         let up = self.host.interfaces.iter().filter(|interface| interface.up);
         up.flat_map(|interface| interface.addresses.iter().copied()).collect()
     }
@@ -301,52 +298,6 @@ impl Node {
             let address = self.settings.address_hash.allowed_ip(key);
             let step = self.routes.give_address(owners.get(&address).copied(), *key, address);
             step.iter().for_each(|step| apply_move(desired, step));
-        }
-    }
-
-    fn recipients(&self, now: Timestamp, desired: &DeviceState) -> Vec<Recipient> {
-        let reachable = desired.peers.iter().filter(|(_, peer)| peer.endpoint.is_some());
-        reachable.map(|(key, _)| self.recipient(now, key)).collect()
-    }
-
-    fn recipient(&self, now: Timestamp, key: &PublicKey) -> Recipient {
-        let ours = self.liveness.get(key).is_some_and(|heard| heard.is_one_of_ours(now));
-        let (alive_period, alive_ttl) = if ours {
-            (OURS_PERIOD, OURS_TTL)
-        } else {
-            (V1_PERIOD, V1_TTL)
-        };
-        let exchanger = self.settings.peers.get(key).is_some_and(|peer| peer.fact_exchanger);
-        let trusted = self.trust.level(key) >= Some(TrustLevel::AllowedIPs);
-        let spoken_to = (self.settings.chatty || self.is_router()) && self.census.healthy.contains(key);
-        let basic = self.contact(key).basic;
-        let all = !basic && (trusted || exchanger || self.census.routers.contains(key) || spoken_to);
-        let audience = if all { Audience::AllFacts } else { Audience::AliveOnly };
-        Recipient {
-            peer: *key,
-            audience,
-            alive_period,
-            alive_ttl,
-        }
-    }
-
-    fn speak(&mut self, now: Timestamp, recipients: &[Recipient]) {
-        let census = &self.census;
-        let told = self
-            .gossip
-            .due(now, recipients, &self.store, |subject| census.is_present(subject));
-        for (peer, facts) in told {
-            self.transmit(&peer, &facts);
-        }
-    }
-
-    fn transmit(&mut self, peer: &PublicKey, facts: &[Timed]) {
-        let to = self.settings.address_hash.link_local(peer);
-        for group in wire::pack(facts) {
-            let nonce = self.nonce();
-            if let Some(payload) = self.auth.tag(peer, nonce, &group) {
-                self.outputs.push_back(Output::Transmit { to, payload });
-            }
         }
     }
 
@@ -406,29 +357,6 @@ impl Node {
         self.outputs
             .extend(plan::diff(&device, &desired).into_iter().map(Output::Configure));
     }
-
-    pub(super) fn peer_status(&self, now: Timestamp, key: &PublicKey) -> PeerStatus {
-        let contact = self.contact(key);
-        let link = self.links.get(key);
-        let own_nets = self.own_nets();
-        let state = self.device.as_ref().and_then(|device| device.peers.get(key));
-        PeerStatus {
-            peer: self.name(key),
-            state: link.map_or(State::Idle, Link::state),
-            since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
-            why: link.map_or_else(String::new, |link| {
-                let candidates = candidates(now, link, &own_nets, key, self.store.about(key), &self.trust);
-                link.explain(now, &contact, &candidates)
-            }),
-            endpoint: contact.endpoint,
-            allowed_ips: state
-                .map(|peer| peer.allowed_ips.iter().copied().collect())
-                .unwrap_or_default(),
-            trust: self.trust.level(key),
-            router: self.census.routers.contains(key),
-            introduced: self.membership.introduced(key),
-        }
-    }
 }
 
 fn apply_move(device: &mut DeviceState, step: &route::Move) {
@@ -437,38 +365,5 @@ fn apply_move(device: &mut DeviceState, step: &route::Move) {
         (Some(peer), _) => device.apply(&DeviceChange::AddAllowedIp { peer, prefix }),
         (None, Some(peer)) => device.apply(&DeviceChange::RemoveAllowedIp { peer, prefix }),
         (None, None) => {}
-    }
-}
-
-/// Collects where a peer may be reached, from what is believed and what the link remembers.
-fn candidates<'a>(
-    now: Timestamp,
-    link: &Link,
-    own_nets: &[IpNet],
-    peer: &PublicKey,
-    facts: impl Iterator<Item = (&'a crate::mesh::fact::Fact, &'a crate::mesh::fact::store::Stored)>,
-    trust: &crate::mesh::trust::TrustPolicy,
-) -> Vec<Candidate> {
-    let mut collector = Collector::new(own_nets);
-    for (fact, stored) in facts {
-        let Value::Endpoint(endpoint) = fact.value else {
-            continue;
-        };
-        if trust.is_endpoint(&endpoint).is_ok() {
-            collector.add(endpoint, kind(stored.origin, peer, trust));
-        }
-    }
-    link.remembered(now)
-        .for_each(|(endpoint, kind)| collector.add(endpoint, kind));
-    collector.finish()
-}
-
-fn kind(origin: Origin, peer: &PublicKey, trust: &crate::mesh::trust::TrustPolicy) -> Kind {
-    match origin {
-        Origin::Observed => Kind::Reflexive,
-        Origin::Configured => Kind::Configured,
-        Origin::Peer(sender) if sender == *peer => Kind::Host,
-        Origin::Peer(sender) if trust.level(&sender) >= Some(TrustLevel::AllowedIPs) => Kind::Reflexive,
-        Origin::Peer(_) => Kind::Rumour,
     }
 }
