@@ -1,6 +1,6 @@
 //! Which addresses can be reached from anywhere, and which ones through the tunnel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -32,37 +32,61 @@ pub fn is_reserved(prefix: &IpNet) -> bool {
 /// The routes that lead into the tunnel, and their more specific exceptions: longest prefix wins.
 #[derive(Debug, Default)]
 pub struct TunnelRoutes {
-    into_tunnel: BTreeMap<IpNet, bool>,
-    /// Whether IPv4 and how long, of the routes that exist.
-    lengths: BTreeSet<(bool, u8)>,
+    v4: Vec<Length>,
+    v6: Vec<Length>,
+}
+
+/// The routes of one prefix length; lengths come longest first.
+#[derive(Debug)]
+struct Length {
+    mask: u128,
+    into_tunnel: BTreeMap<u128, bool>,
 }
 
 impl TunnelRoutes {
     /// Takes the routes of the machine.
     pub fn new(routes: &[Route]) -> Self {
-        let into_tunnel: BTreeMap<_, _> = routes
-            .iter()
-            .map(|route| (route.prefix.trunc(), route.into_tunnel))
-            .collect();
-        let lengths = into_tunnel
-            .keys()
-            .map(|prefix| (is_v4(prefix.addr()), prefix.prefix_len()))
-            .collect();
-        Self { into_tunnel, lengths }
+        let family = |v4: bool| {
+            let mut lengths: BTreeMap<u8, BTreeMap<u128, bool>> = BTreeMap::new();
+            for route in routes.iter().filter(|route| route.prefix.addr().is_ipv4() == v4) {
+                let same_length = lengths.entry(route.prefix.prefix_len()).or_default();
+                same_length.insert(bits(route.prefix.network()), route.into_tunnel);
+            }
+            let longest_first = lengths.into_iter().rev();
+            longest_first
+                .map(|(length, into_tunnel)| Length {
+                    mask: mask(v4, length),
+                    into_tunnel,
+                })
+                .collect()
+        };
+        Self {
+            v4: family(true),
+            v6: family(false),
+        }
     }
 
     /// Returns whether a packet to `address` goes into the tunnel: WireGuard must never be sent through itself.
     pub fn lead_to(&self, address: IpAddr) -> bool {
-        let longest_first = self.lengths.range((is_v4(address), 0)..=(is_v4(address), 128)).rev();
-        longest_first
-            .filter_map(|(_, length)| IpNet::new(address, *length).ok())
-            .find_map(|prefix| self.into_tunnel.get(&prefix.trunc()).copied())
+        let lengths = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        let bits = bits(address);
+        lengths
+            .iter()
+            .find_map(|length| length.into_tunnel.get(&(bits & length.mask)).copied())
             .unwrap_or(false)
     }
 }
 
-fn is_v4(address: IpAddr) -> bool {
-    address.is_ipv4()
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u32::from(v4).into(),
+        IpAddr::V6(v6) => v6.into(),
+    }
+}
+
+fn mask(v4: bool, length: u8) -> u128 {
+    let width = if v4 { 32 } else { 128 };
+    u128::MAX.checked_shl(width - u32::from(length)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -87,6 +111,13 @@ mod tests {
         let leads = |address: &str| routes.lead_to(address.parse().unwrap());
         assert!(leads("10.1.2.3") && leads("10.9.1.1") && leads("fd12::1"));
         assert!(!leads("10.9.2.1") && !leads("192.0.2.1") && !leads("2001:db8::1"));
+    }
+
+    #[test]
+    fn a_default_route_leads_everywhere_of_its_family() {
+        let routes = TunnelRoutes::new(&[route("0.0.0.0/0", true), route("192.0.2.1/32", false)]);
+        let leads = |address: &str| routes.lead_to(address.parse().unwrap());
+        assert!(leads("198.51.100.1") && !leads("192.0.2.1") && !leads("2001:db8::1"));
     }
 
     #[test]

@@ -121,14 +121,14 @@ impl Envelope<'_> {
         let mut facts = Vec::with_capacity(self.facts.len() / (FACT_HEADER + 5));
         let mut bytes = Reader(self.facts);
         while !bytes.is_empty() {
-            facts.extend(fact(&mut bytes)?);
+            read_fact(&mut bytes, &mut facts)?;
         }
         Ok(facts)
     }
 }
 
 /// Reads one fact, or skips one that is extended and unknown.
-fn fact(bytes: &mut Reader<'_>) -> Result<Option<Timed>, WireError> {
+fn read_fact(bytes: &mut Reader<'_>, facts: &mut Vec<Timed>) -> Result<(), WireError> {
     let byte = bytes.u8()?;
     if byte == GROUP {
         return Err(WireError::Nested);
@@ -137,16 +137,17 @@ fn fact(bytes: &mut Reader<'_>) -> Result<Option<Timed>, WireError> {
         ttl(bytes)?;
         bytes.array::<{ PublicKey::LEN }>()?;
         bytes.counted()?;
-        return Ok(None);
+        return Ok(());
     }
     let attribute = Attribute::from_byte(byte).ok_or(WireError::UnknownAttribute(byte))?;
     let ttl = ttl(bytes)?;
     let subject = PublicKey::from_bytes(bytes.array()?);
     let value = Value::decode(attribute, bytes)?;
-    Ok(Some(Timed {
+    facts.push(Timed {
         fact: Fact { subject, value },
         ttl,
-    }))
+    });
+    Ok(())
 }
 
 fn ttl(bytes: &mut Reader<'_>) -> Result<Duration, WireError> {
