@@ -20,7 +20,7 @@ pub enum ConfigError {
         expected: String,
     },
     /// No such setting.
-    #[error("{place}: unknown key{}; allowed here: {allowed}", hint.map(|key| format!(", did you mean {key}?")).unwrap_or_default())]
+    #[error("{place}: unknown key, {}allowed here: {allowed}", hint.map(|key| format!("did you mean {key}? ")).unwrap_or_default())]
     UnknownKey {
         /// The key as written.
         place: String,
@@ -72,7 +72,7 @@ pub enum ConfigError {
         second: PathBuf,
     },
     /// The operator named a directory for the files that is none.
-    #[error("environment variable WIRELINK_CONFIG_PATH: {directory:?} is not a directory that can be read: {cause}")]
+    #[error("environment variable WIRELINK_CONFIG_PATH: {directory:?} is not a directory: {cause}")]
     Directory {
         /// What the variable says.
         directory: PathBuf,
@@ -80,7 +80,7 @@ pub enum ConfigError {
         cause: io::Error,
     },
     /// The file is there and cannot be read.
-    #[error("{}: cannot be read: {cause}", file.display())]
+    #[error("{}: cannot be read: {cause}{}", file.display(), advice(cause))]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -99,4 +99,12 @@ pub enum ConfigError {
         /// What is wrong there.
         message: String,
     },
+}
+
+fn advice(cause: &io::Error) -> &'static str {
+    if cause.kind() == io::ErrorKind::PermissionDenied {
+        "; run as root, or let this user read it"
+    } else {
+        ""
+    }
 }

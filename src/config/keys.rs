@@ -102,19 +102,24 @@ pub(super) fn nearest(written: &str, known: impl IntoIterator<Item = &'static st
         .map(|(_, name)| name)
 }
 
-/// Returns how many characters have to be put in, taken out or replaced to turn one text into the other (Levenshtein).
+/// Returns how many characters have to be put in, taken out, replaced or swapped with their neighbour to turn one text
+/// into the other (optimal string alignment).
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    for i in 1..=from.len() {
+        let mut row = vec![i];
+        for j in 1..=to.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[to.len()]
+    rows[from.len()][to.len()]
 }
 
 #[cfg(test)]
@@ -135,7 +140,8 @@ mod tests {
             ("AllowedIP", "AllowedIPs"),
             ("Allowed_IPs", "AllowedIPs"),
             ("hide-ifaces", "HideIfaces"),
-            ("Interface", "Iface"),
+            ("Ifaces", "Iface"),
+            ("PubilcKey", "PublicKey"),
         ] {
             assert_eq!(nearest_key(written), Some(meant), "{written}");
         }

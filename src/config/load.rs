@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -176,8 +177,12 @@ fn unknown(name: &str) -> String {
 
 /// Refuses a directory that the operator named and that is none: it would silently mean "no file".
 fn check(directory: PathBuf) -> Result<PathBuf, ConfigError> {
-    match fs::read_dir(&directory) {
-        Ok(_) => Ok(directory),
+    match fs::metadata(&directory) {
+        Ok(found) if found.is_dir() => Ok(directory),
+        Ok(_) => Err(ConfigError::Directory {
+            directory,
+            cause: io::ErrorKind::NotADirectory.into(),
+        }),
         Err(cause) => Err(ConfigError::Directory { directory, cause }),
     }
 }

@@ -71,8 +71,8 @@ mod tests {
         matches("veth**", &["veth", "veth1a2b"], &["eth0"]);
         matches("eth?", &["eth0"], &["eth", "eth10"]);
         matches("eth[0-3]", &["eth0", "eth3"], &["eth4", "eth"]);
-        matches("eth[^0-3]", &["eth4"], &["eth0", "eth^"]);
-        matches("eth[!0-3]", &["eth4"], &["eth0", "eth!"]);
+        matches("eth[^0-3]", &["eth4"], &["eth0", "eth3"]);
+        matches("eth[!0-3]", &["eth4"], &["eth0", "eth3"]);
         matches("*", &["lo"], &[]);
     }
 

@@ -158,6 +158,9 @@ impl<'de> Deserialize<'de> for Tree {
     }
 }
 
+/// The key under which the `toml` crate hands out a date, for which serde has no word.
+const TOML_DATE: &str = "$__toml_private_datetime";
+
 struct TreeVisitor;
 
 impl<'de> Visitor<'de> for TreeVisitor {
@@ -224,6 +227,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
         while let Some(entry) = entries.next_entry()? {
             table.push(entry);
         }
-        Ok(Tree::Table(table))
+        match table.as_slice() {
+            [(key, Tree::Text(date))] if key == TOML_DATE => Ok(Tree::Text(date.clone())),
+            _ => Ok(Tree::Table(table)),
+        }
     }
 }
