@@ -20,7 +20,7 @@ pub enum ConfigError {
         expected: String,
     },
     /// No such setting.
-    #[error("{place}: unknown key, {}allowed here: {allowed}", hint.map(|key| format!("did you mean {key}? ")).unwrap_or_default())]
+    #[error("{place}: unknown key{}; allowed here: {allowed}", hint.map(|key| format!(" (did you mean {key}?)")).unwrap_or_default())]
     UnknownKey {
         /// The key as written.
         place: String,

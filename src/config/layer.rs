@@ -237,7 +237,7 @@ impl Reading<'_> {
     fn no_table(&self, found: &Tree) -> ConfigError {
         ConfigError::Value {
             place: self.file.display().to_string(),
-            found: describe(&value(found.clone())),
+            found: kind(&value(found.clone())).to_owned(),
             expected: "not a configuration: keys such as Iface and Peers with their values".to_owned(),
         }
     }
@@ -261,21 +261,31 @@ fn value(tree: Tree) -> Value {
     }
 }
 
-/// Returns how a message speaks of a value.
+/// Returns how a message shows a value.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::String(_, text) => shorten(text),
         Value::Char(_, c) => format!("{c:?}"),
         Value::Bool(_, value) => value.to_string(),
-        Value::Num(_, number) => match (number.to_i128(), number.to_u128(), number.to_f64()) {
-            (Some(whole), _, _) => whole.to_string(),
-            (None, Some(whole), _) => whole.to_string(),
-            (None, None, Some(fraction)) => fraction.to_string(),
-            (None, None, None) => "a number".to_owned(),
+        Value::Num(_, number) => match (number.to_i128(), number.to_f64()) {
+            (Some(whole), _) => whole.to_string(),
+            (None, Some(fraction)) => fraction.to_string(),
+            (None, None) => kind(value).to_owned(),
         },
-        Value::Empty(..) => "null".to_owned(),
-        Value::Dict(..) => "a table of keys and values".to_owned(),
-        Value::Array(..) => "a list".to_owned(),
+        Value::Empty(..) | Value::Dict(..) | Value::Array(..) => kind(value).to_owned(),
+    }
+}
+
+/// Returns how a message speaks of a value without showing it: where a structure is missing, the text that stands in
+/// its place may be anything.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(..) | Value::Char(..) => "a text",
+        Value::Bool(..) => "a boolean",
+        Value::Num(..) => "a number",
+        Value::Empty(..) => "null",
+        Value::Dict(..) => "a table of keys and values",
+        Value::Array(..) => "a list",
     }
 }
 

@@ -8,6 +8,8 @@ mod load;
 mod pattern;
 mod peer;
 mod read;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::path::PathBuf;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use figment::value::Value;
 use ipnet::IpNet;
 
 use super::error::ConfigError;
@@ -28,7 +27,7 @@ impl Node<'_> {
 
     fn peer(&self) -> Result<(PublicKey, String, PeerSettings), ConfigError> {
         if self.value.as_dict().is_none() {
-            return Err(self.wrong("not a peer: a table with a PublicKey"));
+            return Err(self.wrong_kind("not a peer: a table with a PublicKey"));
         }
         let key = self
             .get("PublicKey")
@@ -47,13 +46,11 @@ impl Node<'_> {
 
     /// Reads a public key. A text that is none is not shown: it may be a private key in the wrong place.
     fn public_key(&self) -> Result<PublicKey, ConfigError> {
-        let read = self.parse(InvalidKey, str::parse);
-        read.map_err(|error| match (error, self.value) {
-            (ConfigError::Value { place, expected, .. }, Value::String(..)) => {
-                let found = "the text (not shown, it may be a secret)".to_owned();
-                ConfigError::Value { place, found, expected }
-            }
-            (error, _) => error,
+        let text = self.value.as_str().ok_or_else(|| self.wrong(InvalidKey))?;
+        text.parse().map_err(|InvalidKey| ConfigError::Value {
+            place: self.place(),
+            found: "the text (not shown, it may be a secret)".to_owned(),
+            expected: InvalidKey.to_string(),
         })
     }
 

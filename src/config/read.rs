@@ -7,7 +7,7 @@ use figment::value::Value;
 use glob::Pattern;
 
 use super::error::ConfigError;
-use super::layer::describe;
+use super::layer::{describe, kind};
 use super::pattern::pattern;
 use crate::mesh::identity::AddressHash;
 use crate::mesh::settings::Settings;
@@ -128,7 +128,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn items(&self, expected: &str) -> Result<Vec<Self>, ConfigError> {
-        let items = self.value.as_array().ok_or_else(|| self.wrong(expected))?;
+        let items = self.value.as_array().ok_or_else(|| self.wrong_kind(expected))?;
         Ok(items
             .iter()
             .enumerate()
@@ -149,6 +149,15 @@ impl<'a> Node<'a> {
             place: self.place(),
             found: describe(self.value),
             expected: expected.to_string(),
+        }
+    }
+
+    /// Refuses a value that should have been a structure.
+    pub(super) fn wrong_kind(&self, expected: &str) -> ConfigError {
+        ConfigError::Value {
+            place: self.place(),
+            found: kind(self.value).to_owned(),
+            expected: expected.to_owned(),
         }
     }
 
