@@ -664,13 +664,19 @@ fn a_variable_that_is_no_setting_is_a_warning() {
         directory
             .wirelink(&["--dump"])
             .env("WIRELINK_PROT", "5")
+            .env("WIRELINK_FOO", "5")
             .env("OTHER_PORT", "5"),
     );
     assert_eq!(output.status.code(), Some(0));
     let message = stderr(&output);
     contains(
         &message,
-        &["WARN", "WIRELINK_PROT", "ignored", "did you mean WIRELINK_PORT?"],
+        &[
+            "WARN",
+            "WIRELINK_PROT is ignored",
+            "did you mean WIRELINK_PORT?",
+            "WIRELINK_FOO is ignored: there is no such setting\n",
+        ],
     );
     assert!(!message.contains("OTHER_PORT"), "{message}");
     assert!(

@@ -168,11 +168,14 @@ fn text(key: &Key, value: OsString) -> Result<String, ConfigError> {
 }
 
 fn unknown(name: &str) -> String {
+    // The prefix, which is right, would make every name resemble every other.
     let known = TOP.iter().filter_map(|key| key.variable).chain([CONFIG_PATH]);
-    let hint = nearest(name, known)
-        .map(|known| format!(", did you mean {known}?"))
+    let known = known.filter_map(|name| name.strip_prefix(VARIABLE_PREFIX));
+    let hint = nearest(name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name), known)
+        .map(|tail| format!("; did you mean {VARIABLE_PREFIX}{tail}?"))
         .unwrap_or_default();
-    format!("environment variable {name:?} is ignored: there is no such setting{hint}")
+    let name = name.escape_debug();
+    format!("environment variable {name} is ignored: there is no such setting{hint}")
 }
 
 /// Refuses a directory that the operator named and that is none: it would silently mean "no file".
