@@ -51,11 +51,11 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
             .context("standard output cannot be written");
     }
     let stop = CancellationToken::new();
-    stop_on_signals(stop.clone())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    stop_on_signals(stop.clone()).context("signals cannot be received")?;
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("no event loop")?;
+        .context("the event loop cannot be set up")?;
     runtime.block_on(daemon::run(loaded.config, stop))
 }
 

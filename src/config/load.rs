@@ -184,7 +184,7 @@ fn check(directory: PathBuf) -> Result<PathBuf, ConfigError> {
         Ok(found) if found.is_dir() => Ok(directory),
         Ok(_) => Err(ConfigError::Directory {
             directory,
-            cause: io::ErrorKind::NotADirectory.into(),
+            cause: io::Error::other("something else is there"),
         }),
         Err(cause) => Err(ConfigError::Directory { directory, cause }),
     }
