@@ -1,6 +1,7 @@
 //! The command line: the tree of commands and flags, and what runs a command.
 
 pub mod address;
+pub mod decode;
 
 use std::io;
 
@@ -36,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the link-local address that follows from a public key
     Address(address::AddressArgs),
+    /// Show what stands in captured datagrams: hexadecimal in, one a line; JSON out, one object a line
+    Decode(decode::DecodeArgs),
 }
 
 /// The flags of the daemon. They outweigh the environment, which outweighs the file.
