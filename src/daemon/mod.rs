@@ -1,5 +1,12 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
+pub mod clock;
+pub mod device;
+mod netlink;
+mod rtnl;
+
+pub use netlink::NetlinkError;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
