@@ -2,8 +2,10 @@
 
 pub mod clock;
 pub mod device;
+pub mod host;
 mod netlink;
 mod rtnl;
+mod watch;
 
 pub use netlink::NetlinkError;
 
@@ -21,3 +23,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     stop.cancelled().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
