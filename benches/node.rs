@@ -86,7 +86,7 @@ impl Network {
     }
 
     fn hear_all_if_due(&mut self) {
-        if self.now.since_start().as_millis() % 5000 == 0 {
+        if self.now.since_start().as_millis().is_multiple_of(5000) {
             (0..usize::from(PEERS)).for_each(|index| self.hear(index));
             let now = self.now;
             self.device

@@ -14,7 +14,7 @@ use tokio::io::unix::AsyncFd;
 use crate::mesh::time::Timestamp;
 
 /// Reads the clock.
-pub fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     Timestamp::from_start(Duration::from_secs(seconds) + nanoseconds(now.tv_nsec))
@@ -26,7 +26,7 @@ fn nanoseconds(count: i64) -> Duration {
 
 /// An alarm on [`now`]'s clock: unlike the runtime's own timers it is due at once after a suspend that outlasted it.
 #[derive(Debug)]
-pub struct Alarm {
+pub(super) struct Alarm {
     timer: AsyncFd<OwnedFd>,
     set_to: Option<Timestamp>,
 }
@@ -36,7 +36,7 @@ impl Alarm {
     ///
     /// # Errors
     /// When the process has no file descriptor left.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         #[expect(
             deprecated,
@@ -50,7 +50,7 @@ impl Alarm {
     ///
     /// # Errors
     /// When the kernel refuses the timer.
-    pub async fn sleep_until(&mut self, at: Timestamp) -> io::Result<()> {
+    pub(super) async fn sleep_until(&mut self, at: Timestamp) -> io::Result<()> {
         if self.set_to != Some(at) {
             self.set(at)?;
         }

@@ -1,16 +1,21 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
-pub mod clock;
+mod clock;
+mod complaints;
 pub mod device;
 pub mod host;
 mod netlink;
+mod resolver;
 mod rtnl;
+mod shell;
+mod socket;
 mod watch;
 
 pub use netlink::NetlinkError;
 
 use tokio_util::sync::CancellationToken;
 
+use self::shell::Shell;
 use crate::config::Config;
 
 /// Runs a node beside the WireGuard interface that `config` names until `stop`; on a current-thread runtime, in the
@@ -19,9 +24,15 @@ use crate::config::Config;
 /// # Errors
 /// When the interface is missing, is not WireGuard, may not be changed or vanishes; when the port is taken.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let _ = config;
-    stop.cancelled().await;
-    Ok(())
+    let mut shell = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        shell = Shell::open(config) => shell?,
+    };
+    let served = shell.serve(&stop).await;
+    let closed = shell.close().await;
+    // What ended the service is the news; that a vanished interface cannot be put back follows from it.
+    served.and(closed)
 }
 
 #[cfg(test)]

@@ -1,0 +1,257 @@
+//! One node with its device, its machine and its socket: the event loop.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::{Alarm, now};
+use super::complaints::Complaints;
+use super::device::{Device, DeviceError};
+use super::host::{Host, HostError, Observation};
+use super::resolver::Resolver;
+use super::socket::Socket;
+use crate::config::Config;
+use crate::mesh::event::{Event, Input, Level, Output};
+use crate::mesh::node::Node;
+use crate::mesh::time::Timestamp;
+
+/// How many datagrams are taken in before it is looked whether something else is due.
+const AT_ONCE: usize = 64;
+/// When a device that could not be read is read again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long putting the device back may take.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+pub(super) struct Shell {
+    iface: String,
+    node: Node,
+    device: Device,
+    host: Host,
+    up: bool,
+    socket: Socket,
+    resolver: Resolver,
+    alarm: Alarm,
+    report: Signal,
+    complaints: Complaints,
+    not_before: Timestamp,
+}
+
+impl Shell {
+    /// Opens everything that the node needs, and waits for the interface to be up.
+    pub(super) async fn open(config: Config) -> anyhow::Result<Self> {
+        let iface = config.iface;
+        let mut device = Device::open(&iface).await?;
+        let identity = device.identity().await?;
+        let listen_port = device.read(now()).await?.listen_port;
+        let Some(port) = config.settings.fact_port(listen_port) else {
+            bail!(
+                "{iface} listens on port {listen_port}, so there is no port for facts: give the interface a listen port \
+                 from 1 to 65534, or name a port with --port"
+            );
+        };
+        let mut host = Host::open(&iface, device.index())?;
+        let seen = wait_until_up(&iface, &mut host).await?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).context("the system has no random numbers")?;
+        let mut node = Node::new(config.settings, identity, seed, now());
+        host.ensure_address(node.address()).await?;
+        let socket = Socket::bind(&iface, device.index(), node.address(), port).await;
+        if socket.is_err() {
+            host.remove_address().await.ok();
+        }
+        tracing::info!("{}, {iface} at {} port {port}", device.backend(), node.address());
+        node.handle(now(), Input::Host(seen.state));
+        Ok(Self {
+            socket: socket?,
+            alarm: Alarm::new().context("there is no timer")?,
+            report: signal(SignalKind::user_defined1()).context("signals cannot be received")?,
+            resolver: Resolver::default(),
+            complaints: Complaints::default(),
+            not_before: Timestamp::START,
+            up: seen.up,
+            iface,
+            node,
+            device,
+            host,
+        })
+    }
+
+    /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline.
+    pub(super) async fn serve(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        loop {
+            self.carry_out().await?;
+            let due = self
+                .node
+                .poll_timeout()
+                .map_or(self.not_before, |deadline| deadline.at)
+                .max(self.not_before);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                slept = self.alarm.sleep_until(due) => {
+                    slept.context("the timer failed")?;
+                    self.meet_deadline().await?;
+                }
+                _ = self.report.recv() => self.report(),
+                () = self.host.changed() => self.look_around().await?,
+                (host, addresses) = self.resolver.answer() => {
+                    self.node.handle(now(), Input::Resolved { host, addresses });
+                }
+                readable = self.socket.readable() => {
+                    readable.context("the socket failed")?;
+                    self.hear();
+                }
+            }
+        }
+    }
+
+    async fn meet_deadline(&mut self) -> anyhow::Result<()> {
+        match self.device.read(now()).await {
+            Ok(state) if state.public_key != *self.node.public_key() => {
+                bail!("the private key of {} was changed: start wirelink again", self.iface)
+            }
+            Ok(state) => {
+                self.node.handle(now(), Input::Device(state));
+                self.node.handle(now(), Input::Timeout);
+                Ok(())
+            }
+            Err(error) => {
+                self.not_before = now() + RETRY;
+                self.bear(error)
+            }
+        }
+    }
+
+    /// Goes on after a failure of the device that may pass.
+    fn bear(&mut self, error: DeviceError) -> anyhow::Result<()> {
+        if error.is_gone() || error.is_permission() {
+            return Err(error.into());
+        }
+        self.complaints.warn(now(), error.kind(), &error);
+        Ok(())
+    }
+
+    async fn look_around(&mut self) -> anyhow::Result<()> {
+        let seen = match self.host.read().await {
+            Ok(seen) => seen,
+            Err(error) if error.is_gone() => return Err(error.into()),
+            Err(error) => {
+                self.complaints.warn(now(), "host", &error);
+                return Ok(());
+            }
+        };
+        if self.up != seen.up {
+            self.up = seen.up;
+            tracing::warn!(
+                "{} is {}",
+                self.iface,
+                if seen.up {
+                    "up again"
+                } else {
+                    "down: no facts until it is up"
+                }
+            );
+        }
+        let has_address = seen
+            .state
+            .tunnel_addresses
+            .iter()
+            .any(|net| net.addr() == self.node.address());
+        if seen.up && !has_address {
+            match self.host.ensure_address(self.node.address()).await {
+                Err(error) if error.is_gone() => return Err(error.into()),
+                Err(error) => self.complaints.warn(now(), "address", &error),
+                Ok(()) => tracing::debug!("{} is back on {}", self.node.address(), self.iface),
+            }
+        }
+        self.node.handle(now(), Input::Host(seen.state));
+        Ok(())
+    }
+
+    fn hear(&mut self) {
+        for _ in 0..AT_ONCE {
+            match self.socket.receive() {
+                Ok(Some((source, payload))) => self.node.handle(now(), Input::Packet { source, payload }),
+                Ok(None) => return,
+                Err(error) => {
+                    return self
+                        .complaints
+                        .warn(now(), "receive", format_args!("receiving facts failed: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Does what the node wants, in its order.
+    async fn carry_out(&mut self) -> anyhow::Result<()> {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Configure(change) => {
+                    tracing::debug!("{change:?}");
+                    if let Err(error) = self.device.apply(&change).await {
+                        self.bear(error)?;
+                    }
+                }
+                Output::Transmit { to, payload } => {
+                    if let Err(error) = self.socket.send(to, &payload) {
+                        tracing::debug!("nothing sent to {to}: {error}");
+                    }
+                }
+                Output::Resolve(host) => self.resolver.ask(host),
+                Output::Notify(event) => log(&event),
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self) {
+        for line in self.node.status(now()).to_string().lines() {
+            tracing::info!("{line}");
+        }
+    }
+
+    /// Puts the device back as it was found, as far as it is still there.
+    pub(super) async fn close(mut self) -> anyhow::Result<()> {
+        match timeout(FAREWELL, self.restore()).await {
+            Ok(restored) => restored,
+            Err(_) => bail!(
+                "{} was not put back as found within {} s",
+                self.iface,
+                FAREWELL.as_secs()
+            ),
+        }
+    }
+
+    async fn restore(&mut self) -> anyhow::Result<()> {
+        let state = self.device.read(now()).await?;
+        self.node.handle(now(), Input::Device(state));
+        self.node.handle(now(), Input::Stop);
+        self.carry_out().await?;
+        self.host.remove_address().await?;
+        tracing::info!("stopped; {} is as it was found", self.iface);
+        Ok(())
+    }
+}
+
+async fn wait_until_up(iface: &str, host: &mut Host) -> Result<Observation, HostError> {
+    let mut seen = host.read().await?;
+    if !seen.up {
+        tracing::warn!("{iface} is down; waiting for it to be up");
+    }
+    while !seen.up {
+        host.changed().await;
+        seen = host.read().await?;
+    }
+    Ok(seen)
+}
+
+fn log(event: &Event) {
+    match event.level() {
+        Level::Debug => tracing::debug!("{event}"),
+        Level::Info => tracing::info!("{event}"),
+        Level::Warn => tracing::warn!("{event}"),
+    }
+}
