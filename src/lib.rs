@@ -1,4 +1,6 @@
 //! wirelink.
+#[cfg(feature = "demo")]
+pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod config;
 #[cfg(feature = "daemon")]
