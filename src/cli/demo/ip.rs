@@ -62,10 +62,12 @@ impl Network {
         self.add_route(route).await
     }
 
-    /// Lets sockets of this network own an address that no interface carries.
-    pub(super) async fn add_local_route(&self, address: Ipv4Addr) -> anyhow::Result<()> {
+    /// Lets sockets of this network own an address that no interface carries. Others answer it from `source`; without that,
+    /// the kernel would take the address itself.
+    pub(super) async fn add_local_route(&self, address: Ipv4Addr, source: Ipv4Addr) -> anyhow::Result<()> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(address, 32)
+            .pref_source(source)
             .output_interface(self.index("lo").await?)
             .table_id(TABLE_LOCAL)
             .kind(RouteType::Local)

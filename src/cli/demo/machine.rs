@@ -31,6 +31,9 @@ const BEAT: Duration = Duration::from_millis(200);
 const UPLINK: &str = "wan0";
 const UPLINK_MTU: u16 = 1500;
 
+/// The kernel's own choice.
+const LOOPBACK_MTU: u32 = 65_536;
+
 /// What a machine may be told to do. When nobody can tell it anything any more, it ends.
 pub(super) enum Order {
     /// Start `wirelink`.
@@ -129,6 +132,16 @@ fn live(blueprint: Blueprint, orders: mpsc::UnboundedReceiver<Order>) -> anyhow:
     LocalSet::new().block_on(&runtime()?, body)
 }
 
+/// Makes the Internet: the network of the calling thread, with every public address in it.
+pub(super) async fn make_internet() -> anyhow::Result<()> {
+    let network = Network::open()?;
+    let hub = Host::Hub.public_address();
+    network.up("lo", LOOPBACK_MTU).await?;
+    network.add_address("lo", hub.into()).await?;
+    network.add_local_route(Host::LeafA.public_address(), hub).await?;
+    network.add_local_route(Host::LeafB.public_address(), hub).await
+}
+
 /// Returns a runtime that stays in the network of the calling thread.
 pub(super) fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("no runtime")
@@ -164,14 +177,11 @@ impl Machine {
     async fn build(blueprint: Blueprint) -> anyhow::Result<Self> {
         let Blueprint { host, setup, .. } = blueprint;
         let network = Network::open()?;
-        network.up("lo", 65_536).await?;
+        network.up("lo", LOOPBACK_MTU).await?;
         let uplink = match host.home_address() {
             Some(home) => Some(make_uplink(&network, Ipv4Net::new(home, 24)?).await?),
             None => None,
         };
-        if host == Host::Hub {
-            network.add_address("lo", host.public_address().into()).await?;
-        }
         let tunnel = Tunnel::make(&network, setup, blueprint.force_userspace).await?;
         network.add_address(host.interface(), host.tunnel_net()).await?;
         network.up(host.interface(), MTU.into()).await?;

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::DemoArgs;
-use super::ip::Network;
 use super::journal::Journal;
 use super::machine::{self, Blueprint, Order, Report};
 use super::nat::{DirectPath, Nat, Place};
@@ -66,6 +65,7 @@ impl Stage {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         };
+        machine::make_internet().await.context("there is no Internet")?;
         let (keys, setups) = world::hub_and_spoke()?;
         for (host, setup) in setups {
             let blueprint = Blueprint {
@@ -167,7 +167,6 @@ impl Stage {
 
     /// Waits for the machines, and puts the leaves behind their NATs.
     async fn connect(&mut self) -> anyhow::Result<()> {
-        let network = Network::open()?;
         let (mut ready, mut kind) = (0, "");
         while ready < self.machines.len() {
             match self.reports.recv().await.context("all machines are gone")? {
@@ -177,7 +176,7 @@ impl Stage {
                     wireguard,
                 } => {
                     if let Some(uplink) = uplink {
-                        self.add_nat(&network, host, uplink).await?;
+                        self.add_nat(host, uplink)?;
                     }
                     kind = wireguard;
                     ready += 1;
@@ -194,14 +193,13 @@ impl Stage {
         ))?)
     }
 
-    async fn add_nat(&mut self, network: &Network, leaf: Host, uplink: tun::Device) -> anyhow::Result<()> {
+    fn add_nat(&self, leaf: Host, uplink: tun::Device) -> anyhow::Result<()> {
         let neighbour = if leaf == Host::LeafA { Host::LeafB } else { Host::LeafA };
         let place = Place {
             public: leaf.public_address(),
             neighbour: neighbour.public_address(),
             direct: self.direct.clone(),
         };
-        network.add_local_route(place.public).await?;
         tokio::spawn(Nat::new(place, uplink).context("no NAT")?.run());
         Ok(())
     }
