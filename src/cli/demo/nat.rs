@@ -108,15 +108,15 @@ impl Nat {
         loop {
             let next = self.on_their_way.first_key_value().map(|((due, _), _)| *due);
             tokio::select! {
-                length = self.uplink.recv(&mut buffer) => self.from_leaf(&buffer[..length?]),
-                Some(arrival) = self.arrivals.1.recv() => self.from_internet(arrival),
+                length = self.uplink.recv(&mut buffer) => self.take_from_leaf(&buffer[..length?]),
+                Some(arrival) = self.arrivals.1.recv() => self.take_from_internet(arrival),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => self.deliver().await,
                 _ = sweep.tick() => self.mappings.expire(Instant::now().into_std()),
             }
         }
     }
 
-    fn from_leaf(&mut self, packet: &[u8]) {
+    fn take_from_leaf(&mut self, packet: &[u8]) {
         let Some(Datagram {
             source,
             destination,
@@ -138,7 +138,7 @@ impl Nat {
         }
     }
 
-    fn from_internet(&mut self, arrival: Arrival) {
+    fn take_from_internet(&mut self, arrival: Arrival) {
         if self
             .mappings
             .inbound(arrival.internal, arrival.remote, Instant::now().into_std())
