@@ -123,7 +123,7 @@ fn write_sysctl(key: &str, value: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(anyhow!(
-        "{} cannot be written ({error}): start the container with `--privileged`",
+        "{} cannot be written ({error}): run as root; in a container, start it with `--privileged`",
         path.display()
     ))
 }

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use tokio::signal::unix::SignalKind;
 
 use super::DemoArgs;
 use super::machine::Order;
 use super::screen::seconds;
 use super::stage::Stage;
-use super::table::{Path, Table};
+use super::table::Path;
 
 const PHASES: usize = 5;
 
@@ -22,15 +23,21 @@ const STOPS: Duration = Duration::from_secs(20);
 /// How long a result stays before the next phase, for people to see.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// How many lines of the daemons' logs to show after a failure.
-const LAST_LINES: usize = 30;
-
 /// How the demo ended, where it did not end well.
 pub(super) enum Ending {
     /// Somebody sent this signal.
     Signal(SignalKind),
     /// Something did not happen.
     Failure(anyhow::Error),
+}
+
+impl Ending {
+    fn during(self, number: usize, title: &str) -> Self {
+        match self {
+            Self::Signal(signal) => Self::Signal(signal),
+            Self::Failure(error) => Self::Failure(error.context(format!("phase {number} of {PHASES}, {title}"))),
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Ending {
@@ -46,12 +53,10 @@ pub(super) async fn play(args: &DemoArgs) -> Result<(), Ending> {
     if ending.is_err() {
         stage.stop_daemons().await;
     }
+    stage.show_log()?;
     stage.screen.erase()?;
-    if matches!(ending, Err(Ending::Failure(_))) && !args.verbose {
-        stage.screen.line("\nThe last lines that the daemons logged:")?;
-        for line in stage.journal.last(LAST_LINES) {
-            stage.screen.line(&line)?;
-        }
+    if matches!(ending, Err(Ending::Failure(_))) {
+        stage.show_last_log()?;
     }
     ending
 }
@@ -106,15 +111,11 @@ async fn story(stage: &mut Stage) -> Result<(), Ending> {
 }
 
 fn via_hub(stage: &Stage) -> Option<Instant> {
-    meet(&stage.table, Path::ViaHub)
+    stage.table.leaves_meet(Path::ViaHub)
 }
 
 fn direct(stage: &Stage) -> Option<Instant> {
-    meet(&stage.table, Path::Direct)
-}
-
-fn meet(table: &Table, path: Path) -> Option<Instant> {
-    table.leaves_meet(path)
+    stage.table.leaves_meet(Path::Direct)
 }
 
 /// Waits until it is done, says so, and returns how long it took to the first packet.
@@ -134,21 +135,21 @@ async fn phase(
                 .line(&format!("{number}/{PHASES} {title}: after {}", seconds(took)))?;
             return Ok(took);
         }
+        let waiting = format!(
+            "{number}/{PHASES} {title}: {} of {}",
+            seconds(start.elapsed()),
+            seconds(limit)
+        );
         stage
-            .next(&format!(
-                "{number}/{PHASES} {title}: {} of {}",
-                seconds(start.elapsed()),
-                seconds(limit)
-            ))
-            .await?;
+            .next(&waiting)
+            .await
+            .map_err(|ending| ending.during(number, title))?;
     }
-    let rows = stage
+    let paths = stage
         .table
         .rows()
         .map(|(from, to, row)| format!("{from} -> {to} {}", row.path));
-    let rows = rows.collect::<Vec<_>>().join(", ");
-    Err(anyhow::anyhow!(
-        "phase {number} of {PHASES}, {title}: did not happen within {} ({rows})",
-        seconds(limit)
-    ))?
+    let paths = paths.collect::<Vec<_>>().join(", ");
+    let error = anyhow!("it did not happen within {}: {paths}", seconds(limit));
+    Err(Ending::Failure(error).during(number, title))
 }

@@ -1,6 +1,7 @@
 //! The stage: the three machines, the two NATs between them, and the one who watches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
@@ -20,14 +21,16 @@ use super::world::{self, Host};
 /// How long the machines may take to come up, and the daemons to stop when the demo breaks off.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many lines of the daemons' logs to show after a failure.
+const LAST_LINES: usize = 30;
+
 /// Everything that the story is played with.
 pub(super) struct Stage {
     /// Who reaches whom how.
     pub table: Table,
     /// What people see.
     pub screen: Screen,
-    /// What the daemons log.
-    pub journal: Journal,
+    journal: Journal,
     /// The way between the leaves, to be cut and healed.
     pub direct: DirectPath,
     /// Where a daemon runs.
@@ -105,9 +108,7 @@ impl Stage {
         tokio::select! {
             report = self.reports.recv() => self.take(report.context("all machines are gone")?)?,
             _ = self.redraw.tick() => {
-                if self.verbose {
-                    self.journal.unread().iter().try_for_each(|line| self.screen.line(line))?;
-                }
+                self.show_log()?;
                 self.screen.draw(&self.table, waiting, Instant::now())?;
             }
             _ = self.interrupt.recv() => Err(Ending::Signal(SignalKind::interrupt()))?,
@@ -123,6 +124,29 @@ impl Stage {
             self.next("").await?;
         }
         Ok(())
+    }
+
+    /// Shows what the daemons logged since, to those who asked for it.
+    pub(super) fn show_log(&mut self) -> io::Result<()> {
+        let lines = if self.verbose {
+            self.journal.unread()
+        } else {
+            Vec::new()
+        };
+        lines.iter().try_for_each(|line| self.screen.line(line))
+    }
+
+    /// Shows the last lines that the daemons logged, to those who have not seen them.
+    pub(super) fn show_last_log(&mut self) -> io::Result<()> {
+        let lines = if self.verbose {
+            Vec::new()
+        } else {
+            self.journal.last(LAST_LINES)
+        };
+        if !lines.is_empty() {
+            self.screen.line("\nThe last lines that the daemons logged:")?;
+        }
+        lines.iter().try_for_each(|line| self.screen.line(line))
     }
 
     /// Stops all daemons after the demo broke off; what is not over in time ends with the process.
