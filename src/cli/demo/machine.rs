@@ -35,6 +35,7 @@ const UPLINK_MTU: u16 = 1500;
 const LOOPBACK_MTU: u32 = 65_536;
 
 /// What a machine may be told to do. When nobody can tell it anything any more, it ends.
+#[derive(Clone, Copy)]
 pub(super) enum Order {
     /// Start `wirelink`.
     StartDaemon,

@@ -72,7 +72,7 @@ async fn story(stage: &mut Stage) -> Result<(), Ending> {
     )
     .await?;
 
-    stage.order(|| Order::StartDaemon);
+    stage.order(Order::StartDaemon);
     let took = phase(stage, 2, "wirelink starts: the leaves go direct", GOES_DIRECT, direct).await?;
     stage.pause(PAUSE).await?;
 
@@ -91,7 +91,7 @@ async fn story(stage: &mut Stage) -> Result<(), Ending> {
     .await?;
     stage.pause(PAUSE).await?;
 
-    stage.order(|| Order::StopDaemon);
+    stage.order(Order::StopDaemon);
     phase(stage, 5, "wirelink stops: everything as before", STOPS, |stage| {
         if stage.daemons.is_empty() { via_hub(stage) } else { None }
     })

@@ -88,9 +88,8 @@ impl Stage {
     }
 
     /// Gives every machine the same order.
-    pub(super) fn order(&mut self, order: impl Fn() -> Order) {
+    pub(super) fn order(&mut self, order: Order) {
         for (host, machine) in &self.machines {
-            let order = order();
             match order {
                 Order::StartDaemon => drop(self.daemons.insert(*host)),
                 Order::StopDaemon => self.stopping = true,
@@ -151,7 +150,7 @@ impl Stage {
 
     /// Stops all daemons after the demo broke off; what is not over in time ends with the process.
     pub(super) async fn stop_daemons(&mut self) {
-        self.order(|| Order::StopDaemon);
+        self.order(Order::StopDaemon);
         let stopped = async {
             while !self.daemons.is_empty() {
                 match self.reports.recv().await {
