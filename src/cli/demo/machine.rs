@@ -23,7 +23,7 @@ use super::journal::Journal;
 use super::ping::{Echo, Pinger};
 use super::sandbox;
 use super::wireguard::{MTU, Setup, Tunnel, owner};
-use super::world::{Host, Keys};
+use super::world::{self, Host, Keys};
 
 /// How often each target is asked for an echo, and the device is read.
 const BEAT: Duration = Duration::from_millis(200);
@@ -261,9 +261,10 @@ impl Machine {
         let stop = CancellationToken::new();
         let (sender, result) = oneshot::channel();
         let (host, journal, token) = (self.host, self.journal.clone(), stop.clone());
+        let settings = world::settings(&self.keys, host);
         let body = move || {
             let _guard = tracing::subscriber::set_default(journal.subscriber(host.name()));
-            let result = run_daemon(host, token);
+            let result = run_daemon(host, settings, token);
             // The machine may be gone; then nobody wants to know.
             let _ = sender.send(result);
         };
@@ -339,12 +340,12 @@ async fn ended(daemon: &mut Option<Daemon>) -> anyhow::Result<()> {
     }
 }
 
-fn run_daemon(host: Host, stop: CancellationToken) -> anyhow::Result<()> {
+fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let config = Config {
         iface: host.interface().to_owned(),
         debug: false,
         file: None,
-        settings: Settings::default(),
+        settings,
     };
     runtime()?.block_on(daemon::run(config, stop))
 }

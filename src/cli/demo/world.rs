@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::mesh::identity::PublicKey;
+use crate::mesh::settings::{PeerSettings, Settings};
 
 use super::wireguard::{PeerSetup, SecretKey, Setup};
 
@@ -129,6 +130,23 @@ pub(super) fn hub_and_spoke() -> anyhow::Result<(Keys, Vec<(Host, Setup)>)> {
         (host, setup)
     });
     Ok((keys, setups.collect()))
+}
+
+/// Returns what the operator tells wirelink: the names of the peers that each machine has from the start, so that the logs
+/// show names. All else is the default.
+pub(super) fn settings(keys: &Keys, host: Host) -> Settings {
+    let known: &[Host] = match host {
+        Host::Hub => &[Host::LeafA, Host::LeafB],
+        Host::LeafA | Host::LeafB => &[Host::Hub],
+    };
+    let named = |peer: &Host| PeerSettings {
+        name: Some(peer.name().to_owned()),
+        ..PeerSettings::default()
+    };
+    Settings {
+        peers: known.iter().map(|peer| (keys.of(*peer), named(peer))).collect(),
+        ..Settings::default()
+    }
 }
 
 fn leaf(keys: &Keys, host: Host) -> PeerSetup {
