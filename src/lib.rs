@@ -1,5 +1,5 @@
 //! wirelink.
-#[cfg(feature = "demo")]
+#[cfg(feature = "daemon")]
 pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod config;

@@ -121,8 +121,9 @@ impl Shared {
 
     async fn set(&self, edits: &[PeerEdit]) -> i32 {
         // A peer that is made again has no past.
-        let removed = edits.iter().filter(|edit| edit.remove);
-        removed.for_each(|edit| drop(self.handshakes.borrow_mut().remove(&edit.key)));
+        for removed in edits.iter().filter(|edit| edit.remove) {
+            self.handshakes.borrow_mut().remove(&removed.key);
+        }
         let done = self.device.write(async |device| {
             for edit in edits {
                 apply(device, edit).await;

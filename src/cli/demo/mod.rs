@@ -10,7 +10,7 @@
 //!                            hub 203.0.113.1, wg-hub
 //! ```
 //!
-//! [`script`] is the story, [`stage`] what it is played with, [`machine`] one of the three machines.
+//! `script` is the story, `stage` what it is played with, `machine` one of the three machines.
 
 mod embedded;
 mod ip;
