@@ -12,14 +12,16 @@ const WIDTH: usize = 79;
 /// Standard output.
 pub(super) struct Screen {
     terminal: bool,
+    start: Instant,
     drawn: usize,
 }
 
 impl Screen {
-    /// Looks whether it is a terminal.
-    pub(super) fn new() -> Self {
+    /// Looks whether it is a terminal. Times are counted from `start`.
+    pub(super) fn new(start: Instant) -> Self {
         Self {
             terminal: io::stdout().is_terminal(),
+            start,
             drawn: 0,
         }
     }
@@ -35,7 +37,8 @@ impl Screen {
         if self.terminal {
             return Ok(());
         }
-        self.line(&format!("      {from} -> {to}: {path}"))
+        let elapsed = self.start.elapsed().as_secs_f32();
+        self.line(&format!("{elapsed:7.2}s {from} -> {to}: {path}"))
     }
 
     /// Draws the table, with what is waited for below it.

@@ -55,7 +55,7 @@ impl Stage {
         redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stage = Self {
             table: Table::new(start),
-            screen: Screen::new(),
+            screen: Screen::new(start),
             journal: journal.clone(),
             direct: DirectPath::default(),
             daemons: BTreeSet::new(),
