@@ -20,6 +20,9 @@ const TUN: &str = "/dev/net/tun";
 /// When the machine refuses; the text says what and how to get it.
 pub(super) fn enter() -> anyhow::Result<()> {
     check_tun()?;
+    if !Path::new("/proc/sys/net/ipv6").exists() {
+        bail!("this kernel has no IPv6, which wirelink speaks in the tunnel: boot it without `ipv6.disable=1`");
+    }
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     match unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
         Ok(()) => {}

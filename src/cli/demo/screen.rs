@@ -12,6 +12,7 @@ const WIDTH: usize = 79;
 /// Standard output.
 pub(super) struct Screen {
     terminal: bool,
+    colored: bool,
     start: Instant,
     drawn: usize,
 }
@@ -21,6 +22,7 @@ impl Screen {
     pub(super) fn new(start: Instant) -> Self {
         Self {
             terminal: io::stdout().is_terminal(),
+            colored: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             start,
             drawn: 0,
         }
@@ -52,7 +54,11 @@ impl Screen {
             "from", "to", "path", "round trip", "loss", "since"
         );
         for (from, to, row) in table.rows() {
-            let path = format!("{}{:<9}\x1b[0m", colour(row.path), row.path);
+            let path = if self.colored {
+                format!("{}{:<9}\x1b[0m", color(row.path), row.path)
+            } else {
+                format!("{:<9}", row.path)
+            };
             let rtt = row
                 .rtt
                 .map_or_else(|| "-".to_owned(), |rtt| format!("{:.1} ms", rtt.as_secs_f32() * 1000.0));
@@ -86,7 +92,7 @@ pub(super) fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f32())
 }
 
-const fn colour(path: Path) -> &'static str {
+const fn color(path: Path) -> &'static str {
     match path {
         Path::None => "\x1b[31m",
         Path::ViaHub => "\x1b[33m",
