@@ -1,6 +1,7 @@
 //! The command line: the tree of commands and flags, and what runs a command.
 
 pub mod address;
+pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 
@@ -38,6 +39,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the link-local address that follows from a public key
     Address(address::AddressArgs),
+    /// Show what stands in captured datagrams: hexadecimal in, one a line; JSON out, one object a line
+    Decode(decode::DecodeArgs),
     /// Show on this machine alone how two leaves behind NATs go direct, and what happens when that path breaks
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),

@@ -1,5 +1,14 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
+pub mod clock;
+pub mod device;
+pub mod host;
+mod netlink;
+mod rtnl;
+mod watch;
+
+pub use netlink::NetlinkError;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -14,3 +23,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     stop.cancelled().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::device::{DeviceState, PeerState};
-use super::event::{HostState, Interface};
 use super::fact::value::{Metadata, Value};
 use super::fact::{Fact, FirstHand};
+use super::host::{HostState, Interface};
 use super::identity::PublicKey;
 use super::prefix::{is_global_unicast, is_reserved};
 use super::settings::{Settings, TrustLevel};

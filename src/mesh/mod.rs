@@ -1,4 +1,12 @@
 //! The protocol and all policy: no IO, no clock, no threads, no async.
+//!
+//! The contract is [`Node`](node::Node): hand in [`Input`](event::Input)s with the time, carry out [`Output`](event::Output)s in
+//! order, come back at the [`Deadline`](time::Deadline).
+//!
+//! Layers, each of which may use those before it: `time`, `identity`; then `auth`, `fact`, `device`, `host`, `prefix`, `settings`; then the
+//! deciding modules, which do not import one another (`trust`, `membership`, `link`, `route`, `plan`, `gossip`, `local`, `names`,
+//! `reject`); then `event`,
+//! `census`, `node`, `status`.
 
 pub mod auth;
 pub mod census;
@@ -6,6 +14,7 @@ pub mod device;
 pub mod event;
 pub mod fact;
 pub mod gossip;
+pub mod host;
 pub mod identity;
 pub mod link;
 pub mod local;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::event::Route;
+use super::host::Route;
 
 /// Returns whether packets to the address can leave a link: the private ranges included, as in Go's `IsGlobalUnicast`, which
 /// the deployed program uses.

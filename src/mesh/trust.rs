@@ -170,9 +170,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::mesh::event::Route;
     use crate::mesh::fact::boot::BootId;
     use crate::mesh::fact::value::Metadata;
+    use crate::mesh::host::Route;
     use crate::mesh::settings::PeerSettings;
 
     const OWN: PublicKey = PublicKey::from_bytes([0; 32]);

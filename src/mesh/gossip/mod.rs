@@ -22,6 +22,8 @@ const BURST_ALL: usize = 16 * BURST;
 const MAX_NEWS: usize = 4096;
 /// How often everything is looked at anyway: what becomes first-hand knowledge lives longer without being news.
 const SCAN_PERIOD: Duration = Duration::from_secs(60);
+/// How much too early a sign of life is given, to go out together with others: a thousand peers do not make a thousand deadlines.
+const EARLY: Duration = Duration::from_millis(500);
 /// When what did not fit follows.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -185,7 +187,7 @@ impl Gossip {
                 cut: false,
             };
             peer.collect(now, &mut batch, store, &news, is_meant);
-            if !batch.facts.is_empty() || peer.alive_due <= now {
+            if !batch.facts.is_empty() || peer.alive_due <= now + EARLY {
                 batch.facts.insert(0, alive(own_key, self.boot_id, recipient.alive_ttl));
                 peer.alive_told = Some(now);
                 peer.alive_due = now + recipient.alive_period;

@@ -101,8 +101,8 @@ fn who_is_told_only_that_we_live_is_told_no_more() {
     let mut world = World::new(Audience::AliveOnly);
     world.know(0.0, endpoint(OWN, 1));
     assert_eq!(world.told(0.0), [(A, vec![]), (B, vec![])]);
-    assert_eq!(world.told(4.9), []);
-    assert_eq!(world.told(5.0), [(A, vec![]), (B, vec![])]);
+    assert_eq!(world.told(4.4), []);
+    assert_eq!(world.told(4.6), [(A, vec![]), (B, vec![])]);
 }
 
 #[test]

@@ -27,8 +27,8 @@ const GAP: Duration = Duration::from_secs(25);
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
 /// How long a link that is not up is watched closely.
 const WATCH_FOR: Duration = Duration::from_secs(60);
-/// The shortest time between two deadlines.
-const MIN_SLEEP: Duration = Duration::from_millis(10);
+/// The shortest time between two deadlines, news apart.
+const MIN_SLEEP: Duration = Duration::from_millis(100);
 
 impl Node {
     /// Does all that is due. Without a reading of the device there is nothing to decide about.

@@ -2,6 +2,8 @@
 //! mistakes. Drives the built binary.
 #![cfg(feature = "daemon")]
 
+mod decode;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
@@ -14,16 +16,22 @@ use serde_json::{Value, json};
 const KEY: &str = "VYyIQThKsA+fXJBvrvGKUolrfBBpkkYGT11VxkFwsSM=";
 const OTHER_KEY: &str = "Qa7D+1xA1xq/sPGaoMyxalgOzg6MwrnU74KrYhPWLlk=";
 
-/// A public key and its addresses by SHA-1 and by BLAKE2s.
-const ADDRESSES: [(&str, &str, &str); 3] = [
-    (KEY, "fe80::b5e6:8fbf:d0ff:2099", "fe80::e60d:9d1d:1fbc:adc6"),
-    (OTHER_KEY, "fe80::8b7e:aa51:cb80:6cb3", "fe80::fe1b:cc1:e806:c84a"),
-    (
-        "0Yv3uHJBbSCqnsQdm225IkYhSK5O5r3JkoiUESoWBis=",
-        "fe80::cac7:2daa:f7a:aef9",
-        "fe80::fbea:947c:5df5:808f",
-    ),
-];
+/// Public keys with their addresses by SHA-1 and by BLAKE2s.
+fn addresses() -> Vec<(String, String, String)> {
+    let vectors: Value =
+        serde_json::from_str(include_str!("../vectors/wirelink-v1.json")).expect("the vectors are JSON");
+    let text = |vector: &Value, key: &str| vector[key].as_str().expect("a text").to_owned();
+    let vectors = vectors["addresses"].as_array().expect("addresses").iter();
+    vectors
+        .map(|vector| {
+            (
+                text(vector, "public_key"),
+                text(vector, "sha1"),
+                text(vector, "blake2s"),
+            )
+        })
+        .collect()
+}
 
 /// A directory for configuration files, gone with the test.
 struct Directory(PathBuf);
@@ -49,6 +57,11 @@ impl Directory {
     fn and(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         fs::write(self.0.join(name), content).expect("a file for the test");
         self
+    }
+
+    /// Returns the path of a file in it.
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
     }
 
     /// Returns a call of the binary that sees no other files and no variables of the caller.
@@ -195,23 +208,21 @@ fn a_wrong_flag_or_command_is_an_error_of_usage() {
 
 #[test]
 fn address_prints_what_the_vectors_say() {
-    for (key, sha1, blake2s) in ADDRESSES {
-        assert_eq!(
-            fed(&["address", key], ""),
-            (Some(0), format!("{sha1}\n"), String::new())
-        );
-        assert_eq!(
-            fed(&["address", key, "--hash", "sha1"], ""),
-            (Some(0), format!("{sha1}\n"), String::new())
-        );
-        assert_eq!(
-            fed(&["address", key, "--hash=blake2s"], ""),
-            (Some(0), format!("{blake2s}\n"), String::new())
-        );
+    let vectors = addresses();
+    assert!(vectors.len() > 1);
+    for (key, sha1, blake2s) in &vectors {
+        for (hash, address) in [
+            (&[][..], sha1),
+            (&["--hash", "sha1"], sha1),
+            (&["--hash=blake2s"], blake2s),
+        ] {
+            let arguments = [&["address", key], hash].concat();
+            assert_eq!(fed(&arguments, ""), (Some(0), format!("{address}\n"), String::new()));
+        }
     }
-    let keys = ADDRESSES.map(|(key, ..)| format!("{key}\n")).concat();
-    let addresses = ADDRESSES.map(|(_, sha1, _)| format!("{sha1}\n")).concat();
-    assert_eq!(fed(&["address", "-"], &keys), (Some(0), addresses, String::new()));
+    let keys: String = vectors.iter().map(|(key, ..)| format!("{key}\n")).collect();
+    let expected: String = vectors.iter().map(|(_, sha1, _)| format!("{sha1}\n")).collect();
+    assert_eq!(fed(&["address", "-"], &keys), (Some(0), expected, String::new()));
 }
 
 #[test]
@@ -222,7 +233,7 @@ fn address_says_what_a_key_is_and_shows_none() {
     contains(&message, &["wirelink: ", "not a WireGuard key", "44 characters"]);
     assert!(!message.contains(not_a_key), "{message}");
     let (status, output, message) = fed(&["address", "-"], &format!("{KEY}\n{not_a_key}\n"));
-    assert_eq!((status, output), (Some(1), format!("{}\n", ADDRESSES[0].1)));
+    assert_eq!((status, output), (Some(1), "fe80::b5e6:8fbf:d0ff:2099\n".to_owned()));
     contains(&message, &["standard input, line 2", "not a WireGuard key"]);
     assert!(!message.contains(not_a_key), "{message}");
     let (status, _, message) = fed(&["address", KEY, "--hash", "md5"], "");
@@ -255,7 +266,7 @@ fn without_a_file_there_are_defaults() {
 
 #[test]
 fn the_example_shows_every_key_and_reads_as_itself() {
-    let example = include_str!("../wirelink.example.json");
+    let example = include_str!("../../wirelink.example.json");
     let written: Value = serde_json::from_str(example).expect("the example is JSON");
     let dumped = Directory::with("json", example).dump(&[], &[]);
     let keys = |value: &Value| {
@@ -377,7 +388,8 @@ fn the_interface_chooses_the_file() {
 
 #[test]
 fn keys_count_in_any_case() {
-    let example: Value = serde_json::from_str(include_str!("../wirelink.example.json")).expect("the example is JSON");
+    let example: Value =
+        serde_json::from_str(include_str!("../../wirelink.example.json")).expect("the example is JSON");
     let expected = Directory::with("json", example.to_string()).dump(&[], &[]);
     for respell in [str::to_lowercase, str::to_uppercase] {
         let respelled = keys_in(&example, respell);

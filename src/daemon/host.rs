@@ -1,0 +1,369 @@
+//! The machine around the device: its interfaces, addresses and routes, and our own address on the device.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv6Net};
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
+};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::netlink::NetlinkError;
+use super::rtnl::{ENODEV, Rtnl};
+use super::watch::Watch;
+use crate::mesh::event::{HostState, Interface, Route};
+
+/// The prefix of all addresses of a network's nodes.
+const LINK_LOCAL_PREFIX: u8 = 64;
+
+/// Marks the address as ours (`IFA_PROTO`, Linux 5.18), so that one left behind by a crash is removed at the next stop.
+const OUR_PROTOCOL: AddressProtocol = AddressProtocol::Other(0x77);
+
+/// The smallest MTU with which an interface may have IPv6 (RFC 8200, 5).
+const IPV6_MTU: u32 = 1280;
+
+/// Why the machine could not be looked at or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The interface was removed or moved to another namespace; one of the same name may have taken its place.
+    #[error("interface {0} is gone: it was removed, or made anew under the same name")]
+    Vanished(String),
+    /// The process lacks the right.
+    #[error("may not add an address to {0}: run as root or with CAP_NET_ADMIN")]
+    Permission(String),
+    /// The interface cannot have IPv6 addresses.
+    #[error("{0} cannot have an IPv6 address, its MTU is {1}: IPv6 needs 1280 or more, try `ip link set {0} mtu 1280`")]
+    SmallMtu(String, u32),
+    /// IPv6 is switched off.
+    #[error(
+        "IPv6 is switched off on {0}: wirelink needs it inside the tunnel, try `sysctl net.ipv6.conf.{0}.disable_ipv6=0`"
+    )]
+    NoIpv6(String),
+    /// The kernel did not answer as it should.
+    #[error("reading interfaces, addresses and routes failed: {0}")]
+    Netlink(#[from] NetlinkError),
+}
+
+impl HostError {
+    /// Says whether the interface does not exist any more.
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Vanished(_))
+    }
+}
+
+/// What one look at the machine shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What the node wants to know.
+    pub state: HostState,
+    /// Whether the WireGuard interface is up: without that it has no addresses.
+    pub up: bool,
+    /// The MTU of the WireGuard interface.
+    pub mtu: u32,
+}
+
+/// The machine around one WireGuard interface.
+#[derive(Debug)]
+pub struct Host {
+    iface: String,
+    index: u32,
+    rtnl: Rtnl,
+    watch: Watch,
+    mtu: u32,
+    our_address: Option<Ipv6Addr>,
+}
+
+impl Host {
+    /// Starts to watch the machine around the interface with this index.
+    ///
+    /// # Errors
+    /// When the kernel gives no netlink socket.
+    pub fn open(iface: &str, index: u32) -> Result<Self, HostError> {
+        Ok(Self {
+            iface: iface.to_owned(),
+            index,
+            rtnl: Rtnl::default(),
+            watch: Watch::open(index)?,
+            mtu: 0,
+            our_address: None,
+        })
+    }
+
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// When the interface is not there any more, or the kernel does not answer.
+    pub async fn read(&mut self) -> Result<Observation, HostError> {
+        let mut links = BTreeMap::new();
+        for message in self
+            .rtnl
+            .dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))
+            .await?
+        {
+            if let RouteNetlinkMessage::NewLink(link) = message {
+                links.insert(link.header.index, Seen::from(&link));
+            }
+        }
+        let Some(tunnel) = links.remove(&self.index) else {
+            return Err(HostError::Vanished(self.iface.clone()));
+        };
+        self.mtu = tunnel.mtu;
+        let tunnel_addresses = self.read_addresses(&mut links).await?;
+        let routes = self.read_routes().await?;
+        self.watch.care_about(&routes);
+        let mut interfaces: Vec<Interface> = links.into_values().map(|link| link.interface).collect();
+        interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Observation {
+            state: HostState {
+                interfaces,
+                tunnel_addresses,
+                routes,
+            },
+            up: tunnel.interface.up,
+            mtu: tunnel.mtu,
+        })
+    }
+
+    /// Adds the addresses to their links, and returns those of the tunnel.
+    async fn read_addresses(&mut self, links: &mut BTreeMap<u32, Seen>) -> Result<Vec<IpNet>, HostError> {
+        let mut tunnel = Vec::new();
+        let query = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        for message in self.rtnl.dump(query).await? {
+            let RouteNetlinkMessage::NewAddress(message) = message else {
+                continue;
+            };
+            let Some(address) = usable_address(&message) else {
+                continue;
+            };
+            if message.header.index == self.index {
+                tunnel.push(address);
+                if message.attributes.contains(&AddressAttribute::Protocol(OUR_PROTOCOL)) {
+                    self.our_address = ipv6(address.addr());
+                }
+            } else if let Some(link) = links.get_mut(&message.header.index) {
+                link.interface.addresses.push(address);
+            }
+        }
+        links
+            .values_mut()
+            .for_each(|link| link.interface.addresses.sort_unstable());
+        tunnel.sort_unstable();
+        Ok(tunnel)
+    }
+
+    async fn read_routes(&mut self) -> Result<Vec<Route>, HostError> {
+        let mut best = BTreeMap::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut query = RouteMessage::default();
+            query.header.address_family = family;
+            for message in self.rtnl.dump(RouteNetlinkMessage::GetRoute(query)).await? {
+                if let RouteNetlinkMessage::NewRoute(route) = message {
+                    note_route(&mut best, &route, self.index);
+                }
+            }
+        }
+        Ok(relevant(&best))
+    }
+
+    /// Waits until something changed that [`Host::read`] may show, and then a moment longer for more; may be cancelled.
+    pub async fn changed(&mut self) {
+        self.watch.changed().await;
+    }
+
+    /// Puts `address`/64 on the interface, without duplicate address detection, unless it is there already.
+    ///
+    /// The kernel makes the route to the /64 that belongs to it, once the interface is up.
+    ///
+    /// # Errors
+    /// When the interface is gone, or cannot have the address.
+    pub async fn ensure_address(&mut self, address: Ipv6Addr) -> Result<(), HostError> {
+        const EEXIST: i32 = 17;
+        let mut message = self.address_message(address);
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        message.attributes.push(AddressAttribute::Protocol(OUR_PROTOCOL));
+        let request = RouteNetlinkMessage::NewAddress(message);
+        match self.rtnl.request(request, NLM_F_CREATE | NLM_F_EXCL).await {
+            Ok(_) => self.our_address = Some(address),
+            Err(error) if error.errno() == Some(EEXIST) => {}
+            Err(error) => return Err(self.explain(error)),
+        }
+        Ok(())
+    }
+
+    /// Removes the address, if it was added here.
+    ///
+    /// # Errors
+    /// When the kernel refuses; not when it is gone already.
+    pub async fn remove_address(&mut self) -> Result<(), HostError> {
+        const EADDRNOTAVAIL: i32 = 99;
+        let Some(address) = self.our_address.take() else {
+            return Ok(());
+        };
+        let request = RouteNetlinkMessage::DelAddress(self.address_message(address));
+        match self.rtnl.request(request, 0).await {
+            Err(error) if !matches!(error.errno(), Some(EADDRNOTAVAIL | ENODEV)) => Err(self.explain(error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn address_message(&self, address: Ipv6Addr) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.prefix_len = LINK_LOCAL_PREFIX;
+        message.header.scope = AddressScope::Link;
+        message.header.flags = AddressHeaderFlags::Nodad;
+        message.header.index = self.index;
+        message.attributes.push(AddressAttribute::Local(address.into()));
+        message.attributes.push(AddressAttribute::Address(address.into()));
+        message
+    }
+
+    fn explain(&self, error: NetlinkError) -> HostError {
+        const EPERM: i32 = 1;
+        const EACCES: i32 = 13;
+        const EOPNOTSUPP: i32 = 95;
+        let iface = self.iface.clone();
+        match error.errno() {
+            Some(ENODEV) => HostError::Vanished(iface),
+            Some(EPERM) => HostError::Permission(iface),
+            Some(_) if (1..IPV6_MTU).contains(&self.mtu) => HostError::SmallMtu(iface, self.mtu),
+            Some(EACCES | EOPNOTSUPP) => HostError::NoIpv6(iface),
+            Some(_) | None => HostError::Netlink(error),
+        }
+    }
+}
+
+/// A link as it was seen.
+struct Seen {
+    interface: Interface,
+    mtu: u32,
+}
+
+impl From<&LinkMessage> for Seen {
+    fn from(link: &LinkMessage) -> Self {
+        let mut seen = Self {
+            interface: Interface {
+                name: String::new(),
+                up: link.header.flags.contains(LinkFlags::Up),
+                addresses: Vec::new(),
+            },
+            mtu: 0,
+        };
+        for attribute in &link.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => seen.interface.name.clone_from(name),
+                LinkAttribute::Mtu(mtu) => seen.mtu = *mtu,
+                _ => {}
+            }
+        }
+        seen
+    }
+}
+
+/// Returns the address of a message, unless it may not be used: not yet, or because another host has it.
+fn usable_address(message: &AddressMessage) -> Option<IpNet> {
+    let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed;
+    if message.header.flags.intersects(unusable) && !message.header.flags.contains(AddressHeaderFlags::Optimistic) {
+        return None;
+    }
+    // On a point-to-point link `Address` is the other end, and `Local` is ours.
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    IpNet::new(local.or(address)?, message.header.prefix_len).ok()
+}
+
+fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(address),
+    }
+}
+
+/// For every prefix of the main table: the metric of its best route, and whether that leads into the tunnel.
+type BestRoutes = BTreeMap<IpNet, (u32, bool)>;
+
+fn note_route(best: &mut BestRoutes, route: &RouteMessage, tunnel: u32) {
+    let Some(prefix) = unicast_prefix(route) else { return };
+    let metric = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Priority(metric) => Some(*metric),
+        _ => None,
+    });
+    let found = (metric.unwrap_or(0), leads_into(route, tunnel));
+    let entry = best.entry(prefix).or_insert(found);
+    if found.0 < entry.0 {
+        *entry = found;
+    } else if found.0 == entry.0 {
+        // Routes of equal cost share the traffic: some of it goes into the tunnel.
+        entry.1 |= found.1;
+    }
+}
+
+/// Returns the destination of a route that ordinary traffic takes or is stopped by, in the main table.
+pub(super) fn unicast_prefix(route: &RouteMessage) -> Option<IpNet> {
+    let table = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    let in_main = table.unwrap_or_else(|| route.header.table.into()) == u32::from(RouteHeader::RT_TABLE_MAIN);
+    let counts = matches!(
+        route.header.kind,
+        RouteType::Unicast | RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit | RouteType::Throw
+    );
+    if !in_main || !counts || route.header.tos != 0 || route.header.flags.contains(RouteFlags::Cloned) {
+        return None;
+    }
+    let destination = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    });
+    let destination = destination.or(match route.header.address_family {
+        AddressFamily::Inet => Some([0; 4].into()),
+        AddressFamily::Inet6 => Some([0; 16].into()),
+        _ => None,
+    });
+    IpNet::new(destination?, route.header.destination_prefix_length)
+        .ok()
+        .map(|prefix| prefix.trunc())
+}
+
+/// Says whether a route, or one of its next hops, uses the interface.
+pub(super) fn leads_into(route: &RouteMessage, index: u32) -> bool {
+    route.attributes.iter().any(|attribute| match attribute {
+        RouteAttribute::Oif(oif) => *oif == index,
+        RouteAttribute::MultiPath(hops) => hops.iter().any(|hop| hop.interface_index == index),
+        _ => false,
+    })
+}
+
+/// Keeps the routes into the tunnel, and those that are exceptions from them.
+fn relevant(best: &BestRoutes) -> Vec<Route> {
+    let link_local = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
+    let into_tunnel = |prefix: &IpNet| best.get(prefix).is_some_and(|(_, into_tunnel)| *into_tunnel);
+    let routes = best.keys().filter(|prefix| !link_local.contains(*prefix));
+    routes
+        .filter(|prefix| into_tunnel(prefix) || wider(prefix).any(|wider| into_tunnel(&wider)))
+        .map(|prefix| Route {
+            prefix: *prefix,
+            into_tunnel: into_tunnel(prefix),
+        })
+        .collect()
+}
+
+/// Returns the prefixes that contain this one, at most 128: cheaper than comparing with every route of a large table.
+fn wider(prefix: &IpNet) -> impl Iterator<Item = IpNet> {
+    std::iter::successors(prefix.supernet(), IpNet::supernet)
+}
+
+#[cfg(test)]
+mod tests;
