@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         None => run(&cli.run),
         Some(Command::Address(args)) => cli::address::run(args, io::stdin().lock(), io::stdout().lock()),
         Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), io::stdout().lock()),
+        #[cfg(feature = "demo")]
+        Some(Command::Demo(args)) => cli::demo::run(args.clone()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,8 @@
 
 pub mod address;
 pub mod decode;
+#[cfg(feature = "demo")]
+pub mod demo;
 
 use std::io;
 
@@ -39,6 +41,9 @@ pub enum Command {
     Address(address::AddressArgs),
     /// Show what stands in captured datagrams: hexadecimal in, one a line; JSON out, one object a line
     Decode(decode::DecodeArgs),
+    /// Show on this machine alone how two leaves behind NATs go direct, and what happens when that path breaks
+    #[cfg(feature = "demo")]
+    Demo(demo::DemoArgs),
 }
 
 /// The flags of the daemon. They outweigh the environment, which outweighs the file.
