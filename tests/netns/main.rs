@@ -1,0 +1,14 @@
+//! The lab: the scenarios on real WireGuard, in network namespaces of this machine, with the real daemon.
+//!
+//! It needs root; `tests/run lab` installs what else it needs. `WIRELINK_LAB=kernel` takes the kernel's WireGuard, where it
+//! has one, instead of wireguard-go.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod bed;
+mod command;
+mod lab;
+mod network;
+#[path = "../scenario/mod.rs"]
+mod scenario;
+mod show;
+mod tunnel;
