@@ -146,10 +146,12 @@ impl Network {
         }
         let (one, other) = (self.public_address(a), self.public_address(b));
         self.internet.filter(&format!(
-            "table ip cut {{ chain between {{ type filter hook forward priority filter; policy accept
+            "table ip cut {{ chain between {{
+                type filter hook forward priority filter; policy accept
                 ip saddr {one} ip daddr {other} drop
                 ip saddr {other} ip daddr {one} drop
-            }} }}"
+            }}
+            }}"
         ));
     }
 
