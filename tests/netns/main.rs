@@ -8,7 +8,29 @@ mod bed;
 mod command;
 mod lab;
 mod network;
+mod play;
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod show;
+mod single;
 mod tunnel;
+
+#[test]
+fn public_public() {
+    play::play(&scenario::PUBLIC_PUBLIC);
+}
+
+#[test]
+fn home_home() {
+    play::play(&scenario::HOME_HOME);
+}
+
+#[test]
+fn home_public() {
+    play::play(&scenario::HOME_PUBLIC);
+}
+
+#[test]
+fn same_lan() {
+    play::play(&scenario::SAME_LAN);
+}
