@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
-use rustix::process::{Pid, Signal, kill_process};
 use wirelink::mesh::identity::{AddressHash, PublicKey};
 
-use crate::command::{self, Process};
+use crate::command::Process;
 use crate::network::{Namespace, Network, PREFIX};
 use crate::scenario::Scenario;
 use crate::show::{self, Device, Peer};
-use crate::tunnel::{self, Inner, Interface, Keys, PORT, PeerLines};
+use crate::sweep;
+use crate::tunnel::{INTERFACE, Inner, Interface, Keys, PORT, PeerLines};
 
 /// The name of the host that routes for all.
 pub(crate) const HUB: &str = "hub";
@@ -57,7 +57,7 @@ impl Lab {
     pub(crate) fn build(scenario: &Scenario) -> Self {
         require_root();
         static SWEPT: Once = Once::new();
-        SWEPT.call_once(sweep);
+        SWEPT.call_once(sweep::sweep);
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{PREFIX}{process}-{world}-{}", scenario.name));
@@ -67,7 +67,7 @@ impl Lab {
             hosts: BTreeMap::new(),
             logs,
         };
-        lab.add_hosts(scenario, &format!("wl{process}x{world}"));
+        lab.add_hosts(scenario, &format!("{INTERFACE}{process}x{world}"));
         lab
     }
 
@@ -287,29 +287,4 @@ fn require_root() {
         rustix::process::geteuid().is_root(),
         "the lab makes network namespaces: run it as root, best by `tests/run lab`"
     );
-}
-
-/// Removes what an earlier run left that was killed: only what bears our tag and a process that is gone.
-fn sweep() {
-    let dead = |id: &str| {
-        id.parse::<u32>()
-            .is_ok_and(|id| !Path::new(&format!("/proc/{id}")).exists())
-    };
-    let names = command::attempt(command::words("ip netns list")).unwrap_or_default();
-    let ours = names.lines().filter_map(|line| line.split(' ').next());
-    for name in ours.filter(|name| {
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        owner.is_some_and(dead)
-    }) {
-        let pids = command::attempt(command::words(&format!("ip netns pids {name}"))).unwrap_or_default();
-        let pids = pids.lines().filter_map(|id| Pid::from_raw(id.trim().parse().ok()?));
-        for pid in pids {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        let _ = command::attempt(command::words(&format!("ip netns del {name}")));
-    }
-    tunnel::remove_sockets(|name| {
-        let owner = name.strip_prefix("wl").and_then(|rest| rest.split_once('x'));
-        owner.is_some_and(|(id, _)| dead(id))
-    });
 }

@@ -13,6 +13,7 @@ mod play;
 mod scenario;
 mod show;
 mod single;
+mod sweep;
 mod tunnel;
 
 #[test]

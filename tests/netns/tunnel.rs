@@ -13,6 +13,12 @@ use crate::show::Device;
 /// WireGuard's port on every host; all the same, so that two leaves behind one router compete for it.
 pub(crate) const PORT: u16 = 51820;
 
+/// The interfaces of this program are called `wll<process>x<world><host>`: all hosts share one folder of sockets.
+pub(crate) const INTERFACE: &str = "wll";
+
+/// Where userspace WireGuard has its sockets.
+pub(crate) const SOCKETS: &str = "/var/run/wireguard";
+
 /// The keepalive of the peer that the operator made by hand: no default of anything.
 const HAND_MADE_KEEPALIVE: u16 = 21;
 
@@ -204,7 +210,7 @@ impl Drop for Interface {
 }
 
 fn socket(interface: &str) -> PathBuf {
-    Path::new("/var/run/wireguard").join(format!("{interface}.sock"))
+    Path::new(SOCKETS).join(format!("{interface}.sock"))
 }
 
 fn wireguard_go(name: &str, host: &Namespace, logs: &Path) -> Process {
@@ -217,14 +223,4 @@ fn wireguard_go(name: &str, host: &Namespace, logs: &Path) -> Process {
     });
     assert_eq!(made, Some(true), "wireguard-go made no interface: {}", process.output());
     process
-}
-
-/// Removes the UAPI sockets of interfaces whose names begin in one of these ways.
-pub(crate) fn remove_sockets(of: impl Fn(&str) -> bool) {
-    let entries = std::fs::read_dir("/var/run/wireguard").into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()) {
-        if path.file_stem().and_then(|stem| stem.to_str()).is_some_and(&of) {
-            let _ = std::fs::remove_file(&path);
-        }
-    }
 }
