@@ -15,7 +15,12 @@ const RUN_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
 /// Asks again and again until there is an answer, or the time is up.
-pub(crate) fn until<T>(within: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn until<T>(within: Duration, ask: impl FnMut() -> Option<T>) -> Option<T> {
+    until_every(Duration::from_millis(20), within, ask)
+}
+
+/// Asks again and again, with a pause after each time, until there is an answer, or the time is up.
+pub(crate) fn until_every<T>(pause: Duration, within: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(answer) = ask() {
@@ -24,7 +29,7 @@ pub(crate) fn until<T>(within: Duration, mut ask: impl FnMut() -> Option<T>) -> 
         if Instant::now() >= deadline {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(pause);
     }
 }
 

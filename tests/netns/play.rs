@@ -23,6 +23,9 @@ const BURST: (u64, u64) = (20, 1200);
 /// Requests a second of a [`Watch`].
 const WATCHED: u64 = 5;
 
+/// How often the way is looked at; every look starts a handful of programs.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// How long a leaf may not reach its hub, whatever happens between the leaves.
 const HUB_SILENCE: Duration = Duration::from_secs(5);
 
@@ -121,7 +124,7 @@ pub(crate) struct Arrival {
 /// Waits until the leaves reach each other in a way, both in the tables and in the counters; or says what is the case instead.
 pub(crate) fn arrive(lab: &Lab, wanted: Path, within: Duration) -> Result<Arrival, String> {
     let mut last = String::new();
-    let arrived = command::until(within, || {
+    let arrived = command::until_every(LOOK_EVERY, within, || {
         let seen = Instant::now();
         let [a, b] = lab.leaves();
         let both = expect_way(lab, a, b, wanted).and_then(|()| expect_way(lab, b, a, wanted));

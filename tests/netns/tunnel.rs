@@ -194,8 +194,9 @@ impl Interface {
             "[Interface]\nPrivateKey = {}\nListenPort = {PORT}\n{peers}",
             keys.private
         );
-        let setconf = host.command(&format!("wg setconf {} /dev/stdin", self.name));
-        command::attempt_with(setconf, &lines).unwrap_or_else(|error| panic!("{error}"));
+        let setconf = format!("wg setconf {} /dev/stdin", self.name);
+        host.attempt_with(&setconf, &lines)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
