@@ -61,6 +61,15 @@ fn is_gone(process: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// `tests/run` calls this one by name when it was interrupted.
+    #[test]
+    fn nothing_abandoned_is_left() {
+        sweep();
+        let names = command::attempt(command::words("ip netns list")).unwrap_or_default();
+        let names = names.lines().filter_map(|line| line.split(' ').next());
+        assert_eq!(names.filter(|name| is_abandoned(name)).collect::<Vec<_>>(), [""; 0]);
+    }
+
     #[test]
     fn only_what_has_our_name_and_no_process_is_abandoned() {
         // Process ids end at 2^22 (proc(5)), so the large one is never alive, and this process always is.
