@@ -1,4 +1,66 @@
-//! wirelink.
+//! wirelink runs beside an existing WireGuard interface and turns hub-and-spoke into direct links: this is the map of its code.
+//!
+//! **[`mesh`] decides, [`daemon`] acts, [`cli`] asks, [`config`] reads.** `mesh` is the protocol and all policy: no IO, no clock, no
+//! threads, no async. The shell observes the world, hands it in, and carries out, in order, what comes back.
+//!
+//! # Contract
+//! ```text
+//! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
+//! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
+//! Input  = Packet | Device(DeviceState) | Host(HostState) | Resolved | Timeout | Stop
+//! Output = Configure(DeviceChange) | Transmit | Resolve | Notify(Event)                    one ordered queue
+//!
+//! datagram -> wire::decode   Envelope   sizes and layout only
+//!          -> Auth::verify   Verified   the tag holds and the key derives the source address
+//!          -> judge          Accepted   this sender may say this about that subject, else Notify(Rejected)
+//!          -> Store::insert             the deadline is pulled near (50 ms); a packet does nothing else
+//! deadline -> Store::expire -> census -> local facts -> membership -> links -> routes -> plan -> Configure ...
+//!          -> gossip -> wire::pack -> Auth::tag -> Transmit ...;  next deadline = earliest of the parts, with its reason
+//! ```
+//!
+//! # Where things are
+//! | question | answered by |
+//! |---|---|
+//! | what is said, and how it looks on the wire | [`mesh::fact`]: [`attribute`](mesh::fact::attribute) (the table), [`value`](mesh::fact::value), [`wire`](mesh::fact::wire), [`boot`](mesh::fact::boot) IDs |
+//! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
+//! | who is a peer | [`mesh::membership`] |
+//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), the handshake slots |
+//! | what do we send it | [`mesh::route`]; [`mesh::plan`] turns all answers into the smallest change |
+//! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`], [`mesh::names`] (the operator's host names) |
+//! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
+//! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
+//!
+//! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does, `tell` the way out.
+//!
+//! # Invariants
+//! 1. A type per stage of confidence: the store takes only `Accepted`, `judge` only `Verified`.
+//! 2. A packet never changes the device; only a deadline does.
+//! 3. Level-triggered: the device is read before each deadline. A failed or foreign change shows as a difference, and the next
+//!    plan repairs it. The plan for a device to which a plan was applied is empty; a steady state writes nothing.
+//! 4. The whole device is planned at once: allowed IPs are one table with one owner per prefix.
+//! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing.
+//! 6. What the operator made stays. What we introduced is remembered in memory (across restarts: not yet) and taken off on a
+//!    clean stop.
+//! 7. Everything learned has an age and a source; every table that a peer can grow has a bound, and reaching it is an event.
+//! 8. Deciding modules do not import one another; they meet in `node`. `clippy.toml` bans clocks, global randomness and hash maps
+//!    from `mesh`, and CI builds the library without the feature `daemon`, which is all that could do IO.
+//! 9. One task owns the node. No locks, no shared state.
+//!
+//! # Decided otherwise than first drawn
+//! - `defguard_wireguard_rs` is not used: its incremental edits replace whole peers (see the table in its place in
+//!   `daemon/device`), and what would remain of it, types and key generation, we have. The kernel is spoken to by `nl-wireguard` and
+//!   `genetlink`, userspace WireGuard by our own client.
+//! - Alive facts are not in the store: each peer has one, only about itself, and it belongs to the link
+//!   ([`mesh::link::liveness`]).
+//! - `Origin` tells what this machine shows (`Observed`) from what its operator wrote (`Configured`): what is read off the device
+//!   is told to others, but is no reason to change the device, or a peer removed by hand would come back.
+//! - The first boot ID that is heard from a peer counts as a new one: whatever was told before it was up is told again, so the
+//!   order in which daemons start does not matter.
+//! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
+//! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
+
+#[cfg(feature = "daemon")]
+pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod config;
 #[cfg(feature = "daemon")]

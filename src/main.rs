@@ -1,1 +1,118 @@
-fn main() {}
+//! wirelink: parse, start logging, run a command, exit code.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use wirelink::cli::{self, Cli, Command, RunArgs, UsageError};
+use wirelink::config::{self, ConfigError};
+use wirelink::daemon;
+
+/// The exit status of a process that a signal ended, less the number of the signal.
+const SIGNALLED: i32 = 128;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        None => run(&cli.run),
+        Some(Command::Address(args)) => cli::address::run(args, io::stdin().lock(), io::stdout().lock()),
+        Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), io::stdout().lock()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell where standard error is closed.
+            writeln!(io::stderr(), "wirelink: {error:#}").ok();
+            let ours_to_mend = error.is::<ConfigError>() || error.is::<UsageError>();
+            ExitCode::from(if ours_to_mend { 2 } else { 1 })
+        }
+    }
+}
+
+/// Runs the daemon, or shows with which settings it would run.
+fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let loaded = config::load(&args.flags(), std::env::vars_os())?;
+    start_logging(loaded.config.debug);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if args.dump {
+        let written = writeln!(io::stdout(), "{}", loaded.config.to_json());
+        return cli::go_on(written)
+            .map(drop)
+            .context("standard output cannot be written");
+    }
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone()).context("signals cannot be received")?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the event loop cannot be set up")?;
+    runtime.block_on(daemon::run(loaded.config, stop))
+}
+
+/// Lets SIGINT and SIGTERM stop the daemon; the second one ends the process, whatever the daemon is doing: so they have
+/// a thread of their own.
+fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let mut next = async move || {
+        tokio::select! {
+            _ = interrupt.recv() => SignalKind::interrupt(),
+            _ = terminate.recv() => SignalKind::terminate(),
+        }
+    };
+    let receive = async move {
+        next().await;
+        stop.cancel();
+        let second = next().await;
+        tracing::warn!("stopped by a second signal: the interface is left as it is");
+        std::process::exit(SIGNALLED + second.as_raw_value());
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(receive))
+        .map(drop)
+}
+
+/// Logs to standard error, other crates only what is wrong.
+fn start_logging(debug: bool) {
+    let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let filter = Targets::new()
+        .with_target("wirelink", ours)
+        .with_default(LevelFilter::WARN);
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(color)
+        .with_target(debug);
+    // The journal has its own clock.
+    let lines = if stderr_is_the_journal() {
+        lines.without_time().boxed()
+    } else {
+        lines.boxed()
+    };
+    tracing_subscriber::registry().with(lines).with(filter).init();
+}
+
+/// Tells whether standard error is the stream that `JOURNAL_STREAM` names by device and inode (systemd.exec); the
+/// variable alone says nothing, as processes inherit it.
+fn stderr_is_the_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let actual = rustix::fs::fstat(io::stderr())
+        .ok()
+        .map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    named.is_some() && named == actual
+}

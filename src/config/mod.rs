@@ -1,8 +1,24 @@
-//! What the operator wrote.
+//! What the operator wrote: a file, environment variables and flags, read into one [`Config`] or one clear error.
+
+mod dump;
+mod error;
+mod keys;
+mod layer;
+mod load;
+mod pattern;
+mod peer;
+mod read;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 use std::path::PathBuf;
 
 use crate::mesh::settings::Settings;
+
+pub use error::ConfigError;
+pub use load::{DEFAULT_IFACE, Flags, Loaded, load};
+pub use read::address_hash;
 
 /// The effective settings of one interface.
 #[derive(Clone, Debug)]

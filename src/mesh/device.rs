@@ -99,6 +99,15 @@ impl DeviceState {
         }
     }
 
+    /// Returns every prefix with its owner.
+    pub fn owners(&self) -> BTreeMap<IpNet, PublicKey> {
+        let prefixes = self
+            .peers
+            .iter()
+            .flat_map(|(key, peer)| peer.allowed_ips.iter().map(|prefix| (*prefix, *key)));
+        prefixes.collect()
+    }
+
     /// Returns the peer that has exactly this prefix.
     pub fn owner(&self, prefix: &IpNet) -> Option<&PublicKey> {
         self.peers

@@ -1,11 +1,20 @@
 //! All that crosses the border between the core and the shell.
 
+use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::auth::AuthError;
 use super::device::{DeviceChange, DeviceState};
+use super::fact::store::Limit;
+use super::fact::wire::WireError;
+pub use super::host::{HostState, Interface, Route};
+use super::identity::PublicKey;
+use super::link::Missing;
 use super::settings::Host;
+use super::trust::Refusal;
 
 /// What the shell tells the node.
 #[derive(Debug)]
@@ -52,20 +61,196 @@ pub enum Output {
     Notify(Event),
 }
 
+/// A peer as people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerName {
+    /// Its key.
+    pub key: PublicKey,
+    /// Its name, where the operator or the network gave it one.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({})", self.key.short()),
+            None => f.write_str(&self.key.short()),
+        }
+    }
+}
+
 /// Something that happened, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {}
+pub enum Event {
+    /// Traffic may go to the peer directly from now on.
+    LinkEstablished {
+        /// The peer.
+        peer: PeerName,
+        /// Where it is reached.
+        endpoint: Option<SocketAddr>,
+        /// How long it took since probing began.
+        took: Duration,
+    },
+    /// A link lost one of its signals; its prefixes return to a router where one can be reached.
+    LinkSuspected {
+        /// The peer.
+        peer: PeerName,
+        /// Which signal.
+        missing: Missing,
+    },
+    /// The session of a link is over; its endpoint is looked for again.
+    LinkLost {
+        /// The peer.
+        peer: PeerName,
+    },
+    /// A member was made a peer of the device.
+    PeerAdded {
+        /// The peer.
+        peer: PeerName,
+    },
+    /// A peer that we made is no member any more, and was removed.
+    PeerRemoved {
+        /// The peer.
+        peer: PeerName,
+    },
+    /// A peer started anew, or forgot what it was told.
+    PeerRestarted {
+        /// The peer.
+        peer: PeerName,
+    },
+    /// A prefix has another owner.
+    PrefixMoved {
+        /// The prefix.
+        prefix: IpNet,
+        /// Its new owner; nobody where a shorter prefix of a router covers it.
+        to: Option<PeerName>,
+    },
+    /// A prefix is claimed for a peer, but the operator gave it to another.
+    PrefixRefused {
+        /// The prefix.
+        prefix: IpNet,
+        /// For whom it is claimed.
+        claimant: PeerName,
+        /// Whose it is.
+        owner: PeerName,
+    },
+    /// This node found out whether it routes for others.
+    RoleChanged {
+        /// Whether it does.
+        router: bool,
+    },
+    /// All peers are asked to tell everything again.
+    Resynced {
+        /// Why.
+        reason: &'static str,
+    },
+    /// There are more members than can be made peers.
+    TooManyMembers,
+    /// Something that was said is not believed.
+    Rejected {
+        /// Why.
+        reason: RejectReason,
+        /// Who said it, as far as that is known.
+        sender: Option<PeerName>,
+        /// Where it came from.
+        source: Ipv6Addr,
+        /// How often this happened since it was last reported, this time included.
+        times: u64,
+    },
+}
+
+/// Why something that a peer said is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum RejectReason {
+    /// The datagram is none of ours.
+    #[error("malformed datagram: {0}")]
+    Layout(WireError),
+    /// Who sent it is not certain, or what it holds does not decode.
+    #[error("refused datagram: {0}")]
+    Auth(AuthError),
+    /// The sender is no peer of the device.
+    #[error("datagram from a key that is no peer")]
+    Stranger,
+    /// The sender may not say it.
+    #[error("refused fact: {0}")]
+    Refused(Refusal),
+    /// There is no room for it.
+    #[error("no room for more facts ({0})")]
+    Full(Limit),
+}
 
 impl Event {
     /// Returns how much it matters.
     pub const fn level(&self) -> Level {
-        match *self {}
+        match self {
+            Self::LinkEstablished { .. }
+            | Self::LinkSuspected { .. }
+            | Self::LinkLost { .. }
+            | Self::PeerAdded { .. }
+            | Self::PeerRemoved { .. }
+            | Self::PrefixMoved { .. }
+            | Self::RoleChanged { .. } => Level::Info,
+            Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
+            Self::PrefixRefused { .. } | Self::TooManyMembers => Level::Warn,
+            Self::Rejected { reason, .. } => reason.level(),
+        }
     }
 }
 
-impl std::fmt::Display for Event {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match *self {}
+impl RejectReason {
+    /// What comes of trust levels is the everyday of a mixed network; what cannot come from a sound node needs a look.
+    const fn level(self) -> Level {
+        match self {
+            Self::Refused(_) | Self::Stranger => Level::Debug,
+            Self::Layout(_) | Self::Auth(_) | Self::Full(_) => Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LinkEstablished { peer, endpoint, took } => {
+                write!(f, "direct link to {peer}")?;
+                endpoint.map_or(Ok(()), |endpoint| write!(f, " through {endpoint}"))?;
+                write!(f, ", after {:.1} s", took.as_secs_f64())
+            }
+            Self::LinkSuspected { peer, missing } => write!(f, "link to {peer} is suspect: {missing}"),
+            Self::LinkLost { peer } => write!(f, "link to {peer} is lost, trying its candidates again"),
+            Self::PeerAdded { peer } => write!(f, "added {peer}, a member of the network"),
+            Self::PeerRemoved { peer } => write!(f, "removed {peer}, no member any more"),
+            Self::PeerRestarted { peer } => write!(f, "{peer} started anew"),
+            Self::PrefixMoved { prefix, to: Some(peer) } => write!(f, "{prefix} goes to {peer}"),
+            Self::PrefixMoved { prefix, to: None } => write!(f, "{prefix} goes through the router again"),
+            Self::PrefixRefused {
+                prefix,
+                claimant,
+                owner,
+            } => write!(
+                f,
+                "{prefix} is claimed for {claimant}, but was given to {owner} by hand and stays there: remove it from one of them"
+            ),
+            Self::RoleChanged { router: true } => f.write_str("this node is a router: none of its peers routes for it"),
+            Self::RoleChanged { router: false } => f.write_str("this node is a leaf"),
+            Self::Resynced { reason } => write!(f, "asked all peers to tell everything again: {reason}"),
+            Self::TooManyMembers => {
+                f.write_str("the network names more members than can be made peers; the rest is left out")
+            }
+            Self::Rejected {
+                reason,
+                sender,
+                source,
+                times,
+            } => {
+                write!(f, "{reason}; from {source}")?;
+                sender.as_ref().map_or(Ok(()), |sender| write!(f, ", {sender}"))?;
+                if *times > 1 {
+                    write!(f, ", {times} times")
+                } else {
+                    Ok(())
+                }
+            }
+        }
     }
 }
 
@@ -78,36 +263,4 @@ pub enum Level {
     Info,
     /// Needs a look.
     Warn,
-}
-
-/// What the machine around the device looks like.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostState {
-    /// Every network interface but the WireGuard device itself.
-    pub interfaces: Vec<Interface>,
-    /// Addresses on the WireGuard device, with their prefix lengths.
-    pub tunnel_addresses: Vec<IpNet>,
-    /// Routes of the main table: all that lead into the tunnel (masked, link-local ones left out), and of the others those
-    /// that are a more specific exception from one of them.
-    pub routes: Vec<Route>,
-}
-
-/// A network interface of this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Whether it is up.
-    pub up: bool,
-    /// Its addresses, with their prefix lengths (not masked).
-    pub addresses: Vec<IpNet>,
-}
-
-/// A route of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The destination, masked.
-    pub prefix: IpNet,
-    /// Whether it leads into the WireGuard device.
-    pub into_tunnel: bool,
 }

@@ -1,9 +1,31 @@
 //! The protocol and all policy: no IO, no clock, no threads, no async.
+//!
+//! The contract is [`Node`](node::Node): hand in [`Input`](event::Input)s with the time, carry out [`Output`](event::Output)s in
+//! order, come back at the [`Deadline`](time::Deadline).
+//!
+//! Layers, each of which may use those before it: `time`, `identity`; then `auth`, `fact`, `device`, `host`, `prefix`, `settings`; then the
+//! deciding modules, which do not import one another (`trust`, `membership`, `link`, `route`, `plan`, `gossip`, `local`, `names`,
+//! `reject`); then `event`,
+//! `census`, `node`, `status`.
 
+pub mod auth;
+pub mod census;
 pub mod device;
 pub mod event;
+pub mod fact;
+pub mod gossip;
+pub mod host;
 pub mod identity;
+pub mod link;
+pub mod local;
+pub mod membership;
+pub mod names;
 pub mod node;
+pub mod plan;
+pub mod prefix;
+pub mod reject;
+pub mod route;
 pub mod settings;
 pub mod status;
 pub mod time;
+pub mod trust;

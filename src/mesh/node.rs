@@ -1,37 +1,135 @@
 //! The node: wires the parts together and decides nothing itself.
 
-use std::net::Ipv6Addr;
+mod hear;
+mod pass;
+mod show;
+mod tell;
 
-use super::event::{Input, Output};
-use super::identity::PrivateKey;
-use super::settings::Settings;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng as _, SeedableRng as _};
+
+use super::auth::Auth;
+use super::census::{Census, name_of};
+use super::device::DeviceState;
+use super::event::{Event, HostState, Input, Output, PeerName};
+use super::fact::boot::{BootId, OURS};
+use super::fact::store::Store;
+use super::gossip::Gossip;
+use super::identity::{PrivateKey, PublicKey};
+use super::link::Link;
+use super::link::liveness::Liveness;
+use super::membership::Membership;
+use super::names::Names;
+use super::prefix::TunnelRoutes;
+use super::reject::Rejections;
+use super::route::Routes;
+use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
-use super::time::{Deadline, Timestamp};
+use super::time::{Deadline, Timestamp, Why};
+use super::trust::TrustPolicy;
+
+/// How often the device is looked at while a link may change any moment.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+/// How often it is looked at otherwise (wirelink v1).
+const LOOK: Duration = Duration::from_secs(5);
 
 /// One node of the mesh, as a machine without IO.
 pub struct Node {
+    settings: Settings,
     address: Ipv6Addr,
+    random: ChaCha20Rng,
+    auth: Auth,
+    trust: TrustPolicy,
+    store: Store,
+    liveness: BTreeMap<PublicKey, Liveness>,
+    membership: Membership,
+    links: BTreeMap<PublicKey, Link>,
+    routes: Routes,
+    gossip: Gossip,
+    names: Names,
+    rejections: Rejections,
+    device: Option<DeviceState>,
+    host: HostState,
+    census: Census,
+    router: Option<bool>,
+    members_full: bool,
+    removal_at: Option<Timestamp>,
+    last_pass: Option<Timestamp>,
+    last_resync: Option<Timestamp>,
+    news_at: Option<Timestamp>,
+    deadline: Deadline,
+    outputs: VecDeque<Output>,
 }
 
 impl Node {
     /// Starts a node; `seed` must be random and never be used twice.
-    pub fn new(settings: Settings, identity: PrivateKey, _seed: [u8; 32], _now: Timestamp) -> Self {
+    pub fn new(settings: Settings, identity: PrivateKey, seed: [u8; 32], now: Timestamp) -> Self {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let auth = Auth::new(identity, settings.address_hash);
+        let own_key = *auth.public_key();
         Self {
-            address: settings.address_hash.link_local(&identity.public_key()),
+            address: settings.address_hash.link_local(&own_key),
+            trust: TrustPolicy::new(own_key, &settings),
+            store: Store::default(),
+            liveness: BTreeMap::new(),
+            membership: Membership::new(now),
+            links: BTreeMap::new(),
+            routes: Routes::default(),
+            gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
+            names: Names::default(),
+            rejections: Rejections::default(),
+            device: None,
+            host: HostState::default(),
+            census: Census::default(),
+            router: None,
+            members_full: false,
+            removal_at: None,
+            last_pass: None,
+            last_resync: None,
+            news_at: None,
+            deadline: Deadline {
+                at: now,
+                why: Why::DeviceLook,
+            },
+            outputs: VecDeque::new(),
+            settings,
+            random,
+            auth,
         }
     }
 
-    /// Takes in what happened.
-    pub fn handle(&mut self, _now: Timestamp, _input: Input<'_>) {}
+    /// Takes in what happened. Only [`Input::Timeout`] and [`Input::Stop`] lead to changes of the device.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>) {
+        match input {
+            Input::Packet { source, payload } => self.hear(now, source, payload),
+            Input::Device(device) => self.device = Some(device),
+            Input::Host(host) => {
+                self.trust.observe_routes(TunnelRoutes::new(&host.routes));
+                self.host = host;
+                self.expect_news(now);
+            }
+            Input::Resolved { host, addresses } => {
+                self.names.answer(&host, addresses);
+                self.expect_news(now);
+            }
+            Input::Timeout => self.pass(now),
+            Input::Stop => self.restore(now),
+        }
+    }
 
     /// Returns what to do next, until there is nothing more.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// Returns when to hand in [`Input::Timeout`].
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        None
+        let news = self.news_at.map(|at| Deadline { at, why: Why::News });
+        Some(news.map_or(self.deadline, |news| news.min(self.deadline)))
     }
 
     /// Returns the link-local address of this node.
@@ -39,8 +137,54 @@ impl Node {
         self.address
     }
 
+    /// Returns the public key of this node.
+    pub fn public_key(&self) -> &PublicKey {
+        self.auth.public_key()
+    }
+
     /// Returns what the node knows and does, to be shown.
-    pub fn status(&self, _now: Timestamp) -> Status {
-        Status {}
+    pub fn status(&self, now: Timestamp) -> Status {
+        Status {
+            key: *self.public_key(),
+            address: self.address,
+            router: self.router,
+            boot_id: self.gossip.boot_id(),
+            deadline_in: self
+                .poll_timeout()
+                .map(|deadline| (deadline.at.since(now), deadline.why)),
+            peers: self.census.peers.iter().map(|key| self.peer_status(now, key)).collect(),
+            facts: self
+                .store
+                .iter()
+                .map(|(fact, stored)| (fact.clone(), stored.origin, stored.expires.since(now)))
+                .collect(),
+            rejections: self.rejections.totals().collect(),
+        }
+    }
+
+    /// Pulls the next deadline near, so that what comes in now and shortly is acted on together.
+    fn expect_news(&mut self, now: Timestamp) {
+        let at = now + DEBOUNCE;
+        self.news_at = Some(self.news_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    fn notify(&mut self, event: Event) {
+        self.outputs.push_back(Output::Notify(event));
+    }
+
+    fn name(&self, key: &PublicKey) -> PeerName {
+        PeerName {
+            key: *key,
+            name: name_of(&self.settings, &self.store, key),
+        }
+    }
+
+    fn nonce(&mut self) -> [u8; super::fact::wire::NONCE_LEN] {
+        let mut nonce = [0; super::fact::wire::NONCE_LEN];
+        self.random.fill_bytes(&mut nonce);
+        nonce
     }
 }
+
+#[cfg(test)]
+mod tests;

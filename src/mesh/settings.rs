@@ -1,7 +1,9 @@
 //! Every knob, with its default, unit, bound and reason; and the times that are no knobs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use glob::Pattern;
@@ -83,6 +85,38 @@ impl TrustLevel {
         Self::Membership,
         Self::DelegateTrust,
     ];
+
+    /// Returns the name as operators write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Untrusted => "Untrusted",
+            Self::Endpoint => "Endpoint",
+            Self::AllowedIPs => "AllowedIPs",
+            Self::Membership => "Membership",
+            Self::DelegateTrust => "DelegateTrust",
+        }
+    }
+}
+
+/// Why a text is not a trust level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a trust level: one of Untrusted, Endpoint, AllowedIPs, Membership, DelegateTrust")]
+pub struct InvalidTrustLevel;
+
+impl FromStr for TrustLevel {
+    type Err = InvalidTrustLevel;
+
+    /// Takes the name of a level in any case.
+    fn from_str(text: &str) -> Result<Self, InvalidTrustLevel> {
+        let named = |level: &Self| level.name().eq_ignore_ascii_case(text);
+        Self::ALL.into_iter().find(named).ok_or(InvalidTrustLevel)
+    }
+}
+
+impl fmt::Display for TrustLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A place to reach a peer at, as an operator writes it: `host:port`, where the host is an address or a name.
@@ -97,4 +131,161 @@ pub enum Host {
         /// The UDP port, not 0.
         port: u16,
     },
+}
+
+/// Why a text is not a place to reach a peer at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an endpoint: host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or vpn.example.org:51820")]
+pub struct InvalidHost;
+
+impl FromStr for Host {
+    type Err = InvalidHost;
+
+    /// Takes `host:port`, with an IPv6 address in brackets and a port from 1 to 65535. An IPv4-mapped address is taken
+    /// as the IPv4 address that it is: the wire refuses the mapped form.
+    fn from_str(text: &str) -> Result<Self, InvalidHost> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            let unmapped = match address {
+                SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
+                    SocketAddr::new(v6.ip().to_canonical(), v6.port())
+                }
+                SocketAddr::V4(_) | SocketAddr::V6(_) => address,
+            };
+            return (unmapped.port() != 0)
+                .then_some(Self::Address(unmapped))
+                .ok_or(InvalidHost);
+        }
+        let (name, port) = text.rsplit_once(':').ok_or(InvalidHost)?;
+        // Only digits: `u16::from_str` takes a plus sign too.
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port
+            .parse()
+            .ok()
+            .filter(|port| digits && *port != 0)
+            .ok_or(InvalidHost)?;
+        let name = name.to_ascii_lowercase();
+        is_host_name(&name)
+            .then_some(Self::Name { name, port })
+            .ok_or(InvalidHost)
+    }
+}
+
+/// Tells whether a resolver may be asked for `name`: RFC 1123, 2.1, and underscores, which some networks use. A last
+/// label of digits belongs to an IPv4 address with a mistake in it.
+fn is_host_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let in_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(in_label)
+    };
+    let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(numeric)
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trust_level_is_read_in_any_case_and_written_in_one() {
+        for level in TrustLevel::ALL {
+            for text in [
+                level.name().to_owned(),
+                level.name().to_lowercase(),
+                level.name().to_uppercase(),
+            ] {
+                assert_eq!(text.parse(), Ok(level), "{text}");
+            }
+            assert_eq!(level.to_string().parse(), Ok(level));
+        }
+    }
+
+    #[test]
+    fn the_message_about_a_wrong_trust_level_names_every_right_one() {
+        for text in ["", "Root", "Endpoints", " Endpoint"] {
+            assert_eq!(text.parse::<TrustLevel>(), Err(InvalidTrustLevel), "{text:?}");
+        }
+        let message = InvalidTrustLevel.to_string();
+        for level in TrustLevel::ALL {
+            assert!(message.contains(level.name()), "{level} is missing in {message:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_survives_its_text_form() {
+        for text in [
+            "192.0.2.1:51820",
+            "[2001:db8::1]:1",
+            "[fe80::1%3]:51820",
+            "vpn.example.org:65535",
+            "vpn.example.org.:51820",
+            "localhost:51820",
+            "my_host-2.lan:51820",
+            "4you:51820",
+        ] {
+            let host: Host = text.parse().unwrap_or_else(|_| panic!("{text} is refused"));
+            assert_eq!(host.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_by_name_is_one_whatever_its_case() {
+        let name = "vpn.example.org".to_owned();
+        assert_eq!("VPN.Example.ORG:51820".parse(), Ok(Host::Name { name, port: 51820 }));
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_one_it_maps() {
+        assert_eq!("[::ffff:192.0.2.1]:51820".parse::<Host>(), "192.0.2.1:51820".parse());
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused() {
+        let long = format!("{}.example.org:51820", "a".repeat(64));
+        let longer = format!("{}org:51820", "abcdefg.".repeat(40));
+        for text in [
+            "",
+            ":",
+            ":51820",
+            "vpn.example.org",
+            "vpn.example.org:",
+            "vpn.example.org:0",
+            "vpn.example.org:65536",
+            "vpn.example.org:+5",
+            "vpn.example.org:wireguard",
+            "vpn..example.org:51820",
+            ".example.org:51820",
+            "-vpn.example.org:51820",
+            "vpn-.example.org:51820",
+            "vpn example.org:51820",
+            "vpn/example.org:51820",
+            "b\u{fc}cher.example:51820",
+            "192.0.2.1",
+            "192.0.2.1:0",
+            "192.0.2.256:51820",
+            "192.0.2:51820",
+            "2001:db8::1",
+            "2001:db8::1:51820",
+            "[2001:db8::1]",
+            "[2001:db8::1]:0",
+            "[2001:db8::1%wan]:51820",
+            "[vpn.example.org]:51820",
+            &long,
+            &longer,
+        ] {
+            assert_eq!(text.parse::<Host>(), Err(InvalidHost), "{text:?}");
+        }
+    }
 }

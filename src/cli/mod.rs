@@ -1,0 +1,169 @@
+//! The command line: the tree of commands and flags, and what runs a command.
+
+pub mod address;
+pub mod decode;
+
+use std::io;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// Everything that can be typed after `wirelink`.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "wirelink",
+    version,
+    about = "Turns a hub-and-spoke WireGuard network into direct links, beside an existing interface",
+    long_about = LONG_ABOUT,
+    after_help = "See `wirelink --help` for examples, files, variables and signals.",
+    after_long_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// The command, if any: without one, the daemon runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run the daemon.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What wirelink does beside running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Print the link-local address that follows from a public key
+    Address(address::AddressArgs),
+    /// Show what stands in captured datagrams: hexadecimal in, one a line; JSON out, one object a line
+    Decode(decode::DecodeArgs),
+}
+
+/// The flags of the daemon. They outweigh the environment, which outweighs the file.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Running beside an interface")]
+pub struct RunArgs {
+    /// The WireGuard interface [default: wg0]
+    #[arg(short, long, value_name = "NAME")]
+    pub iface: Option<String>,
+
+    /// The UDP port for facts in the tunnel [default: listen port + 1]
+    #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
+    pub port: Option<String>,
+
+    /// Whether it routes for others: true, false or auto [default: auto]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub router: Option<String>,
+
+    /// Whether to tell all facts to every healthy peer [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub chatty: Option<String>,
+
+    /// How addresses follow from keys, all nodes alike: sha1 or blake2s [default: sha1]
+    #[arg(long, value_name = "HASH")]
+    pub address_hash: Option<String>,
+
+    /// Whether to log details [default: false]
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub debug: Option<String>,
+
+    /// Print the effective settings as a JSON configuration file, and exit
+    #[arg(long)]
+    pub dump: bool,
+}
+
+impl RunArgs {
+    /// Returns the settings among the flags, as they were typed.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            iface: self.iface.clone(),
+            port: self.port.clone(),
+            router: self.router.clone(),
+            chatty: self.chatty.clone(),
+            address_hash: self.address_hash.clone(),
+            debug: self.debug.clone(),
+        }
+    }
+}
+
+/// A wrong argument that only the command itself can recognise; exit status 2, as for a wrong flag.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Takes the result of writing to standard output, and tells whether to go on: a reader that has closed the pipe has
+/// seen enough, which is no error.
+///
+/// # Errors
+/// Any other failure.
+pub fn go_on(written: io::Result<()>) -> io::Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+const LONG_ABOUT: &str = "\
+Turns a hub-and-spoke WireGuard network into direct links, beside an existing interface.
+
+Without a command, wirelink runs as a daemon beside one WireGuard interface, in the foreground. The
+nodes of the network tell each other through the tunnel where they can be reached; two leaves that
+reach each other directly then talk directly, and through the hub again when they no longer do.
+Peers, keys and settings of the interface that the operator made stay as they are.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  wirelink                              run beside wg0
+  wirelink --iface wg1 --debug          run beside wg1 and log details
+  wirelink --iface wg0 --dump           show what the file, the environment and the flags amount to
+  wg show wg0 public-key | wirelink address -
+                                        show the link-local address of this node
+
+Files:
+  /etc/wireguard/wirelink.<iface>.json  or .yaml or .toml: the settings for one interface. There need
+                                        be none, and may be one. A setting in the environment
+                                        outweighs the file, a flag outweighs both.
+
+Environment:
+  WIRELINK_CONFIG_PATH                  the directory of these files [default: /etc/wireguard]
+  WIRELINK_IFACE, WIRELINK_PORT, WIRELINK_ROUTER, WIRELINK_CHATTY, WIRELINK_ADDRESS_HASH,
+  WIRELINK_DEBUG                        as the flags of these names
+  WIRELINK_REPORT_IFACES, WIRELINK_HIDE_IFACES
+                                        interfaces whose addresses are told to others, or never are:
+                                        names or globs, separated by commas
+
+Signals:
+  SIGINT, SIGTERM                       put the interface back as found and stop; the second one
+                                        stops at once
+  SIGUSR1                               log what is known of facts and peers
+
+Exit status:
+  0 stopped by a signal, or the command is done;  1 failed;  2 wrong configuration or usage";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_with_a_boolean_takes_it_only_behind_an_equals_sign() {
+        let run = |arguments: &[&str]| Cli::try_parse_from([&["wirelink"], arguments].concat()).map(|cli| cli.run);
+        assert_eq!(run(&["--router"]).expect("parses").router.as_deref(), Some("true"));
+        assert_eq!(
+            run(&["--router=false"]).expect("parses").router.as_deref(),
+            Some("false")
+        );
+        assert_eq!(run(&["-d"]).expect("parses").debug.as_deref(), Some("true"));
+        assert_eq!(run(&["-d=no"]).expect("parses").debug.as_deref(), Some("no"));
+        assert!(run(&["--router", "false"]).is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! Effective settings in the form of a configuration file.
+
+use serde::Serialize;
+
+use super::Config;
+use crate::mesh::identity::{AddressHash, PublicKey};
+use crate::mesh::settings::PeerSettings;
+
+impl Config {
+    /// Returns the settings as a configuration file in JSON, with every key; null where the node finds out itself. Read
+    /// again, it gives the same settings.
+    ///
+    /// # Panics
+    /// Never: text, numbers and booleans always have a form in JSON.
+    pub fn to_json(&self) -> String {
+        let settings = &self.settings;
+        let form = Form {
+            iface: &self.iface,
+            port: settings.port,
+            router: settings.router,
+            chatty: settings.chatty,
+            report_ifaces: settings.report_ifaces.iter().map(glob::Pattern::as_str).collect(),
+            hide_ifaces: settings.hide_ifaces.iter().map(glob::Pattern::as_str).collect(),
+            debug: self.debug,
+            address_hash: settings.address_hash,
+            peers: settings.peers.iter().map(PeerForm::new).collect(),
+        };
+        serde_json::to_string_pretty(&form).expect("text, numbers and booleans have a form in JSON")
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Form<'a> {
+    iface: &'a str,
+    port: Option<u16>,
+    router: Option<bool>,
+    chatty: bool,
+    report_ifaces: Vec<&'a str>,
+    hide_ifaces: Vec<&'a str>,
+    debug: bool,
+    address_hash: AddressHash,
+    peers: Vec<PeerForm<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PeerForm<'a> {
+    public_key: &'a PublicKey,
+    name: Option<&'a str>,
+    trust: Option<&'static str>,
+    fact_exchanger: bool,
+    endpoints: Vec<String>,
+    #[serde(rename = "AllowedIPs")]
+    allowed_ips: Vec<String>,
+    basic: bool,
+}
+
+impl<'a> PeerForm<'a> {
+    fn new((public_key, peer): (&'a PublicKey, &'a PeerSettings)) -> Self {
+        Self {
+            public_key,
+            name: peer.name.as_deref(),
+            trust: peer.trust.map(|level| level.name()),
+            fact_exchanger: peer.fact_exchanger,
+            endpoints: peer.endpoints.iter().map(ToString::to_string).collect(),
+            allowed_ips: peer.allowed_ips.iter().map(ToString::to_string).collect(),
+            basic: peer.basic,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Every key of a configuration file, and the variable and the flag that outweigh it.
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// The key in a file, in any case.
+    pub(super) name: &'static str,
+    /// Another spelling of the key.
+    pub(super) alias: Option<&'static str>,
+    /// The environment variable.
+    pub(super) variable: Option<&'static str>,
+    /// The flag.
+    pub(super) flag: Option<&'static str>,
+    /// Whether the variable holds several values, separated by commas.
+    pub(super) list: bool,
+}
+
+/// The directory of the configuration files.
+pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
+
+/// What the names of our variables start with.
+pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
+
+/// The keys of a file.
+pub(super) const TOP: [Key; 9] = [
+    Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
+    Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
+    Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
+    Key::new("Chatty").variable("WIRELINK_CHATTY").flag("--chatty"),
+    Key::new("ReportIfaces").variable("WIRELINK_REPORT_IFACES").list(),
+    Key::new("HideIfaces").variable("WIRELINK_HIDE_IFACES").list(),
+    Key::new("Debug").variable("WIRELINK_DEBUG").flag("--debug"),
+    Key::new("AddressHash")
+        .alias("address-hash")
+        .variable("WIRELINK_ADDRESS_HASH")
+        .flag("--address-hash"),
+    Key::new("Peers"),
+];
+
+/// The keys of an entry in `Peers`.
+pub(super) const PEER: [Key; 7] = [
+    Key::new("PublicKey"),
+    Key::new("Name"),
+    Key::new("Trust"),
+    Key::new("FactExchanger"),
+    Key::new("Endpoints"),
+    Key::new("AllowedIPs"),
+    Key::new("Basic"),
+];
+
+impl Key {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            alias: None,
+            variable: None,
+            flag: None,
+            list: false,
+        }
+    }
+
+    const fn alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    const fn variable(mut self, variable: &'static str) -> Self {
+        self.variable = Some(variable);
+        self
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    const fn list(mut self) -> Self {
+        self.list = true;
+        self
+    }
+
+    /// Tells whether `written` is this key.
+    pub(super) fn is(&self, written: &str) -> bool {
+        self.name.eq_ignore_ascii_case(written) || self.alias.is_some_and(|alias| alias.eq_ignore_ascii_case(written))
+    }
+}
+
+/// Returns the one of `known` that somebody who wrote `written` most likely meant, if any is near enough: one
+/// mistake in three characters.
+pub(super) fn nearest(written: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    // A long text is no slip of the finger, and the distance costs the product of the lengths.
+    if written.len() > 64 {
+        return None;
+    }
+    let written = written.to_ascii_lowercase();
+    let distances = known
+        .into_iter()
+        .map(|name| (distance(&written, &name.to_ascii_lowercase()), name));
+    distances
+        .filter(|(distance, name)| distance * 3 <= name.len())
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Returns how many characters have to be put in, taken out, replaced or swapped with their neighbour to turn one text
+/// into the other (optimal string alignment).
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    for i in 1..=from.len() {
+        let mut row = vec![i];
+        for j in 1..=to.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nearest_key(written: &str) -> Option<&'static str> {
+        nearest(written, TOP.iter().chain(&PEER).map(|key| key.name))
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_finds_the_key_that_was_meant() {
+        for (written, meant) in [
+            ("Prot", "Port"),
+            ("porrt", "Port"),
+            ("Peer", "Peers"),
+            ("endpoint", "Endpoints"),
+            ("AllowedIP", "AllowedIPs"),
+            ("Allowed_IPs", "AllowedIPs"),
+            ("hide-ifaces", "HideIfaces"),
+            ("Ifaces", "Iface"),
+            ("PubilcKey", "PublicKey"),
+        ] {
+            assert_eq!(nearest_key(written), Some(meant), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_resembles_no_key_finds_none() {
+        for written in [
+            "",
+            "x",
+            "PersistentKeepalive",
+            "MTU",
+            "\u{fc}\u{fc}\u{fc}\u{fc}",
+            &"Port".repeat(100),
+        ] {
+            assert_eq!(nearest_key(written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_key_counts_in_any_case_and_by_its_alias() {
+        for written in ["AddressHash", "addresshash", "ADDRESS-HASH", "address-hash"] {
+            assert_eq!(TOP.iter().filter(|key| key.is(written)).count(), 1, "{written}");
+        }
+    }
+}

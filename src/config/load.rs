@@ -1,0 +1,191 @@
+//! The layers in the order of their weight: file, environment, flags.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+
+use super::Config;
+use super::error::ConfigError;
+use super::keys::{CONFIG_PATH, Key, TOP, VARIABLE_PREFIX, nearest};
+use super::layer::{FileLayer, WordSource, Words};
+use super::read::{Draft, Placed};
+use super::tree::FileFormat;
+
+/// The interface where nobody names one.
+pub const DEFAULT_IFACE: &str = "wg0";
+
+/// Where configuration files are looked for.
+const DEFAULT_DIRECTORY: &str = "/etc/wireguard";
+
+/// The flags, as they were typed.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--iface`
+    pub iface: Option<String>,
+    /// `--port`
+    pub port: Option<String>,
+    /// `--router`
+    pub router: Option<String>,
+    /// `--chatty`
+    pub chatty: Option<String>,
+    /// `--address-hash`
+    pub address_hash: Option<String>,
+    /// `--debug`
+    pub debug: Option<String>,
+}
+
+/// The effective settings, and what the operator should know about how they came to be.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The effective settings.
+    pub config: Config,
+    /// Sentences for the log.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the layers and checks each of them by itself, too: a mistake that is overridden today is one tomorrow.
+///
+/// # Errors
+/// One message about the first thing that is wrong.
+pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Loaded, ConfigError> {
+    let environment = Environment::read(environment)?;
+    let words = [Figment::from(environment.words), Figment::from(flags.words())];
+    let iface = words
+        .iter()
+        .map(Draft::read)
+        .try_fold(None, |weaker, draft| draft.map(|draft| draft.iface.or(weaker)))?;
+    let iface = iface.map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value);
+    let (file, lowest) = match find(&environment.directory, &iface)? {
+        None => (None, Figment::new()),
+        Some((path, layer)) => (Some(path), Figment::from(layer)),
+    };
+    agree(&iface, Draft::read(&lowest)?.iface)?;
+    let Draft { debug, settings, .. } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
+    let config = Config {
+        iface,
+        debug: debug.unwrap_or_default(),
+        file,
+        settings,
+    };
+    Ok(Loaded {
+        config,
+        warnings: environment.warnings,
+    })
+}
+
+/// Refuses a file that speaks of another interface than the one whose file it is.
+fn agree(chosen: &str, named: Option<Placed<String>>) -> Result<(), ConfigError> {
+    match named {
+        Some(Placed { value, place }) if value != chosen => Err(ConfigError::OtherInterface {
+            place,
+            found: value,
+            chosen: chosen.to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns the one file for `iface` and what it says, if there is one.
+fn find(directory: &Path, iface: &str) -> Result<Option<(PathBuf, FileLayer)>, ConfigError> {
+    let mut found: Option<(PathBuf, FileLayer)> = None;
+    for format in FileFormat::ALL {
+        let path = directory.join(format!("wirelink.{iface}.{}", format.extension()));
+        let Some(layer) = FileLayer::open(&path, format)? else {
+            continue;
+        };
+        if let Some((first, _)) = found {
+            return Err(ConfigError::SeveralFiles { first, second: path });
+        }
+        found = Some((path, layer));
+    }
+    Ok(found)
+}
+
+impl Flags {
+    fn words(&self) -> Words {
+        let typed = [
+            ("--iface", &self.iface),
+            ("--port", &self.port),
+            ("--router", &self.router),
+            ("--chatty", &self.chatty),
+            ("--address-hash", &self.address_hash),
+            ("--debug", &self.debug),
+        ];
+        let words = typed.into_iter().filter_map(|(flag, word)| {
+            let key = TOP.iter().find(|key| key.flag == Some(flag))?;
+            Some((key, word.clone()?))
+        });
+        Words::new(WordSource::CommandLine, words.collect())
+    }
+}
+
+/// What the environment says.
+struct Environment {
+    words: Words,
+    directory: PathBuf,
+    warnings: Vec<String>,
+}
+
+impl Environment {
+    /// Takes our variables. An empty one says nothing; one that is none of ours is for somebody else, or a mistake that
+    /// a warning can point out: it must not stop a daemon that ran with it yesterday.
+    fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        let (mut words, mut directory, mut warnings) = (Vec::new(), None, Vec::new());
+        for (name, value) in variables {
+            let name = name.to_string_lossy();
+            if !name.starts_with(VARIABLE_PREFIX) || value.is_empty() {
+                continue;
+            }
+            if name == CONFIG_PATH {
+                directory = Some(PathBuf::from(value));
+            } else if let Some(key) = TOP.iter().find(|key| key.variable == Some(&*name)) {
+                words.push((key, text(key, value)?));
+            } else {
+                warnings.push(unknown(&name));
+            }
+        }
+        let directory = match directory {
+            None => PathBuf::from(DEFAULT_DIRECTORY),
+            Some(directory) => check(directory)?,
+        };
+        Ok(Self {
+            words: Words::new(WordSource::Environment, words),
+            directory,
+            warnings,
+        })
+    }
+}
+
+fn text(key: &Key, value: OsString) -> Result<String, ConfigError> {
+    value.into_string().map_err(|_| ConfigError::Value {
+        place: WordSource::Environment.place(key),
+        found: "the value".to_owned(),
+        expected: "not text: UTF-8".to_owned(),
+    })
+}
+
+fn unknown(name: &str) -> String {
+    // The prefix, which is right, would make every name resemble every other.
+    let known = TOP.iter().filter_map(|key| key.variable).chain([CONFIG_PATH]);
+    let known = known.filter_map(|name| name.strip_prefix(VARIABLE_PREFIX));
+    let hint = nearest(name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name), known)
+        .map(|tail| format!("; did you mean {VARIABLE_PREFIX}{tail}?"))
+        .unwrap_or_default();
+    let name = name.escape_debug();
+    format!("environment variable {name} is ignored: there is no such setting{hint}")
+}
+
+/// Refuses a directory that the operator named and that is none: it would silently mean "no file".
+fn check(directory: PathBuf) -> Result<PathBuf, ConfigError> {
+    match fs::metadata(&directory) {
+        Ok(found) if found.is_dir() => Ok(directory),
+        Ok(_) => Err(ConfigError::Directory {
+            directory,
+            cause: io::Error::other("something else is there"),
+        }),
+        Err(cause) => Err(ConfigError::Directory { directory, cause }),
+    }
+}

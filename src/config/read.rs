@@ -1,0 +1,239 @@
+//! From values to settings: the ways through a configuration, and the values at its top.
+
+use std::fmt::Display;
+
+use figment::Figment;
+use figment::value::Value;
+use glob::Pattern;
+
+use super::error::ConfigError;
+use super::layer::{describe, kind};
+use super::pattern::pattern;
+use crate::mesh::identity::AddressHash;
+use crate::mesh::settings::Settings;
+
+/// The longest name of an interface: IFNAMSIZ in the kernel, less the closing zero.
+const MAX_IFACE_LEN: usize = 15;
+
+/// What some layers say together, before defaults.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Draft {
+    pub(super) iface: Option<Placed<String>>,
+    pub(super) debug: Option<bool>,
+    pub(super) settings: Settings,
+}
+
+/// A value and where the operator wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    pub(super) place: String,
+}
+
+impl Draft {
+    /// Reads what the layers of `figment` say.
+    pub(super) fn read(figment: &Figment) -> Result<Self, ConfigError> {
+        let root = figment
+            .find_value("")
+            .expect("our layers have their data at hand, and so never fail to provide it");
+        let top = Node {
+            figment,
+            path: Vec::new(),
+            value: &root,
+        };
+        let globs = |key| top.list(key, Node::glob);
+        Ok(Self {
+            iface: top.one("Iface", |node| {
+                Ok(Placed {
+                    value: node.iface()?,
+                    place: node.place(),
+                })
+            })?,
+            debug: top.one("Debug", Node::boolean)?,
+            settings: Settings {
+                port: top.one("Port", Node::port)?,
+                router: top.one("Router", Node::router)?.flatten(),
+                chatty: top.one("Chatty", Node::boolean)?.unwrap_or_default(),
+                report_ifaces: globs("ReportIfaces")?,
+                hide_ifaces: globs("HideIfaces")?,
+                address_hash: top.one("AddressHash", Node::address_hash)?.unwrap_or_default(),
+                peers: top.one("Peers", Node::peers)?.unwrap_or_default(),
+            },
+        })
+    }
+}
+
+const NO_ADDRESS_HASH: &str = "not an address hash: sha1 or blake2s";
+
+/// Takes the name of an address hash in any case.
+///
+/// # Errors
+/// A text that says what is allowed.
+pub fn address_hash(text: &str) -> Result<AddressHash, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "sha1" => Ok(AddressHash::Sha1),
+        "blake2s" => Ok(AddressHash::Blake2s),
+        _ => Err(NO_ADDRESS_HASH),
+    }
+}
+
+/// A value and the way to it.
+pub(super) struct Node<'a> {
+    figment: &'a Figment,
+    path: Vec<String>,
+    pub(super) value: &'a Value,
+}
+
+impl<'a> Node<'a> {
+    /// Returns what `key` says; null says nothing.
+    pub(super) fn get(&self, key: &str) -> Option<Self> {
+        let value = self
+            .value
+            .as_dict()?
+            .get(key)
+            .filter(|value| !matches!(value, Value::Empty(..)))?;
+        Some(self.below(key.to_owned(), value))
+    }
+
+    fn below(&self, step: String, value: &'a Value) -> Self {
+        let mut path = self.path.clone();
+        path.push(step);
+        Self {
+            figment: self.figment,
+            path,
+            value,
+        }
+    }
+
+    pub(super) fn one<T>(
+        &self,
+        key: &str,
+        read: impl Fn(&Self) -> Result<T, ConfigError>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.get(key).map(|node| read(&node)).transpose()
+    }
+
+    pub(super) fn list<T>(
+        &self,
+        key: &str,
+        read: impl Fn(&Self) -> Result<T, ConfigError>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let Some(node) = self.get(key) else {
+            return Ok(Vec::new());
+        };
+        node.items("not a list, such as [\"one\", \"two\"]")?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
+    pub(super) fn items(&self, expected: &str) -> Result<Vec<Self>, ConfigError> {
+        let items = self.value.as_array().ok_or_else(|| self.wrong_kind(expected))?;
+        Ok(items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| self.below(index.to_string(), item))
+            .collect())
+    }
+
+    /// Returns where the operator wrote the value.
+    pub(super) fn place(&self) -> String {
+        let metadata = self.figment.get_metadata(self.value.tag());
+        metadata
+            .map(|metadata| metadata.interpolate(self.figment.profile(), &self.path))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn wrong(&self, expected: impl Display) -> ConfigError {
+        ConfigError::Value {
+            place: self.place(),
+            found: describe(self.value),
+            expected: expected.to_string(),
+        }
+    }
+
+    /// Refuses a value that should have been a structure.
+    pub(super) fn wrong_kind(&self, expected: &str) -> ConfigError {
+        ConfigError::Value {
+            place: self.place(),
+            found: kind(self.value).to_owned(),
+            expected: expected.to_owned(),
+        }
+    }
+
+    /// Returns the text, where it is one and `parse` takes it; `expected` speaks to those who wrote no text.
+    pub(super) fn parse<T, E: Display>(
+        &self,
+        expected: impl Display,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<T, ConfigError> {
+        let text = self.value.as_str().ok_or_else(|| self.wrong(expected))?;
+        parse(text).map_err(|error| self.wrong(error))
+    }
+
+    /// Reads true or false; also the words for them, as a variable has nothing else.
+    pub(super) fn boolean(&self) -> Result<bool, ConfigError> {
+        self.truth()
+            .ok_or_else(|| self.wrong("not a boolean: true or false (also yes or no, on or off, 1 or 0)"))
+    }
+
+    /// Reads a boolean, or "auto", which wirelink v1 takes for "found out".
+    fn router(&self) -> Result<Option<bool>, ConfigError> {
+        if self
+            .value
+            .as_str()
+            .is_some_and(|text| text.eq_ignore_ascii_case("auto"))
+        {
+            return Ok(None);
+        }
+        self.truth()
+            .map(Some)
+            .ok_or_else(|| self.wrong("not a choice: true, false or auto"))
+    }
+
+    fn truth(&self) -> Option<bool> {
+        let Some(text) = self.value.as_str() else {
+            return self.value.to_bool();
+        };
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+            "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+            _ => None,
+        }
+    }
+
+    fn port(&self) -> Result<u16, ConfigError> {
+        let number = match self.value {
+            Value::Num(_, number) => number.to_i128(),
+            Value::String(_, text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Value::String(..) | Value::Char(..) | Value::Bool(..) => None,
+            Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
+        };
+        let port = number
+            .and_then(|number| u16::try_from(number).ok())
+            .filter(|port| *port != 0);
+        port.ok_or_else(|| self.wrong("not a port: a whole number from 1 to 65535"))
+    }
+
+    fn iface(&self) -> Result<String, ConfigError> {
+        let expected = "not the name of an interface: 1 to 15 characters without blanks, / and :, such as wg0";
+        let valid = |text: &str| {
+            (1..=MAX_IFACE_LEN).contains(&text.len())
+                && text != "."
+                && text != ".."
+                && !text
+                    .chars()
+                    .any(|c| c.is_whitespace() || c.is_control() || c == '/' || c == ':')
+        };
+        self.parse(expected, |text| valid(text).then(|| text.to_owned()).ok_or(expected))
+    }
+
+    fn glob(&self) -> Result<Pattern, ConfigError> {
+        let expected = "not an interface name or a glob: such as eth0, veth* or wlan[0-3]";
+        self.parse(expected, |text| pattern(text).ok_or(expected))
+    }
+
+    fn address_hash(&self) -> Result<AddressHash, ConfigError> {
+        self.parse(NO_ADDRESS_HASH, address_hash)
+    }
+}

@@ -1,0 +1,116 @@
+//! Who said it: the tag of a group, under the secret that two nodes share.
+//!
+//! XChaCha20-Poly1305 under the raw X25519 secret, with the facts as additional data and nothing to encrypt (wirelink v1). It
+//! proves the sender to one recipient, and nothing to a third node.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+use chacha20poly1305::aead::inout::InOutBuf;
+use chacha20poly1305::{AeadInOut as _, KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use super::fact::Verified;
+use super::fact::wire::{self, Envelope, NONCE_LEN, WireError};
+use super::identity::{AddressHash, PrivateKey, PublicKey};
+
+/// Tags and verifies groups; it holds the private key of the node and the secrets that follow from it.
+pub struct Auth {
+    identity: PrivateKey,
+    public_key: PublicKey,
+    address_hash: AddressHash,
+    peers: BTreeMap<PublicKey, Peer>,
+}
+
+/// What follows from the key of a peer, computed once.
+struct Peer {
+    address: Ipv6Addr,
+    /// `None` for a key of low order, with which there is no secret.
+    secret: Option<Zeroizing<[u8; 32]>>,
+}
+
+/// Why a group cannot be attributed to anybody, and is refused whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum AuthError {
+    /// The source address is not the one that follows from the key.
+    #[error("the key does not belong to the source address")]
+    WrongAddress,
+    /// The key is a point of low order: anybody could make its tags.
+    #[error("a key of low order")]
+    WeakKey,
+    /// The tag is not the sender's, or not for this node, or the facts were changed.
+    #[error("the tag does not fit")]
+    WrongTag,
+    /// The sender is who it says, but a fact does not decode.
+    #[error(transparent)]
+    Layout(#[from] WireError),
+}
+
+impl Auth {
+    /// Takes the identity of the node.
+    pub fn new(identity: PrivateKey, address_hash: AddressHash) -> Self {
+        let public_key = identity.public_key();
+        Self {
+            identity,
+            public_key,
+            address_hash,
+            peers: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the public key of this node.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// Forgets the secrets of all that are not peers any more.
+    pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
+        self.peers.retain(|key, _| is_peer(key));
+    }
+
+    /// Finds out whether the sender of a datagram is who it says, and reads what it says.
+    ///
+    /// Costs an X25519 operation for the first datagram of a key; the caller asks only for keys that it knows.
+    ///
+    /// # Errors
+    /// When it is not, or anything in the group does not decode.
+    pub fn verify(&mut self, source: Ipv6Addr, envelope: &Envelope<'_>) -> Result<Verified, AuthError> {
+        let peer = self.peer(&envelope.sender);
+        if peer.address != source {
+            return Err(AuthError::WrongAddress);
+        }
+        let secret = peer.secret.as_ref().ok_or(AuthError::WeakKey)?;
+        cipher(secret)
+            .decrypt_inout_detached(
+                &XNonce::from(envelope.nonce),
+                envelope.facts,
+                InOutBuf::from(&mut [][..]),
+                &Tag::from(envelope.tag),
+            )
+            .map_err(|_| AuthError::WrongTag)?;
+        Ok(Verified {
+            sender: envelope.sender,
+            facts: envelope.unverified_facts()?,
+        })
+    }
+
+    /// Makes the datagram that brings `facts` to `recipient`; `None` where that key is of low order.
+    pub fn tag(&mut self, recipient: &PublicKey, nonce: [u8; NONCE_LEN], facts: &[u8]) -> Option<Vec<u8>> {
+        let secret = self.peer(recipient).secret.as_ref()?;
+        let tag = cipher(secret)
+            .encrypt_inout_detached(&XNonce::from(nonce), facts, InOutBuf::from(&mut [][..]))
+            .expect("a datagram is far below the limit of the cipher");
+        Some(wire::group(&self.public_key, nonce, tag.into(), facts))
+    }
+
+    fn peer(&mut self, key: &PublicKey) -> &Peer {
+        self.peers.entry(*key).or_insert_with(|| Peer {
+            address: self.address_hash.link_local(key),
+            secret: self.identity.shared_secret(key),
+        })
+    }
+}
+
+fn cipher(secret: &Zeroizing<[u8; 32]>) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new((&**secret).into())
+}

@@ -1,0 +1,131 @@
+//! Facts: what nodes tell one another, from the bytes of a datagram to what this node believes.
+//!
+//! A datagram passes three stages, a type each, so that no check can be skipped: [`Envelope`](wire::Envelope) (its layout is
+//! right), [`Verified`] (its sender said it, to us), [`Accepted`] (and may say so). The [`Store`](store::Store) takes only the last.
+
+pub mod attribute;
+pub mod boot;
+pub mod store;
+pub mod value;
+pub mod wire;
+
+use std::time::Duration;
+
+use self::attribute::Attribute;
+use self::value::Value;
+use super::identity::PublicKey;
+
+/// What is said about a node: the attribute follows from the value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fact {
+    /// About whom.
+    pub subject: PublicKey,
+    /// What.
+    pub value: Value,
+}
+
+impl Fact {
+    /// Returns which property of the subject this is.
+    pub fn attribute(&self) -> Attribute {
+        self.value.attribute()
+    }
+}
+
+/// A fact as it stands in a datagram: with the time it lives from now, in whole seconds up to 65535.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timed {
+    /// The fact.
+    pub fact: Fact,
+    /// How long it lives.
+    pub ttl: Duration,
+}
+
+/// Facts of which the sender is certain; whether they are true, or its to say, is not known yet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub(super) sender: PublicKey,
+    pub(super) facts: Vec<Timed>,
+}
+
+impl Verified {
+    /// Returns who said it.
+    pub fn sender(&self) -> &PublicKey {
+        &self.sender
+    }
+
+    /// Returns what was said.
+    pub fn facts(&self) -> &[Timed] {
+        &self.facts
+    }
+
+    /// Returns what was said, one by one.
+    pub fn into_facts(self) -> (PublicKey, Vec<Timed>) {
+        (self.sender, self.facts)
+    }
+}
+
+/// A fact that this node believes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub(super) timed: Timed,
+    pub(super) origin: Origin,
+}
+
+impl Accepted {
+    /// Takes a fact that needs no judgement, because this node itself knows it.
+    pub fn first_hand(fact: Fact, ttl: Duration, source: FirstHand) -> Self {
+        let origin = match source {
+            FirstHand::Observed => Origin::Observed,
+            FirstHand::Configured => Origin::Configured,
+        };
+        Self {
+            timed: Timed { fact, ttl },
+            origin,
+        }
+    }
+
+    /// Returns the fact.
+    pub fn fact(&self) -> &Fact {
+        &self.timed.fact
+    }
+
+    /// Returns how long it lives.
+    pub fn ttl(&self) -> Duration {
+        self.timed.ttl
+    }
+
+    /// Returns who said it.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
+/// How this node itself knows a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstHand {
+    /// It sees it on its own machine.
+    Observed,
+    /// Its operator wrote it.
+    Configured,
+}
+
+/// Who said a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// This node sees it on its own machine: told to others, but no reason to change that machine.
+    Observed,
+    /// The operator of this node.
+    Configured,
+    /// Another node.
+    Peer(PublicKey),
+}
+
+impl Origin {
+    /// Returns whether the fact is a reason to change the device; what was read off the device is not.
+    pub fn is_authority(self) -> bool {
+        match self {
+            Self::Observed => false,
+            Self::Configured | Self::Peer(_) => true,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::SeedableRng as _;
+
+use super::*;
+use crate::mesh::fact::boot::OURS;
+use crate::mesh::fact::store::Insertion;
+use crate::mesh::fact::value::Metadata;
+use crate::mesh::fact::{Accepted, FirstHand};
+use crate::mesh::settings::FACT_TTL;
+
+const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
+const A: PublicKey = PublicKey::from_bytes([1; 32]);
+const B: PublicKey = PublicKey::from_bytes([2; 32]);
+
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_start(Duration::from_secs_f64(seconds))
+}
+
+fn endpoint(subject: PublicKey, port: u16) -> Fact {
+    Fact {
+        subject,
+        value: Value::Endpoint(([192, 0, 2, 1], port).into()),
+    }
+}
+
+fn recipient(peer: PublicKey, audience: Audience) -> Recipient {
+    Recipient {
+        peer,
+        audience,
+        alive_period: Duration::from_secs(5),
+        alive_ttl: Duration::from_secs(15),
+    }
+}
+
+struct World {
+    gossip: Gossip,
+    store: Store,
+    recipients: Vec<Recipient>,
+    random: ChaCha20Rng,
+}
+
+impl World {
+    fn new(audience: Audience) -> Self {
+        let mut random = ChaCha20Rng::from_seed([1; 32]);
+        let boot_id = BootId::announcing(OURS, &mut random);
+        Self {
+            gossip: Gossip::new(OWN, boot_id),
+            store: Store::default(),
+            recipients: vec![recipient(A, audience), recipient(B, audience)],
+            random,
+        }
+    }
+
+    fn know(&mut self, seconds: f64, fact: Fact) -> FactId {
+        self.know_for(seconds, fact, FACT_TTL)
+    }
+
+    fn know_for(&mut self, seconds: f64, fact: Fact, ttl: Duration) -> FactId {
+        match self
+            .store
+            .insert(at(seconds), Accepted::first_hand(fact, ttl, FirstHand::Observed))
+        {
+            Insertion::New(id) | Insertion::Renewed(id) | Insertion::Known(id) => id,
+            Insertion::Full(limit) => panic!("{limit:?}"),
+        }
+    }
+
+    /// What each peer is told beside that we live; who is told nothing is left out.
+    fn told(&mut self, seconds: f64) -> Vec<(PublicKey, Vec<Fact>)> {
+        let told = self.gossip.due(at(seconds), &self.recipients, &self.store, |_| true);
+        let facts = |timed: Vec<Timed>| {
+            assert_eq!(timed[0].fact.value, Value::Alive(self.gossip.boot_id()));
+            timed.into_iter().skip(1).map(|timed| timed.fact).collect()
+        };
+        told.into_iter().map(|(peer, timed)| (peer, facts(timed))).collect()
+    }
+}
+
+#[test]
+fn everybody_is_told_once_and_not_about_itself() {
+    let mut world = World::new(Audience::AllFacts);
+    world.know(0.0, endpoint(OWN, 1));
+    world.know(0.0, endpoint(A, 2));
+    let name = Fact {
+        subject: A,
+        value: Value::MemberMetadata(Metadata::new(Some("a"), false)),
+    };
+    world.know(0.0, name.clone());
+    assert_eq!(
+        world.told(0.0),
+        [
+            (A, vec![endpoint(OWN, 1), name.clone()]),
+            (B, vec![endpoint(OWN, 1), endpoint(A, 2), name]),
+        ]
+    );
+    assert_eq!(world.told(0.1), []);
+}
+
+#[test]
+fn who_is_told_only_that_we_live_is_told_no_more() {
+    let mut world = World::new(Audience::AliveOnly);
+    world.know(0.0, endpoint(OWN, 1));
+    assert_eq!(world.told(0.0), [(A, vec![]), (B, vec![])]);
+    assert_eq!(world.told(4.9), []);
+    assert_eq!(world.told(5.0), [(A, vec![]), (B, vec![])]);
+}
+
+#[test]
+fn news_goes_to_all_but_its_sender_at_once() {
+    let mut world = World::new(Audience::AllFacts);
+    world.told(0.0);
+    let id = world.know(1.0, endpoint(OWN, 7));
+    world.gossip.heard_fact(&A, id, at(256.0));
+    world.gossip.add_news(endpoint(OWN, 7));
+    assert_eq!(world.told(1.0), [(B, vec![endpoint(OWN, 7)])]);
+}
+
+#[test]
+fn a_fact_is_renewed_before_the_peer_forgets_it_and_only_if_ours_lives_longer() {
+    let mut world = World::new(Audience::AllFacts);
+    world.know(0.0, endpoint(OWN, 1));
+    world.know(0.0, endpoint(B, 2));
+    world.told(0.0);
+    let due = 255.0 - RENEW_BEFORE.as_secs_f64();
+    for step in 1..=24 {
+        world.know(f64::from(step) * 5.0, endpoint(OWN, 1));
+        let told = world.told(f64::from(step) * 5.0);
+        assert!(
+            told.iter().all(|(_, facts)| facts.is_empty()),
+            "at {} s: {told:?}",
+            step * 5
+        );
+    }
+    world.know(due, endpoint(OWN, 1));
+    let next = world.gossip.next(&world.recipients).unwrap();
+    assert!(next <= at(due), "{next:?}");
+    let told = world.told(due);
+    assert_eq!(told, [(A, vec![endpoint(OWN, 1)]), (B, vec![endpoint(OWN, 1)])]);
+}
+
+#[test]
+fn a_new_boot_id_makes_a_peer_hear_everything_again() {
+    let mut world = World::new(Audience::AllFacts);
+    world.know(0.0, endpoint(OWN, 1));
+    world.told(0.0);
+    let boot_id = BootId::announcing(OURS, &mut world.random);
+    assert!(world.gossip.heard_boot_id(&A, boot_id));
+    assert_eq!(world.told(0.1), [(A, vec![endpoint(OWN, 1)])]);
+    assert!(!world.gossip.heard_boot_id(&A, boot_id));
+    assert_eq!(world.told(0.2), []);
+}
+
+#[test]
+fn our_own_new_boot_id_is_told_at_once() {
+    let mut world = World::new(Audience::AliveOnly);
+    world.told(0.0);
+    let boot_id = BootId::announcing(OURS, &mut world.random);
+    world.gossip.resync(boot_id);
+    assert_eq!(world.told(0.1), [(A, vec![]), (B, vec![])]);
+}
+
+#[test]
+fn facts_about_absent_peers_are_not_passed_on() {
+    let mut world = World::new(Audience::AllFacts);
+    world.know(0.0, endpoint(B, 1));
+    let told = world
+        .gossip
+        .due(at(0.0), &world.recipients, &world.store, |subject| *subject != B);
+    assert!(told.iter().all(|(_, facts)| facts.len() == 1), "{told:?}");
+}
+
+#[test]
+fn a_newcomer_in_a_large_network_is_told_everything_in_bounded_pieces() {
+    let mut world = World::new(Audience::AllFacts);
+    world.recipients.truncate(1);
+    for port in 1..=5000 {
+        world.know(0.0, endpoint(B, port));
+    }
+    let mut heard = 0;
+    let mut now = at(0.0);
+    for _ in 0..10 {
+        for (_, facts) in world.gossip.due(now, &world.recipients, &world.store, |_| true) {
+            let bytes: usize = super::super::fact::wire::pack(&facts).iter().map(Vec::len).sum();
+            assert!(bytes <= BURST + 100);
+            heard += facts.len() - 1;
+        }
+        now = world.gossip.next(&world.recipients).unwrap();
+    }
+    assert_eq!(heard, 5000);
+    assert!(now <= at(60.0));
+}
+
+#[test]
+fn who_is_told_all_facts_follows_the_table_of_v1() {
+    let plain = Standing {
+        basic: false,
+        level: None,
+        router: false,
+        fact_exchanger: false,
+        healthy: false,
+    };
+    let told = |peer: Standing, talkative| Audience::of(&peer, talkative) == Audience::AllFacts;
+    assert!(
+        !told(plain, false) && !told(plain, true),
+        "without a session nobody talks at random"
+    );
+    assert!(told(
+        Standing {
+            level: Some(TrustLevel::AllowedIPs),
+            ..plain
+        },
+        false
+    ));
+    assert!(!told(
+        Standing {
+            level: Some(TrustLevel::Endpoint),
+            ..plain
+        },
+        false
+    ));
+    assert!(told(Standing { router: true, ..plain }, false));
+    assert!(told(
+        Standing {
+            fact_exchanger: true,
+            ..plain
+        },
+        false
+    ));
+    assert!(told(Standing { healthy: true, ..plain }, true) && !told(Standing { healthy: true, ..plain }, false));
+    assert!(
+        !told(
+            Standing {
+                basic: true,
+                router: true,
+                healthy: true,
+                ..plain
+            },
+            true
+        ),
+        "it could not listen"
+    );
+}

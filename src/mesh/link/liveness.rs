@@ -1,0 +1,82 @@
+//! Contact detection: whether a peer has been heard through the tunnel lately (SWIM's alive).
+
+use std::time::Duration;
+
+use crate::mesh::fact::boot::{Announcement, BootId};
+use crate::mesh::time::Timestamp;
+
+/// How long an alive fact between our own nodes counts, whatever it says: three periods.
+pub const OURS_TTL: Duration = Duration::from_secs(15);
+/// How often our own nodes tell one another that they are alive.
+pub const OURS_PERIOD: Duration = Duration::from_secs(5);
+/// How long an alive fact to a v1 node lives (wirelink v1).
+pub const V1_TTL: Duration = Duration::from_secs(255);
+/// How often a v1 node is told (wirelink v1).
+pub const V1_PERIOD: Duration = Duration::from_secs(30);
+
+/// The sign of life of a peer that was heard last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    boot_id: BootId,
+    heard: Timestamp,
+    ttl: Duration,
+}
+
+impl Liveness {
+    /// Takes an alive fact in; the newest counts, even where an older one claimed to live longer.
+    pub fn heard(now: Timestamp, boot_id: BootId, ttl: Duration) -> Self {
+        let bound = if boot_id.announcement().is_some() {
+            OURS_TTL
+        } else {
+            V1_TTL
+        };
+        Self {
+            boot_id,
+            heard: now,
+            ttl: ttl.min(bound),
+        }
+    }
+
+    /// Returns the boot ID under which the peer was heard.
+    pub fn boot_id(&self) -> BootId {
+        self.boot_id
+    }
+
+    /// Returns what the peer announced, if it is one of ours.
+    pub fn announcement(&self) -> Option<Announcement> {
+        self.boot_id.announcement()
+    }
+
+    /// Returns whether the peer announced itself as one of ours, not so long ago that it may be something else by now.
+    pub fn is_one_of_ours(&self, now: Timestamp) -> bool {
+        self.announcement().is_some() && now.since(self.heard) < V1_TTL
+    }
+
+    /// Returns when it was heard.
+    pub fn last_heard(&self) -> Timestamp {
+        self.heard
+    }
+
+    /// Returns from when on it no longer counts.
+    pub fn expires(&self) -> Timestamp {
+        self.heard + self.ttl
+    }
+
+    /// Returns whether it still counts.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        now < self.expires()
+    }
+
+    /// Returns whether it counts for another half of its life, and so is fresh enough to move traffic on (wirelink v1).
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now + self.full_ttl() / 2 < self.expires()
+    }
+
+    fn full_ttl(&self) -> Duration {
+        if self.announcement().is_some() {
+            OURS_TTL
+        } else {
+            V1_TTL
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The direct link to one peer: Idle -> Probing -> Up -> Suspect.
+//!
+//! ```text
+//! Idle     no session, nowhere to try
+//! Probing  not confirmed: one candidate per handshake slot while there is no session; while there is one, waiting to hear the
+//!          peer through the tunnel
+//! Up       a live handshake, and the peer was heard: traffic may take this way
+//! Suspect  was Up, and the peer is not heard, or its handshake is too old: traffic goes back to a router
+//! ```
+//!
+//! Handshakes are WireGuard's business; this machine only chooses where they are sent, and only while Probing. Faster ways to
+//! find the right candidate belong beside `probe`, which now is the slots alone.
+
+pub mod candidate;
+pub mod liveness;
+mod slot;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use self::candidate::{Candidate, Kind};
+use self::liveness::Liveness;
+use self::slot::Slots;
+use super::time::Timestamp;
+
+/// How old the last handshake of a session in use can be: rekey after 120 s, and time for it to be noticed and done
+/// (rekey timeout 5 s, keepalive 10 s, retry jitter 1/3 s, one alive period 30 s; wirelink v1).
+pub const HEALTH_LIMIT: Duration = Duration::from_millis(165_333);
+
+/// What is seen of a peer now.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Contact {
+    /// Where WireGuard sends to.
+    pub endpoint: Option<SocketAddr>,
+    /// When the last handshake was completed.
+    pub last_handshake: Option<Timestamp>,
+    /// The last sign of life.
+    pub liveness: Option<Liveness>,
+    /// Whether the peer never gives one, because it runs no wirelink.
+    pub basic: bool,
+}
+
+impl Contact {
+    /// Returns whether WireGuard has a session with the peer.
+    pub fn is_healthy(&self, now: Timestamp) -> bool {
+        self.endpoint.is_some() && self.last_handshake.is_some_and(|at| now.since(at) < HEALTH_LIMIT)
+    }
+
+    /// Returns whether the peer was heard and that still counts.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.liveness.is_some_and(|liveness| liveness.is_alive(now))
+    }
+
+    /// Both signals, the second fresh enough to move traffic.
+    fn is_confirmed(&self, now: Timestamp) -> bool {
+        self.is_healthy(now) && (self.basic || self.liveness.is_some_and(|liveness| liveness.is_fresh(now)))
+    }
+
+    fn is_kept(&self, now: Timestamp) -> bool {
+        self.is_healthy(now) && (self.basic || self.is_alive(now))
+    }
+
+    fn dialect(&self) -> &'static str {
+        match self.liveness {
+            _ if self.basic => " (no wirelink there)",
+            Some(liveness) if liveness.announcement().is_none() => " (wirelink v1)",
+            Some(_) | None => "",
+        }
+    }
+}
+
+/// The states of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nowhere to try.
+    Idle,
+    /// Not confirmed yet.
+    Probing,
+    /// Confirmed by both signals.
+    Up,
+    /// It was up, and a signal is missing.
+    Suspect(Missing),
+}
+
+/// Which signal a link lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The peer was not heard through the tunnel in time.
+    SignOfLife,
+    /// The last handshake is too old.
+    Handshake,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SignOfLife => "no sign of life through the tunnel",
+            Self::Handshake => "no handshake",
+        })
+    }
+}
+
+/// The machine of one link.
+#[derive(Debug)]
+pub struct Link {
+    state: State,
+    since: Timestamp,
+    slots: Slots,
+    /// The endpoint that WireGuard had when the peer was first seen.
+    found: Option<SocketAddr>,
+    /// The last endpoint with a live session.
+    proven: Option<(SocketAddr, Timestamp)>,
+}
+
+/// How long an endpoint that worked stays a candidate.
+const PROVEN_FOR: Duration = Duration::from_secs(3600);
+
+/// What came of a look at a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// The state that was left, if it was.
+    pub left: Option<State>,
+    /// Where WireGuard should send, if this link has an opinion now.
+    pub endpoint: Option<SocketAddr>,
+    /// Whether WireGuard should be made to send, so that a handshake begins.
+    pub knock: bool,
+}
+
+impl Link {
+    /// Starts in [`State::Idle`]; `found` is the endpoint that the operator, or the peer's roaming, left on the device.
+    pub fn new(now: Timestamp, found: Option<SocketAddr>) -> Self {
+        Self {
+            state: State::Idle,
+            since: now,
+            slots: Slots::default(),
+            found,
+            proven: None,
+        }
+    }
+
+    /// Returns the endpoint that WireGuard had when the peer was first seen.
+    pub fn found(&self) -> Option<SocketAddr> {
+        self.found
+    }
+
+    /// Returns the candidates that the link knows by itself: where the peer was found, and where it was reached lately.
+    pub fn remembered(&self, now: Timestamp) -> impl Iterator<Item = (SocketAddr, Kind)> {
+        let found = self.found.map(|endpoint| (endpoint, Kind::Configured));
+        let proven = self.proven.filter(|(_, at)| now.since(*at) < PROVEN_FOR);
+        found
+            .into_iter()
+            .chain(proven.map(|(endpoint, _)| (endpoint, Kind::Reflexive)))
+    }
+
+    /// Returns the state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns since when the link has been in its state.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Returns whether traffic may take this way.
+    pub fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
+    /// Looks at the peer and moves on. Candidates come in the order in which they should be tried.
+    pub fn advance(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> Step {
+        let mut step = Step::default();
+        if contact.is_healthy(now) {
+            self.proven = contact.endpoint.map(|endpoint| (endpoint, now));
+        }
+        let next = self.next_state(now, contact, candidates);
+        if next != self.state {
+            step.left = Some(self.state);
+            self.state = next;
+            self.since = now;
+            self.slots.pause();
+        }
+        if self.state == State::Probing && !contact.is_healthy(now) {
+            let slot = self.slots.turn(now, candidates);
+            step.endpoint = slot.endpoint;
+            step.knock = slot.begins;
+        }
+        step
+    }
+
+    fn next_state(&self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> State {
+        match self.state {
+            State::Up if contact.is_kept(now) => State::Up,
+            State::Up if contact.is_healthy(now) => State::Suspect(Missing::SignOfLife),
+            State::Up => State::Suspect(Missing::Handshake),
+            State::Suspect(_) | State::Probing | State::Idle if contact.is_confirmed(now) => State::Up,
+            State::Suspect(why) if contact.is_healthy(now) => State::Suspect(why),
+            State::Suspect(_) | State::Probing | State::Idle => {
+                if contact.is_healthy(now) || !candidates.is_empty() {
+                    State::Probing
+                } else {
+                    State::Idle
+                }
+            }
+        }
+    }
+
+    /// Returns when the link next changes by time alone.
+    pub fn next(&self, now: Timestamp, contact: &Contact) -> Option<Timestamp> {
+        let silence = contact.liveness.map(|liveness| liveness.expires());
+        let staleness = contact.last_handshake.map(|at| at + HEALTH_LIMIT);
+        let at = match self.state {
+            State::Idle => None,
+            State::Probing if contact.is_healthy(now) => staleness,
+            State::Probing => self.slots.next(),
+            State::Up if contact.basic => staleness,
+            State::Up => silence.min(staleness),
+            State::Suspect(_) => staleness,
+        };
+        at.filter(|at| *at > now)
+    }
+
+    /// Returns in one line why traffic does not take this way, or that it does.
+    pub fn explain(&self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> String {
+        let heard = contact
+            .liveness
+            .map(|liveness| now.since(liveness.last_heard()).as_secs());
+        match self.state {
+            State::Idle => "no endpoint is known for it".into(),
+            State::Probing if contact.is_healthy(now) => match heard {
+                Some(seconds) => format!("WireGuard is connected; wirelink there was last heard {seconds} s ago"),
+                None => "WireGuard is connected; no wirelink was heard there yet".into(),
+            },
+            State::Probing => self.slots.explain(now, candidates),
+            State::Up => match contact.endpoint {
+                Some(endpoint) => format!("direct through {endpoint}{}", contact.dialect()),
+                None => "direct".into(),
+            },
+            State::Suspect(why) => format!(
+                "{why} for {} s",
+                heard.unwrap_or_else(|| now.since(self.since).as_secs())
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

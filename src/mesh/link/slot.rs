@@ -1,0 +1,126 @@
+//! The fallback that works with every peer: one candidate per handshake slot.
+//!
+//! WireGuard sends one initiation per peer in 5 s, and a little later again when there was no answer. So in the first round each
+//! candidate gets one initiation; both sides begin their rounds with the same news, and so meet in the same slot. Later
+//! rounds give each candidate the time of wirelink v1, and begin with the one that was not tried for the longest time.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::candidate::Candidate;
+use crate::mesh::time::Timestamp;
+
+/// How long a candidate has in the first round: WireGuard's rekey timeout, so that the next initiation goes to the next.
+pub(super) const FIRST_SLOT: Duration = Duration::from_secs(5);
+/// How long it has in later rounds: rekey timeout and keepalive (wirelink v1).
+pub(super) const LATER_SLOT: Duration = Duration::from_secs(15);
+/// How often new candidates can make the first round begin again; a peer that invents endpoints must not keep it there.
+const ROUND_AGAIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    current: Option<Current>,
+    /// When each candidate of the present rounds was last tried.
+    tried: BTreeMap<SocketAddr, Timestamp>,
+    round_began: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    endpoint: SocketAddr,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) begins: bool,
+}
+
+impl Slots {
+    /// Stops trying; what was tried is remembered.
+    pub(super) fn pause(&mut self) {
+        self.current = None;
+    }
+
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.current.map(|current| current.until)
+    }
+
+    /// Returns whose turn it is.
+    pub(super) fn turn(&mut self, now: Timestamp, candidates: &[Candidate]) -> Turn {
+        self.begin_round_with_news(now, candidates);
+        // A candidate that is forgotten meanwhile keeps its slot: whoever invents many must not hurry the others.
+        if let Some(current) = self.current.filter(|current| now < current.until) {
+            return Turn {
+                endpoint: Some(current.endpoint),
+                begins: false,
+            };
+        }
+        self.current = self.choose(now, candidates);
+        Turn {
+            endpoint: self.current.map(|current| current.endpoint),
+            begins: self.current.is_some(),
+        }
+    }
+
+    fn choose(&mut self, now: Timestamp, candidates: &[Candidate]) -> Option<Current> {
+        let untried = candidates
+            .iter()
+            .find(|candidate| !self.tried.contains_key(&candidate.endpoint));
+        let (candidate, slot) = match untried {
+            Some(candidate) => (candidate, FIRST_SLOT),
+            None => (
+                candidates
+                    .iter()
+                    .min_by_key(|candidate| self.tried[&candidate.endpoint])?,
+                LATER_SLOT,
+            ),
+        };
+        self.tried.insert(candidate.endpoint, now);
+        Some(Current {
+            endpoint: candidate.endpoint,
+            since: now,
+            until: now + slot,
+        })
+    }
+
+    /// Begins the first round anew when a candidate appears that was not there before: the other side has news in the same
+    /// moment, and both should try the best candidates together.
+    fn begin_round_with_news(&mut self, now: Timestamp, candidates: &[Candidate]) {
+        self.tried
+            .retain(|endpoint, _| candidates.iter().any(|candidate| candidate.endpoint == *endpoint));
+        let is_news = candidates
+            .iter()
+            .any(|candidate| !self.tried.contains_key(&candidate.endpoint));
+        let may_begin = self.round_began.is_none_or(|at| now.since(at) >= ROUND_AGAIN);
+        let slot_done = self
+            .current
+            .is_none_or(|current| now.since(current.since) >= FIRST_SLOT);
+        if is_news && may_begin && slot_done {
+            self.tried.clear();
+            self.current = None;
+            self.round_began = Some(now);
+        }
+    }
+
+    pub(super) fn explain(&self, now: Timestamp, candidates: &[Candidate]) -> String {
+        let Some(current) = self.current else {
+            return format!("{} candidates to try", candidates.len());
+        };
+        let kind = candidates
+            .iter()
+            .find(|candidate| candidate.endpoint == current.endpoint)
+            .map(|c| c.kind);
+        let kind = kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
+        format!(
+            "no handshake yet: trying {}{kind} for {} s, {} of {} candidates tried",
+            current.endpoint,
+            now.since(current.since).as_secs(),
+            self.tried.len(),
+            candidates.len()
+        )
+    }
+}

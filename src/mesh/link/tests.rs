@@ -1,0 +1,181 @@
+use super::candidate::Collector;
+use super::slot::{FIRST_SLOT, LATER_SLOT};
+use super::*;
+use crate::mesh::fact::boot::BootId;
+
+const OURS: BootId = BootId::from_bytes([0, 0, 0, 0, 0, 0, 0x81, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]);
+const V1: BootId = BootId::from_bytes([0, 0, 0, 0, 0, 0, 0x41, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]);
+
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_start(Duration::from_secs_f64(seconds))
+}
+
+fn endpoint(last: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, last], 51820))
+}
+
+fn candidates(last: &[u8]) -> Vec<Candidate> {
+    let own = ["10.0.0.2/24".parse().unwrap()];
+    let mut collector = Collector::new(&own);
+    last.iter()
+        .for_each(|last| collector.add(endpoint(*last), Kind::Reflexive));
+    collector.finish()
+}
+
+fn contact(handshake: Option<f64>, heard: Option<(BootId, f64)>) -> Contact {
+    Contact {
+        endpoint: handshake.map(|_| endpoint(1)),
+        last_handshake: handshake.map(at),
+        liveness: heard.map(|(boot_id, seconds)| Liveness::heard(at(seconds), boot_id, Duration::from_secs(255))),
+        basic: false,
+    }
+}
+
+fn up_at(seconds: f64, boot_id: BootId) -> Link {
+    let mut link = Link::new(at(0.0), None);
+    link.advance(at(seconds), &contact(Some(seconds), Some((boot_id, seconds))), &[]);
+    assert_eq!(link.state(), State::Up);
+    link
+}
+
+#[test]
+fn a_link_without_candidates_stays_idle() {
+    let mut link = Link::new(at(0.0), None);
+    assert_eq!(link.advance(at(1.0), &contact(None, None), &[]), Step::default());
+    assert_eq!(link.state(), State::Idle);
+}
+
+#[test]
+fn each_candidate_has_one_slot_and_the_least_recent_follows() {
+    let mut link = Link::new(at(0.0), None);
+    let candidates = candidates(&[1, 2]);
+    let mut tries = Vec::new();
+    let mut now = at(0.0);
+    for _ in 0..5 {
+        let step = link.advance(now, &contact(None, None), &candidates);
+        assert!(step.knock);
+        tries.push((now.since_start().as_secs(), step.endpoint.unwrap()));
+        let next = link.next(now, &contact(None, None)).unwrap();
+        let between = link.advance(next - Duration::from_millis(1), &contact(None, None), &candidates);
+        assert_eq!(
+            between,
+            Step {
+                endpoint: step.endpoint,
+                ..Step::default()
+            }
+        );
+        now = next;
+    }
+    let first = FIRST_SLOT.as_secs();
+    let later = LATER_SLOT.as_secs();
+    let expected = [
+        (0, 1),
+        (first, 2),
+        (2 * first, 1),
+        (2 * first + later, 2),
+        (2 * first + 2 * later, 1),
+    ];
+    assert_eq!(tries, expected.map(|(seconds, last)| (seconds, endpoint(last))));
+}
+
+#[test]
+fn a_new_candidate_begins_the_round_again_with_the_best() {
+    let mut link = Link::new(at(0.0), None);
+    let old = candidates(&[1, 2]);
+    for seconds in [0.0, 5.0, 10.0, 25.0] {
+        link.advance(at(seconds), &contact(None, None), &old);
+    }
+    let step = link.advance(at(31.0), &contact(None, None), &candidates(&[1, 2, 3]));
+    assert_eq!((step.endpoint, step.knock), (Some(endpoint(1)), true));
+    let step = link.advance(at(36.0), &contact(None, None), &candidates(&[1, 2, 3]));
+    assert_eq!(step.endpoint, Some(endpoint(2)));
+}
+
+#[test]
+fn invented_candidates_cannot_keep_the_round_at_its_beginning() {
+    let mut link = Link::new(at(0.0), None);
+    let mut tried = std::collections::BTreeSet::new();
+    for second in 0..60_u8 {
+        let own = ["10.0.0.2/24".parse().unwrap()];
+        let mut collector = Collector::new(&own);
+        [11, 12, 13]
+            .iter()
+            .for_each(|last| collector.add(endpoint(*last), Kind::Reflexive));
+        (0..4).for_each(|port| collector.add(([192, 0, 2, second], port).into(), Kind::Rumour));
+        let step = link.advance(at(second.into()), &contact(None, None), &collector.finish());
+        tried.extend(step.endpoint.filter(|_| second >= 30));
+    }
+    assert!(
+        [11, 12, 13].iter().all(|last| tried.contains(&endpoint(*last))),
+        "{tried:?}"
+    );
+}
+
+#[test]
+fn up_needs_both_signals() {
+    let mut link = Link::new(at(0.0), None);
+    link.advance(at(1.0), &contact(Some(1.0), None), &[]);
+    assert_eq!(link.state(), State::Probing, "a handshake alone");
+    let mut link = Link::new(at(0.0), None);
+    link.advance(at(1.0), &contact(None, Some((OURS, 1.0))), &candidates(&[1]));
+    assert_eq!(link.state(), State::Probing, "a sign of life alone");
+    let step = link.advance(at(2.0), &contact(Some(2.0), Some((OURS, 1.0))), &candidates(&[1]));
+    assert_eq!(
+        (link.state(), step.left, step.endpoint),
+        (State::Up, Some(State::Probing), None)
+    );
+}
+
+#[test]
+fn a_sign_of_life_in_its_second_half_is_too_old_to_go_up() {
+    let mut link = Link::new(at(0.0), None);
+    link.advance(at(8.0), &contact(Some(1.0), Some((OURS, 0.0))), &[]);
+    assert_eq!(link.state(), State::Probing);
+}
+
+#[test]
+fn silence_of_one_of_ours_is_noticed_in_15_seconds_whatever_the_handshake_says() {
+    let mut link = up_at(1.0, OURS);
+    let seen = contact(Some(1.0), Some((OURS, 1.0)));
+    assert_eq!(link.next(at(1.0), &seen), Some(at(16.0)));
+    link.advance(at(15.9), &seen, &[]);
+    assert_eq!(link.state(), State::Up);
+    let step = link.advance(at(16.0), &seen, &candidates(&[2]));
+    assert_eq!(link.state(), State::Suspect(Missing::SignOfLife));
+    assert_eq!(
+        step.endpoint, None,
+        "the endpoint of a live session is WireGuard's business"
+    );
+}
+
+#[test]
+fn silence_of_a_v1_node_is_noticed_by_its_own_times() {
+    let mut link = up_at(1.0, V1);
+    link.advance(at(160.0), &contact(Some(1.0), Some((V1, 1.0))), &[]);
+    assert_eq!(link.state(), State::Up);
+    link.advance(at(167.0), &contact(Some(1.0), Some((V1, 1.0))), &[]);
+    assert_eq!(link.state(), State::Suspect(Missing::Handshake));
+    link.advance(at(167.0), &contact(Some(1.0), Some((V1, 1.0))), &candidates(&[1]));
+    assert_eq!(link.state(), State::Probing);
+}
+
+#[test]
+fn a_suspect_that_is_heard_again_is_up_again() {
+    let mut link = up_at(1.0, OURS);
+    link.advance(at(20.0), &contact(Some(1.0), Some((OURS, 1.0))), &[]);
+    link.advance(at(30.0), &contact(Some(1.0), Some((OURS, 30.0))), &[]);
+    assert_eq!(link.state(), State::Up);
+}
+
+#[test]
+fn a_basic_peer_needs_no_sign_of_life() {
+    let mut link = Link::new(at(0.0), None);
+    let seen = Contact {
+        basic: true,
+        ..contact(Some(1.0), None)
+    };
+    link.advance(at(100.0), &seen, &[]);
+    assert_eq!(link.state(), State::Up);
+    link.advance(at(200.0), &seen, &[]);
+    assert_eq!(link.state(), State::Suspect(Missing::Handshake));
+}

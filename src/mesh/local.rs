@@ -1,0 +1,318 @@
+//! What this node itself knows and says: about itself, about what it sees of its peers, and what its operator wrote.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use super::device::{DeviceState, PeerState};
+use super::fact::value::{Metadata, Value};
+use super::fact::{Fact, FirstHand};
+use super::host::{HostState, Interface};
+use super::identity::PublicKey;
+use super::prefix::{is_global_unicast, is_reserved};
+use super::settings::{Settings, TrustLevel};
+
+/// What the facts are made from.
+pub struct View<'a> {
+    /// What the operator wrote.
+    pub settings: &'a Settings,
+    /// The device.
+    pub device: &'a DeviceState,
+    /// The machine.
+    pub host: &'a HostState,
+    /// Whether this node routes for others.
+    pub router: bool,
+    /// What the operator trusts this node itself with.
+    pub own_level: Option<TrustLevel>,
+    /// Peers with a live session.
+    pub healthy: &'a BTreeSet<PublicKey>,
+    /// Whether a peer is on the device because of facts: to say so again would keep them alive for ever.
+    pub peer_is_ours: &'a dyn Fn(&PublicKey) -> bool,
+    /// Whether a peer has a prefix because of facts.
+    pub prefix_is_ours: &'a dyn Fn(&PublicKey, &IpNet) -> bool,
+    /// The addresses that the operator's endpoints of a peer have now.
+    pub resolved: &'a dyn Fn(&PublicKey) -> Vec<SocketAddr>,
+}
+
+/// Returns the facts that hold now, by source.
+pub fn facts(view: &View<'_>) -> Vec<(Fact, FirstHand)> {
+    let mut facts = Vec::new();
+    let mut add = |subject: PublicKey, value: Value, source: FirstHand| facts.push((Fact { subject, value }, source));
+    about_itself(view, &mut add);
+    for (key, peer) in &view.device.peers {
+        about_peer(view, key, peer, &mut add);
+    }
+    about_configured(view, &mut add);
+    facts
+}
+
+type Add<'a> = dyn FnMut(PublicKey, Value, FirstHand) + 'a;
+
+fn about_itself(view: &View<'_>, add: &mut Add<'_>) {
+    let own = view.device.public_key;
+    for endpoint in own_endpoints(view) {
+        add(own, Value::Endpoint(endpoint), FirstHand::Observed);
+    }
+    let has_own_prefixes = view
+        .settings
+        .peers
+        .get(&own)
+        .is_some_and(|peer| !peer.allowed_ips.is_empty());
+    if view.router && !has_own_prefixes {
+        for prefix in view.host.tunnel_addresses.iter().filter(|prefix| !is_reserved(prefix)) {
+            add(own, Value::AllowedIp(prefix.trunc()), FirstHand::Observed);
+        }
+    }
+}
+
+fn own_endpoints(view: &View<'_>) -> BTreeSet<SocketAddr> {
+    let port = view.device.listen_port;
+    let told = view
+        .host
+        .interfaces
+        .iter()
+        .filter(|interface| interface.up && port != 0 && is_told(view, interface));
+    let addresses = told.flat_map(|interface| interface.addresses.iter().map(IpNet::addr));
+    addresses
+        .filter(|address| is_global_unicast(*address))
+        .map(|address| SocketAddr::new(address, port))
+        .collect()
+}
+
+fn is_told(view: &View<'_>, interface: &Interface) -> bool {
+    let report = &view.settings.report_ifaces;
+    let hidden = view
+        .settings
+        .hide_ifaces
+        .iter()
+        .any(|glob| glob.matches(&interface.name));
+    !hidden && (report.is_empty() || report.iter().any(|glob| glob.matches(&interface.name)))
+}
+
+fn about_peer(view: &View<'_>, key: &PublicKey, peer: &PeerState, add: &mut Add<'_>) {
+    if view.healthy.contains(key) {
+        peer.endpoint
+            .into_iter()
+            .for_each(|endpoint| add(*key, Value::Endpoint(endpoint), FirstHand::Observed));
+    }
+    if may_say(view, TrustLevel::AllowedIPs) {
+        let told = peer
+            .allowed_ips
+            .iter()
+            .filter(|prefix| !is_reserved(prefix) && !(view.prefix_is_ours)(key, prefix));
+        told.for_each(|prefix| add(*key, Value::AllowedIp(*prefix), FirstHand::Observed));
+    }
+    let named = view.settings.peers.contains_key(key);
+    if may_say(view, TrustLevel::Membership) && !named && !(view.peer_is_ours)(key) {
+        add(*key, Value::Member, FirstHand::Observed);
+    }
+}
+
+fn may_say(view: &View<'_>, level: TrustLevel) -> bool {
+    view.router || view.own_level >= Some(level)
+}
+
+fn about_configured(view: &View<'_>, add: &mut Add<'_>) {
+    for (key, peer) in &view.settings.peers {
+        let metadata = Metadata::new(peer.name.as_deref(), peer.basic);
+        add(*key, Value::MemberMetadata(metadata), FirstHand::Configured);
+        let prefixes = peer.allowed_ips.iter().filter(|prefix| !is_reserved(prefix));
+        prefixes.for_each(|prefix| add(*key, Value::AllowedIp(prefix.trunc()), FirstHand::Configured));
+        if *key != view.device.public_key && !view.healthy.contains(key) {
+            let endpoints = (view.resolved)(key).into_iter();
+            endpoints.for_each(|endpoint| add(*key, Value::Endpoint(endpoint), FirstHand::Configured));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::settings::PeerSettings;
+
+    const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
+    const A: PublicKey = PublicKey::from_bytes([1; 32]);
+    const B: PublicKey = PublicKey::from_bytes([2; 32]);
+
+    struct World {
+        settings: Settings,
+        device: DeviceState,
+        host: HostState,
+        router: bool,
+        own_level: Option<TrustLevel>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let mut device = DeviceState::new(OWN, 51820);
+            for (key, last) in [(A, 2), (B, 3)] {
+                let allowed_ips = [format!("10.0.0.{last}/32"), format!("fe80::{last}/128")];
+                device.peers.insert(
+                    key,
+                    PeerState {
+                        endpoint: Some(SocketAddr::from(([192, 0, 2, last], 7))),
+                        allowed_ips: allowed_ips.iter().map(|text| text.parse().unwrap()).collect(),
+                        ..PeerState::default()
+                    },
+                );
+            }
+            let interface = |name: &str, up, addresses: &[&str]| Interface {
+                name: name.into(),
+                up,
+                addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            };
+            let host = HostState {
+                interfaces: vec![
+                    interface("lo", true, &["127.0.0.1/8", "::1/128"]),
+                    interface("eth0", true, &["198.51.100.7/24", "fe80::7/64", "2001:db8::7/64"]),
+                    interface("eth1", false, &["198.51.101.7/24"]),
+                    interface("docker0", true, &["172.17.0.1/16"]),
+                ],
+                tunnel_addresses: vec!["10.0.0.1/24".parse().unwrap(), "fe80::9/64".parse().unwrap()],
+                routes: Vec::new(),
+            };
+            Self {
+                settings: Settings::default(),
+                device,
+                host,
+                router: false,
+                own_level: None,
+            }
+        }
+
+        /// Facts as text: subject by its first byte, and whether configured.
+        fn said(&self) -> Vec<String> {
+            let said = facts(&View {
+                settings: &self.settings,
+                device: &self.device,
+                host: &self.host,
+                router: self.router,
+                own_level: self.own_level,
+                healthy: &[A].into(),
+                peer_is_ours: &|_| false,
+                prefix_is_ours: &|_, _| false,
+                resolved: &|_| vec!["203.0.113.9:1".parse().unwrap()],
+            });
+            let mut text: Vec<String> = said.iter().map(|(fact, source)| describe(fact, *source)).collect();
+            text.sort();
+            text
+        }
+    }
+
+    fn describe(fact: &Fact, source: FirstHand) -> String {
+        let value = match &fact.value {
+            Value::Endpoint(endpoint) => endpoint.to_string(),
+            Value::AllowedIp(prefix) => prefix.to_string(),
+            Value::Member => "member".into(),
+            Value::MemberMetadata(metadata) => format!("{:?} basic={}", metadata.name(), metadata.is_basic()),
+            Value::Alive(_) => "alive".into(),
+        };
+        let source = if source == FirstHand::Configured {
+            " configured"
+        } else {
+            ""
+        };
+        format!("{} {value}{source}", fact.subject.as_bytes()[0])
+    }
+
+    #[test]
+    fn a_leaf_says_where_it_is_and_where_it_sees_peers_with_a_session() {
+        assert_eq!(
+            World::new().said(),
+            [
+                "0 172.17.0.1:51820",
+                "0 198.51.100.7:51820",
+                "0 [2001:db8::7]:51820",
+                "1 192.0.2.2:7"
+            ]
+        );
+    }
+
+    #[test]
+    fn interfaces_are_hidden_and_chosen_by_glob() {
+        let mut world = World::new();
+        world.settings.hide_ifaces = vec![glob::Pattern::new("docker*").unwrap()];
+        assert!(!world.said().iter().any(|said| said.contains("172.17")));
+        world.settings.hide_ifaces.clear();
+        world.settings.report_ifaces = vec![glob::Pattern::new("dock?r0").unwrap()];
+        assert_eq!(world.said(), ["0 172.17.0.1:51820", "1 192.0.2.2:7"]);
+    }
+
+    #[test]
+    fn a_router_says_who_is_a_member_and_what_is_behind_whom() {
+        let mut world = World::new();
+        world.host.interfaces.clear();
+        world.router = true;
+        assert_eq!(
+            world.said(),
+            [
+                "0 10.0.0.0/24",
+                "1 10.0.0.2/32",
+                "1 192.0.2.2:7",
+                "1 member",
+                "2 10.0.0.3/32",
+                "2 member"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_trusted_says_as_much_as_its_level_allows() {
+        let mut world = World::new();
+        world.host.interfaces.clear();
+        world.own_level = Some(TrustLevel::AllowedIPs);
+        assert_eq!(world.said(), ["1 10.0.0.2/32", "1 192.0.2.2:7", "2 10.0.0.3/32"]);
+        world.own_level = Some(TrustLevel::Membership);
+        assert!(world.said().contains(&"2 member".to_owned()));
+    }
+
+    #[test]
+    fn what_the_operator_wrote_is_said_and_endpoints_only_while_there_is_no_session() {
+        let mut world = World::new();
+        world.host.interfaces.clear();
+        for (key, name) in [(OWN, "own"), (A, "a"), (B, "b")] {
+            world.settings.peers.insert(
+                key,
+                PeerSettings {
+                    name: Some(name.into()),
+                    allowed_ips: vec![format!("10.{}.0.0/16", key.as_bytes()[0]).parse().unwrap()],
+                    ..PeerSettings::default()
+                },
+            );
+        }
+        assert_eq!(
+            world.said(),
+            [
+                "0 10.0.0.0/16 configured",
+                "0 Some(\"own\") basic=false configured",
+                "1 10.1.0.0/16 configured",
+                "1 192.0.2.2:7",
+                "1 Some(\"a\") basic=false configured",
+                "2 10.2.0.0/16 configured",
+                "2 203.0.113.9:1 configured",
+                "2 Some(\"b\") basic=false configured",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_facts_brought_is_not_said_again() {
+        let mut world = World::new();
+        world.host = HostState::default();
+        world.router = true;
+        let said = facts(&View {
+            settings: &world.settings,
+            device: &world.device,
+            host: &world.host,
+            router: true,
+            own_level: None,
+            healthy: &BTreeSet::new(),
+            peer_is_ours: &|key| *key == A,
+            prefix_is_ours: &|key, _| *key == A,
+            resolved: &|_| Vec::new(),
+        });
+        assert!(said.iter().all(|(fact, _)| fact.subject == B), "{said:?}");
+        assert_eq!(said.len(), 2);
+    }
+}

@@ -1,0 +1,227 @@
+//! Which keys should be peers of the device. Additions are prompt; removals wait until nobody could still vouch (wirelink v1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::identity::PublicKey;
+use super::settings::{FACT_TTL, TrustLevel};
+use super::time::Timestamp;
+
+/// How long somebody who vouches must have been reachable without a break before a missing member fact counts as meant: the
+/// life of a fact and one gossip period (wirelink v1).
+pub const VOUCHED_FOR: Duration = Duration::from_secs(260);
+
+/// The most peers that facts can bring onto the device.
+pub const MAX_INTRODUCED: usize = 4096;
+
+/// Returns whether a node may take away what facts brought: others believe a router, and a node that its operator trusts about
+/// members, so they keep what they have (wirelink v1).
+pub fn may_remove(router: bool, own_level: Option<TrustLevel>) -> bool {
+    !router && own_level < Some(TrustLevel::Membership)
+}
+
+/// Remembers which peers of the device are ours.
+#[derive(Debug)]
+pub struct Membership {
+    started: Timestamp,
+    introduced: BTreeSet<PublicKey>,
+    /// Since when each node that vouches has been healthy and alive.
+    vouchers: BTreeMap<PublicKey, Timestamp>,
+}
+
+/// What a decision is made from.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The peers of the device.
+    pub peers: &'a BTreeSet<PublicKey>,
+    /// Whom accepted facts or the settings call a member.
+    pub members: &'a BTreeSet<PublicKey>,
+    /// Who may say who is a member, and is healthy and alive now.
+    pub vouchers: &'a BTreeSet<PublicKey>,
+    /// Whether this node may remove at all: it is no router, and not itself one that others believe about members.
+    pub may_remove: bool,
+}
+
+/// What should become of the device.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Members that the device lacks.
+    pub add: Vec<PublicKey>,
+    /// Peers of ours that are no members any more.
+    pub remove: Vec<PublicKey>,
+    /// Whether members were left out, because [`MAX_INTRODUCED`] is reached.
+    pub full: bool,
+}
+
+impl Membership {
+    /// Starts with a device on which no peer is ours.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            started: now,
+            introduced: BTreeSet::new(),
+            vouchers: BTreeMap::new(),
+        }
+    }
+
+    /// Returns whether this node made the peer.
+    pub fn introduced(&self, peer: &PublicKey) -> bool {
+        self.introduced.contains(peer)
+    }
+
+    /// Returns the peers that this node made.
+    pub fn all_introduced(&self) -> &BTreeSet<PublicKey> {
+        &self.introduced
+    }
+
+    /// Decides who joins and who leaves. Peers that the operator made are never removed.
+    pub fn decide(&mut self, now: Timestamp, view: &View<'_>) -> Decision {
+        self.vouchers.retain(|key, _| view.vouchers.contains(key));
+        for voucher in view.vouchers {
+            self.vouchers.entry(*voucher).or_insert(now);
+        }
+        self.introduced
+            .retain(|key| view.peers.contains(key) || view.members.contains(key));
+        let mut decision = self.additions(view);
+        if view.may_remove && self.removal_due(now) {
+            decision.remove = self
+                .introduced
+                .iter()
+                .filter(|key| is_orphan(view, key))
+                .copied()
+                .collect();
+        }
+        decision
+    }
+
+    fn additions(&mut self, view: &View<'_>) -> Decision {
+        let mut decision = Decision::default();
+        for member in view.members.difference(view.peers) {
+            if self.introduced.contains(member) || self.introduced.len() < MAX_INTRODUCED {
+                self.introduced.insert(*member);
+                decision.add.push(*member);
+            } else {
+                decision.full = true;
+            }
+        }
+        decision
+    }
+
+    fn removal_due(&self, now: Timestamp) -> bool {
+        now.since(self.started) > FACT_TTL && self.vouchers.values().any(|since| now.since(*since) >= VOUCHED_FOR)
+    }
+
+    /// Returns when a removal that waits becomes possible.
+    pub fn next(&self, view: &View<'_>) -> Option<Timestamp> {
+        let waits = view.may_remove && self.introduced.iter().any(|key| is_orphan(view, key));
+        let voucher = self.vouchers.values().min().filter(|_| waits)?;
+        Some((*voucher + VOUCHED_FOR).max(self.started + FACT_TTL + Duration::from_secs(1)))
+    }
+}
+
+fn is_orphan(view: &View<'_>, key: &PublicKey) -> bool {
+    view.peers.contains(key) && !view.members.contains(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HUB: PublicKey = PublicKey::from_bytes([1; 32]);
+    const LEAF: PublicKey = PublicKey::from_bytes([2; 32]);
+    const BY_HAND: PublicKey = PublicKey::from_bytes([3; 32]);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_secs(seconds))
+    }
+
+    struct World {
+        membership: Membership,
+        peers: BTreeSet<PublicKey>,
+        members: BTreeSet<PublicKey>,
+        vouchers: BTreeSet<PublicKey>,
+        may_remove: bool,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                membership: Membership::new(at(0)),
+                peers: [HUB, BY_HAND].into(),
+                members: [LEAF].into(),
+                vouchers: [HUB].into(),
+                may_remove: true,
+            }
+        }
+
+        fn decide(&mut self, seconds: u64) -> Decision {
+            let view = View {
+                peers: &self.peers,
+                members: &self.members,
+                vouchers: &self.vouchers,
+                may_remove: self.may_remove,
+            };
+            let decision = self.membership.decide(at(seconds), &view);
+            self.peers.extend(&decision.add);
+            self.peers.retain(|key| !decision.remove.contains(key));
+            decision
+        }
+    }
+
+    #[test]
+    fn a_member_is_added_once_and_again_when_somebody_removed_it() {
+        let mut world = World::new();
+        assert_eq!(world.decide(0).add, [LEAF]);
+        assert_eq!(world.decide(1), Decision::default());
+        world.peers.remove(&LEAF);
+        assert_eq!(world.decide(2).add, [LEAF]);
+    }
+
+    #[test]
+    fn only_our_own_peers_are_removed_and_only_after_the_grace() {
+        let mut world = World::new();
+        world.decide(0);
+        world.members.clear();
+        for seconds in [10, 255, 259] {
+            assert_eq!(world.decide(seconds), Decision::default(), "at {seconds} s");
+        }
+        assert_eq!(world.decide(260).remove, [LEAF]);
+        assert!(world.peers.contains(&BY_HAND));
+    }
+
+    #[test]
+    fn the_grace_starts_again_when_whoever_vouches_was_away() {
+        let mut world = World::new();
+        world.decide(0);
+        world.members.clear();
+        world.vouchers.clear();
+        world.decide(250);
+        world.vouchers.insert(HUB);
+        world.decide(251);
+        assert_eq!(world.decide(260 + 250).remove, []);
+        assert_eq!(world.decide(260 + 251).remove, [LEAF]);
+    }
+
+    #[test]
+    fn a_router_or_trust_source_never_removes() {
+        let mut world = World::new();
+        world.may_remove = false;
+        world.decide(0);
+        world.members.clear();
+        assert_eq!(world.decide(10_000), Decision::default());
+    }
+
+    #[test]
+    fn facts_cannot_bring_peers_without_bound() {
+        let mut world = World::new();
+        world.members = (0..=MAX_INTRODUCED as u32)
+            .map(|index| {
+                let mut bytes = [9; 32];
+                bytes[..4].copy_from_slice(&index.to_be_bytes());
+                PublicKey::from_bytes(bytes)
+            })
+            .collect();
+        let decision = world.decide(0);
+        assert_eq!(decision.add.len(), MAX_INTRODUCED);
+        assert!(decision.full);
+    }
+}

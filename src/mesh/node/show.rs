@@ -1,0 +1,65 @@
+//! One peer, as it is shown; and where it may be reached.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::mesh::fact::store::Store;
+use crate::mesh::fact::value::Value;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::link::candidate::{Candidate, Collector, Kind};
+use crate::mesh::link::{Link, State};
+use crate::mesh::node::Node;
+use crate::mesh::settings::TrustLevel;
+use crate::mesh::status::PeerStatus;
+use crate::mesh::time::Timestamp;
+use crate::mesh::trust::TrustPolicy;
+
+impl Node {
+    pub(super) fn peer_status(&self, now: Timestamp, key: &PublicKey) -> PeerStatus {
+        let contact = self.contact(key);
+        let link = self.links.get(key);
+        let own_nets = self.own_nets();
+        let state = self.device.as_ref().and_then(|device| device.peers.get(key));
+        PeerStatus {
+            peer: self.name(key),
+            state: link.map_or(State::Idle, Link::state),
+            since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
+            why: link.map_or_else(String::new, |link| {
+                let candidates = candidates(now, link, &own_nets, key, &self.store, &self.trust);
+                link.explain(now, &contact, &candidates)
+            }),
+            endpoint: contact.endpoint,
+            allowed_ips: state
+                .map(|peer| peer.allowed_ips.iter().copied().collect())
+                .unwrap_or_default(),
+            trust: self.trust.level(key),
+            router: self.census.routers.contains(key),
+            introduced: self.membership.introduced(key),
+        }
+    }
+}
+
+/// Collects where a peer may be reached, from what is believed and what the link remembers.
+pub(super) fn candidates(
+    now: Timestamp,
+    link: &Link,
+    own_nets: &[IpNet],
+    peer: &PublicKey,
+    store: &Store,
+    trust: &TrustPolicy,
+) -> Vec<Candidate> {
+    let mut collector = Collector::new(own_nets);
+    for (fact, stored) in store.about(peer) {
+        let Value::Endpoint(endpoint) = fact.value else {
+            continue;
+        };
+        let trusted = |sender: &PublicKey| trust.level(sender) >= Some(TrustLevel::AllowedIPs);
+        if trust.is_endpoint(&endpoint).is_ok() {
+            collector.add(endpoint, Kind::of(peer, stored.origin, trusted));
+        }
+    }
+    link.remembered(now)
+        .for_each(|(endpoint, kind)| collector.add(endpoint, kind));
+    collector.finish()
+}

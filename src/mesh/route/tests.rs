@@ -1,0 +1,234 @@
+use super::*;
+use crate::mesh::device::DeviceChange;
+
+const HUB: PublicKey = PublicKey::from_bytes([1; 32]);
+const A: PublicKey = PublicKey::from_bytes([2; 32]);
+const B: PublicKey = PublicKey::from_bytes([3; 32]);
+
+fn prefix(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+struct World {
+    device: DeviceState,
+    routes: Routes,
+    claims: BTreeMap<IpNet, BTreeSet<PublicKey>>,
+    up: BTreeSet<PublicKey>,
+    healthy: BTreeSet<PublicKey>,
+    may_forget: bool,
+}
+
+impl World {
+    /// A leaf whose operator gave `hub_prefixes` to the hub; `A` and `B` are peers without prefixes.
+    fn new(hub_prefixes: &[&str]) -> Self {
+        let mut device = DeviceState::new(PublicKey::from_bytes([9; 32]), 51820);
+        for (peer, prefixes) in [(HUB, hub_prefixes), (A, &[]), (B, &[])] {
+            device.apply(&DeviceChange::AddPeer {
+                peer,
+                allowed_ips: prefixes.iter().map(|text| prefix(text)).collect(),
+                endpoint: None,
+            });
+        }
+        Self {
+            device,
+            routes: Routes::default(),
+            claims: BTreeMap::new(),
+            up: BTreeSet::new(),
+            healthy: [HUB].into(),
+            may_forget: true,
+        }
+    }
+
+    fn claim(&mut self, text: &str, peer: PublicKey) {
+        self.claims.entry(prefix(text)).or_default().insert(peer);
+    }
+
+    fn step(&mut self) -> Decision {
+        let view = View {
+            device: &self.device,
+            claims: &self.claims,
+            up: &self.up,
+            routers: &[HUB].into(),
+            healthy: &self.healthy,
+            may_forget: self.may_forget,
+        };
+        let decision = self.routes.decide(&view);
+        for step in &decision.moves {
+            match (step.to, step.from) {
+                (Some(peer), _) => self.device.apply(&DeviceChange::AddAllowedIp {
+                    peer,
+                    prefix: step.prefix,
+                }),
+                (None, Some(peer)) => self.device.apply(&DeviceChange::RemoveAllowedIp {
+                    peer,
+                    prefix: step.prefix,
+                }),
+                (None, None) => {}
+            }
+        }
+        decision
+    }
+
+    fn owner(&self, text: &str) -> Option<PublicKey> {
+        self.device.owner(&prefix(text)).copied()
+    }
+}
+
+#[test]
+fn a_prefix_goes_to_its_peer_while_the_link_is_up_and_falls_back_to_the_router() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.claim("10.0.0.2/32", A);
+    assert_eq!(world.step(), Decision::default(), "no link yet");
+    world.up.insert(A);
+    world.step();
+    assert_eq!(world.owner("10.0.0.2/32"), Some(A));
+    assert_eq!(world.step(), Decision::default(), "a steady state");
+    world.up.clear();
+    world.step();
+    assert_eq!(world.owner("10.0.0.2/32"), None);
+    assert_eq!(world.owner("10.0.0.0/24"), Some(HUB));
+}
+
+#[test]
+fn a_prefix_that_no_reachable_router_covers_stays() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.claim("10.0.0.2/32", A);
+    world.claim("192.168.9.0/24", A);
+    world.up.insert(A);
+    world.step();
+    world.up.clear();
+    world.healthy.clear();
+    assert_eq!(world.step().moves, []);
+    world.healthy.insert(HUB);
+    world.step();
+    assert_eq!(world.owner("10.0.0.2/32"), None, "the hub covers it");
+    assert_eq!(world.owner("192.168.9.0/24"), Some(A), "nobody else could carry it");
+}
+
+#[test]
+fn what_is_taken_from_a_router_returns_to_it() {
+    let mut world = World::new(&["10.0.0.1/32", "192.168.9.0/24"]);
+    world.claim("192.168.9.0/24", A);
+    world.up.insert(A);
+    world.step();
+    assert_eq!(world.owner("192.168.9.0/24"), Some(A));
+    assert_eq!(
+        world.routes.undo(&world.device),
+        [Move {
+            prefix: prefix("192.168.9.0/24"),
+            from: Some(A),
+            to: Some(HUB)
+        }]
+    );
+    world.up.clear();
+    world.step();
+    assert_eq!(world.owner("192.168.9.0/24"), Some(HUB));
+}
+
+#[test]
+fn the_network_of_the_hub_is_not_given_away_because_a_leaf_is_in_it() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.claim("10.0.0.0/24", A);
+    world.claim("10.0.0.3/32", B);
+    world.up.extend([A, B]);
+    let decision = world.step();
+    assert_eq!(
+        decision.conflicts,
+        [Conflict {
+            prefix: prefix("10.0.0.0/24"),
+            claimant: A,
+            owner: HUB
+        }]
+    );
+    assert_eq!(world.owner("10.0.0.0/24"), Some(HUB));
+    assert_eq!(world.step().conflicts, [], "said once");
+}
+
+#[test]
+fn what_the_operator_gave_to_a_leaf_is_not_taken() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.device.apply(&DeviceChange::AddAllowedIp {
+        peer: B,
+        prefix: prefix("10.0.0.2/32"),
+    });
+    world.claim("10.0.0.2/32", A);
+    world.up.insert(A);
+    assert_eq!(world.step().conflicts.len(), 1);
+    assert_eq!(world.owner("10.0.0.2/32"), Some(B));
+    assert_eq!(world.routes.undo(&world.device), []);
+}
+
+#[test]
+fn of_two_claimants_the_owner_stays_and_the_other_takes_over_when_it_fails() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.claim("10.0.0.7/32", A);
+    world.claim("10.0.0.7/32", B);
+    world.up.insert(B);
+    world.step();
+    world.up.insert(A);
+    assert_eq!(world.step().moves, []);
+    assert_eq!(world.owner("10.0.0.7/32"), Some(B));
+    world.up.remove(&B);
+    world.step();
+    assert_eq!(world.owner("10.0.0.7/32"), Some(A));
+}
+
+#[test]
+fn a_prefix_that_nobody_claims_any_more_is_taken_back_where_that_is_allowed() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.claim("10.0.0.2/32", A);
+    world.up.insert(A);
+    world.step();
+    world.claims.clear();
+    world.may_forget = false;
+    world.step();
+    assert_eq!(world.owner("10.0.0.2/32"), Some(A));
+    world.may_forget = true;
+    world.step();
+    assert_eq!(world.owner("10.0.0.2/32"), None);
+}
+
+#[test]
+fn undo_leaves_what_the_operator_moved_since() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.claim("10.0.0.2/32", A);
+    world.up.insert(A);
+    world.step();
+    world.device.apply(&DeviceChange::AddAllowedIp {
+        peer: B,
+        prefix: prefix("10.0.0.2/32"),
+    });
+    assert_eq!(world.routes.undo(&world.device), []);
+}
+
+#[test]
+fn what_was_taken_from_a_router_returns_when_the_peer_is_removed() {
+    let mut world = World::new(&["192.168.9.0/24"]);
+    world.claim("192.168.9.0/24", A);
+    world.up.insert(A);
+    world.step();
+    world.device.apply(&DeviceChange::RemovePeer { peer: A });
+    world.step();
+    assert_eq!(world.owner("192.168.9.0/24"), Some(HUB));
+}
+
+#[test]
+fn the_link_local_address_of_a_peer_is_given_and_taken_back_with_the_rest() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    let address = prefix("fe80::2/128");
+    let step = world.routes.give_address(None, A, address).unwrap();
+    world.device.apply(&DeviceChange::AddAllowedIp {
+        peer: A,
+        prefix: step.prefix,
+    });
+    assert_eq!(world.step(), Decision::default(), "no link is needed for it");
+    assert_eq!(world.routes.give_address(Some(A), A, address), None);
+    assert_eq!(
+        world.routes.undo(&world.device),
+        [Move {
+            prefix: address,
+            from: Some(A),
+            to: None
+        }]
+    );
+}

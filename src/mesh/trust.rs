@@ -1,0 +1,355 @@
+//! Whose word counts for what (wirelink v1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::fact::attribute::Speaker;
+use super::fact::value::Value;
+use super::fact::{Accepted, Fact, Origin, Timed, Verified};
+use super::identity::PublicKey;
+use super::prefix::{self, TunnelRoutes};
+use super::settings::{Settings, TrustLevel};
+
+/// The rules, and what they must know of the moment.
+#[derive(Debug)]
+pub struct TrustPolicy {
+    own_key: PublicKey,
+    configured: BTreeMap<PublicKey, TrustLevel>,
+    peers: BTreeSet<PublicKey>,
+    routers: BTreeSet<PublicKey>,
+    tunnel: TunnelRoutes,
+}
+
+/// Why a fact is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Refusal {
+    /// The sender is no peer of the device.
+    #[error("the sender is no WireGuard peer")]
+    NotAPeer,
+    /// Its word does not reach that far.
+    #[error("the sender is trusted with {has:?}, this needs {needed:?}")]
+    NotTrusted {
+        /// What the fact needs.
+        needed: TrustLevel,
+        /// What the sender has.
+        has: TrustLevel,
+    },
+    /// Only the subject itself may say it.
+    #[error("only the peer itself may say this")]
+    NotItsOwn,
+    /// This node knows best about itself.
+    #[error("about this node itself")]
+    AboutUs,
+    /// WireGuard would be sent through itself.
+    #[error("an endpoint that routes through the tunnel")]
+    ThroughTunnel,
+    /// Nobody can be reached there.
+    #[error("an endpoint that nobody can have")]
+    NotAnEndpoint,
+    /// Link-local and multicast prefixes belong to nobody.
+    #[error("a link-local or multicast prefix")]
+    ReservedPrefix,
+}
+
+impl TrustPolicy {
+    /// Takes the levels that the operator set.
+    pub fn new(own_key: PublicKey, settings: &Settings) -> Self {
+        let configured = settings
+            .peers
+            .iter()
+            .filter_map(|(key, peer)| Some((*key, peer.trust?)))
+            .collect();
+        Self {
+            own_key,
+            configured,
+            peers: BTreeSet::new(),
+            routers: BTreeSet::new(),
+            tunnel: TunnelRoutes::default(),
+        }
+    }
+
+    /// Takes in who is a peer, and who of them routes for others.
+    pub fn observe_peers(&mut self, peers: BTreeSet<PublicKey>, routers: BTreeSet<PublicKey>) {
+        self.peers = peers;
+        self.routers = routers;
+    }
+
+    /// Takes in what routes through the tunnel.
+    pub fn observe_routes(&mut self, tunnel: TunnelRoutes) {
+        self.tunnel = tunnel;
+    }
+
+    /// Returns how far the word of a node goes, or `None` where nothing has an opinion. The first opinion counts: the
+    /// operator's; where the operator has none of any peer, that a router is trusted; that the node is a peer.
+    pub fn level(&self, node: &PublicKey) -> Option<TrustLevel> {
+        self.configured
+            .get(node)
+            .copied()
+            .or_else(|| (self.trusts_routers() && self.routers.contains(node)).then_some(TrustLevel::Membership))
+            .or_else(|| self.peers.contains(node).then_some(TrustLevel::Endpoint))
+    }
+
+    /// Returns what the operator trusts this very node with: what it may say of its own knowledge.
+    pub fn own_level(&self) -> Option<TrustLevel> {
+        self.configured.get(&self.own_key).copied()
+    }
+
+    /// Returns whether routers are trusted because the operator set no level for any peer.
+    fn trusts_routers(&self) -> bool {
+        self.configured.keys().all(|key| *key == self.own_key)
+    }
+
+    /// Returns whether the node may say who is a member.
+    pub fn vouches(&self, node: &PublicKey) -> bool {
+        self.level(node) >= Some(TrustLevel::Membership)
+    }
+
+    /// Returns whether an endpoint may be tried at all, whoever named it.
+    pub fn is_endpoint(&self, endpoint: &SocketAddr) -> Result<(), Refusal> {
+        if endpoint.port() == 0 || !prefix::is_global_unicast(endpoint.ip()) {
+            return Err(Refusal::NotAnEndpoint);
+        }
+        if self.tunnel.lead_to(endpoint.ip()) {
+            Err(Refusal::ThroughTunnel)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Decides about each fact of a group, in order.
+    pub fn judge(&self, verified: Verified) -> impl Iterator<Item = Result<Accepted, Refusal>> {
+        let (sender, facts) = verified.into_facts();
+        let level = self.peers.contains(&sender).then(|| self.level(&sender)).flatten();
+        facts
+            .into_iter()
+            .map(move |timed| self.judge_one(&sender, level, timed))
+    }
+
+    fn judge_one(&self, sender: &PublicKey, level: Option<TrustLevel>, timed: Timed) -> Result<Accepted, Refusal> {
+        let has = level.ok_or(Refusal::NotAPeer)?;
+        let needed = self.speak(sender, &timed.fact)?;
+        if has < needed {
+            return Err(Refusal::NotTrusted { needed, has });
+        }
+        self.plausible(&timed.fact.value)?;
+        Ok(Accepted {
+            timed,
+            origin: Origin::Peer(*sender),
+        })
+    }
+
+    /// Returns the level that the fact needs from this sender.
+    fn speak(&self, sender: &PublicKey, fact: &Fact) -> Result<TrustLevel, Refusal> {
+        let row = fact.attribute().row();
+        match row.speaker {
+            Speaker::Subject if fact.subject != *sender => return Err(Refusal::NotItsOwn),
+            Speaker::Subject | Speaker::Anyone => {}
+        }
+        if fact.subject == self.own_key && !row.told_to_subject {
+            return Err(Refusal::AboutUs);
+        }
+        let known = fact.subject == self.own_key || self.peers.contains(&fact.subject);
+        Ok(if known {
+            row.needed
+        } else {
+            row.needed.max(TrustLevel::Membership)
+        })
+    }
+
+    fn plausible(&self, value: &Value) -> Result<(), Refusal> {
+        match value {
+            Value::Endpoint(endpoint) => self.is_endpoint(endpoint),
+            Value::AllowedIp(prefix) if prefix::is_reserved(prefix) => Err(Refusal::ReservedPrefix),
+            Value::AllowedIp(_) | Value::Alive(_) | Value::Member | Value::MemberMetadata(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mesh::fact::boot::BootId;
+    use crate::mesh::fact::value::Metadata;
+    use crate::mesh::host::Route;
+    use crate::mesh::settings::PeerSettings;
+
+    const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
+    const ROUTER: PublicKey = PublicKey::from_bytes([1; 32]);
+    const LEAF: PublicKey = PublicKey::from_bytes([2; 32]);
+    const STRANGER: PublicKey = PublicKey::from_bytes([3; 32]);
+
+    fn policy(levels: &[(PublicKey, TrustLevel)]) -> TrustPolicy {
+        let mut settings = Settings::default();
+        for (key, level) in levels {
+            settings.peers.insert(
+                *key,
+                PeerSettings {
+                    trust: Some(*level),
+                    ..PeerSettings::default()
+                },
+            );
+        }
+        let mut policy = TrustPolicy::new(OWN, &settings);
+        policy.observe_peers([ROUTER, LEAF].into(), [ROUTER].into());
+        let route = Route {
+            prefix: "10.0.0.0/24".parse().unwrap(),
+            into_tunnel: true,
+        };
+        policy.observe_routes(TunnelRoutes::new(&[route]));
+        policy
+    }
+
+    fn values() -> [(Value, TrustLevel); 6] {
+        [
+            (Value::Endpoint("192.0.2.1:5".parse().unwrap()), TrustLevel::Endpoint),
+            (
+                Value::Endpoint("[2001:db8::1]:5".parse().unwrap()),
+                TrustLevel::Endpoint,
+            ),
+            (Value::AllowedIp("10.1.0.0/16".parse().unwrap()), TrustLevel::AllowedIPs),
+            (Value::AllowedIp("fd00::/8".parse().unwrap()), TrustLevel::AllowedIPs),
+            (Value::Member, TrustLevel::Membership),
+            (
+                Value::MemberMetadata(Metadata::new(Some("x"), false)),
+                TrustLevel::Membership,
+            ),
+        ]
+    }
+
+    fn judge(policy: &TrustPolicy, sender: PublicKey, subject: PublicKey, value: Value) -> Result<(), Refusal> {
+        let timed = Timed {
+            fact: Fact { subject, value },
+            ttl: Duration::from_secs(9),
+        };
+        let verified = Verified {
+            sender,
+            facts: vec![timed],
+        };
+        policy
+            .judge(verified)
+            .next()
+            .unwrap()
+            .map(|accepted| assert_eq!(accepted.origin(), Origin::Peer(sender)))
+    }
+
+    #[test]
+    fn each_level_opens_the_attributes_that_need_it_and_no_others() {
+        for has in TrustLevel::ALL {
+            let policy = policy(&[(LEAF, has)]);
+            for (value, needed) in values() {
+                let expected = if has >= needed {
+                    Ok(())
+                } else {
+                    Err(Refusal::NotTrusted { needed, has })
+                };
+                assert_eq!(
+                    judge(&policy, LEAF, ROUTER, value.clone()),
+                    expected,
+                    "{has:?} {value:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn any_fact_about_a_stranger_needs_membership() {
+        for has in TrustLevel::ALL {
+            let policy = policy(&[(LEAF, has)]);
+            for (value, _) in values() {
+                let allowed = judge(&policy, LEAF, STRANGER, value).is_ok();
+                assert_eq!(allowed, has >= TrustLevel::Membership, "{has:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_opinion_counts() {
+        let nothing_set = policy(&[]);
+        assert_eq!(
+            nothing_set.level(&ROUTER),
+            Some(TrustLevel::Membership),
+            "a router, where nothing is set"
+        );
+        assert_eq!(nothing_set.level(&LEAF), Some(TrustLevel::Endpoint), "a peer");
+        assert_eq!(nothing_set.level(&STRANGER), None);
+        let other_set = policy(&[(LEAF, TrustLevel::AllowedIPs)]);
+        assert_eq!(
+            other_set.level(&ROUTER),
+            Some(TrustLevel::Endpoint),
+            "a router, where something is set"
+        );
+        assert_eq!(
+            other_set.level(&LEAF),
+            Some(TrustLevel::AllowedIPs),
+            "the operator's word, upwards"
+        );
+        let distrusted = policy(&[(ROUTER, TrustLevel::Untrusted)]);
+        assert_eq!(
+            distrusted.level(&ROUTER),
+            Some(TrustLevel::Untrusted),
+            "the operator's word, downwards"
+        );
+        let own_set = policy(&[(OWN, TrustLevel::Membership)]);
+        assert_eq!(
+            own_set.level(&ROUTER),
+            Some(TrustLevel::Membership),
+            "one's own level is no opinion of a peer"
+        );
+        assert_eq!(own_set.own_level(), Some(TrustLevel::Membership));
+    }
+
+    #[test]
+    fn a_node_that_is_no_peer_is_not_believed_even_if_it_is_configured() {
+        let policy = policy(&[(STRANGER, TrustLevel::DelegateTrust)]);
+        assert_eq!(judge(&policy, STRANGER, LEAF, Value::Member), Err(Refusal::NotAPeer));
+    }
+
+    #[test]
+    fn alive_is_believed_of_everybody_about_itself_only() {
+        let alive = Value::Alive(BootId::from_bytes([1; 16]));
+        let policy = policy(&[(LEAF, TrustLevel::Untrusted)]);
+        assert_eq!(judge(&policy, LEAF, LEAF, alive.clone()), Ok(()));
+        assert_eq!(judge(&policy, LEAF, ROUTER, alive.clone()), Err(Refusal::NotItsOwn));
+        assert_eq!(judge(&policy, LEAF, OWN, alive), Err(Refusal::NotItsOwn));
+    }
+
+    #[test]
+    fn about_this_node_only_its_metadata_is_believed() {
+        let policy = policy(&[(LEAF, TrustLevel::DelegateTrust)]);
+        for (value, _) in values() {
+            let expected = match value {
+                Value::MemberMetadata(_) => Ok(()),
+                _ => Err(Refusal::AboutUs),
+            };
+            assert_eq!(judge(&policy, LEAF, OWN, value), expected);
+        }
+    }
+
+    #[test]
+    fn endpoints_through_the_tunnel_or_nowhere_are_dropped() {
+        let policy = policy(&[]);
+        let endpoint = |text: &str| judge(&policy, ROUTER, LEAF, Value::Endpoint(text.parse().unwrap()));
+        assert_eq!(endpoint("10.0.0.7:1"), Err(Refusal::ThroughTunnel));
+        assert_eq!(endpoint("10.0.1.7:1"), Ok(()));
+        for nowhere in [
+            "192.0.2.1:0",
+            "127.0.0.1:1",
+            "0.0.0.0:1",
+            "224.0.0.1:1",
+            "[fe80::1]:1",
+            "255.255.255.255:1",
+        ] {
+            assert_eq!(endpoint(nowhere), Err(Refusal::NotAnEndpoint), "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn reserved_prefixes_belong_to_nobody() {
+        let policy = policy(&[]);
+        let prefix = |text: &str| judge(&policy, ROUTER, LEAF, Value::AllowedIp(text.parse().unwrap()));
+        assert_eq!(prefix("fe80::1/128"), Err(Refusal::ReservedPrefix));
+        assert_eq!(prefix("::/0"), Ok(()));
+    }
+}
