@@ -2,7 +2,6 @@
 //!
 //! It needs root; `tests/run lab` installs what else it needs. `WIRELINK_LAB=kernel` takes the kernel's WireGuard, where it
 //! has one, instead of wireguard-go.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bed;
 mod command;
