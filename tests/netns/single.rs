@@ -14,7 +14,7 @@ use crate::play;
 use crate::scenario::{Act, PUBLIC_PUBLIC, Path};
 
 /// How long anything here may take that is no matter of the network.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// Builds a network and starts one daemon, until it has given its interface the link-local address.
 fn started(name: &'static str) -> Lab {
