@@ -8,6 +8,8 @@
 //! `reject`); then `event`,
 //! `census`, `node`, `status`.
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod auth;
 pub mod census;
 pub mod device;

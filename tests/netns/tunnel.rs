@@ -1,0 +1,227 @@
+//! WireGuard interfaces, made and configured as an operator would: by `ip`, `wg` and, without kernel support, wireguard-go.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::command::{self, Process};
+use crate::network::Namespace;
+use crate::show::Device;
+
+/// WireGuard's port on every host; all the same, so that two leaves behind one router compete for it.
+pub(crate) const PORT: u16 = 51820;
+
+/// The interfaces of this program are called `wll<process>x<world><host>`: all hosts share one folder of sockets.
+pub(crate) const INTERFACE: &str = "wll";
+
+/// Where userspace WireGuard has its sockets.
+pub(crate) const SOCKETS: &str = "/var/run/wireguard";
+
+/// The keepalive of the peer that the operator made by hand: no default of anything.
+const HAND_MADE_KEEPALIVE: u16 = 21;
+
+/// How long wireguard-go may take to make its interface.
+const INTERFACE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Which WireGuard a host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// wireguard-go.
+    Userspace,
+    /// The kernel's.
+    Kernel,
+}
+
+impl Backend {
+    /// Returns what `WIRELINK_LAB` asks for: `userspace` (default) or `kernel`.
+    pub(crate) fn wanted() -> Self {
+        match std::env::var("WIRELINK_LAB").as_deref() {
+            Err(_) | Ok("userspace") => Self::Userspace,
+            Ok("kernel") => Self::Kernel,
+            Ok(other) => panic!("WIRELINK_LAB={other}: only `userspace` and `kernel` are known"),
+        }
+    }
+}
+
+/// The key pair of a host.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    private: String,
+    pub(crate) public: String,
+}
+
+impl Keys {
+    pub(crate) fn generate() -> Self {
+        let private = command::run("wg genkey").trim().to_owned();
+        let public = command::attempt_with(command::words("wg pubkey"), &private).expect("wg made this key");
+        Self {
+            private,
+            public: public.trim().to_owned(),
+        }
+    }
+}
+
+/// The addresses of a host inside the tunnel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inner {
+    pub(crate) v4: Ipv4Addr,
+    pub(crate) v6: Option<Ipv6Addr>,
+}
+
+impl Inner {
+    /// Returns the addresses of the `number`th host; the hub is 0.
+    pub(crate) fn of(number: u8, with_v6: bool) -> Self {
+        Self {
+            v4: Ipv4Addr::new(10, 99, 0, 1 + number),
+            v6: with_v6.then(|| Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1 + u16::from(number))),
+        }
+    }
+
+    /// Returns the prefixes that belong to the host alone.
+    pub(crate) fn own(&self) -> Vec<IpNet> {
+        let v6 = self.v6.map(|address| IpNet::from(std::net::IpAddr::V6(address)));
+        [IpNet::from(std::net::IpAddr::V4(self.v4))]
+            .into_iter()
+            .chain(v6)
+            .collect()
+    }
+
+    /// Returns the prefixes of the whole tunnel.
+    pub(crate) fn all(&self) -> Vec<IpNet> {
+        let v6 = self.v6.map(|_| "fd99::/64".parse().expect("a prefix"));
+        ["10.99.0.0/24".parse().expect("a prefix")]
+            .into_iter()
+            .chain(v6)
+            .collect()
+    }
+
+    fn on_interface(&self) -> Vec<String> {
+        let v6 = self.v6.map(|address| format!("{address}/64"));
+        [format!("{}/24", self.v4)].into_iter().chain(v6).collect()
+    }
+}
+
+/// A peer as the operator writes it down.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerLines {
+    pub(crate) public_key: String,
+    pub(crate) preshared_key: Option<String>,
+    pub(crate) allowed_ips: Vec<IpNet>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) keepalive: Option<u16>,
+}
+
+impl PeerLines {
+    /// Makes up a peer that only the operator knows: nobody vouches for it and nobody ever answers.
+    ///
+    /// Its prefix is a single address, since a peer with more than that counts as a router.
+    pub(crate) fn by_hand(number: u8) -> Self {
+        Self {
+            public_key: Keys::generate().public,
+            preshared_key: Some(command::run("wg genpsk").trim().to_owned()),
+            allowed_ips: vec![IpNet::from(std::net::IpAddr::V4(Ipv4Addr::new(172, 31, 5, number)))],
+            endpoint: Some(format!("203.0.113.{}:{PORT}", 200 + number)),
+            keepalive: Some(HAND_MADE_KEEPALIVE),
+        }
+    }
+
+    fn section(&self) -> String {
+        let allowed: Vec<String> = self.allowed_ips.iter().map(ToString::to_string).collect();
+        let optional = [
+            self.preshared_key.as_ref().map(|key| format!("PresharedKey = {key}\n")),
+            self.endpoint
+                .as_ref()
+                .map(|endpoint| format!("Endpoint = {endpoint}\n")),
+            self.keepalive
+                .map(|seconds| format!("PersistentKeepalive = {seconds}\n")),
+        ];
+        let optional: String = optional.into_iter().flatten().collect();
+        let (key, allowed) = (&self.public_key, allowed.join(", "));
+        format!("[Peer]\nPublicKey = {key}\nAllowedIPs = {allowed}\n{optional}")
+    }
+}
+
+/// A WireGuard interface in a namespace.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub(crate) name: String,
+    backend: Backend,
+    userspace: Option<Process>,
+}
+
+impl Interface {
+    /// Makes an interface and configures it.
+    pub(crate) fn make(
+        name: &str,
+        host: &Namespace,
+        keys: &Keys,
+        peers: &[PeerLines],
+        inner: Inner,
+        logs: &Path,
+    ) -> Self {
+        let backend = Backend::wanted();
+        let userspace = match backend {
+            Backend::Userspace => Some(wireguard_go(name, host, logs)),
+            Backend::Kernel => {
+                host.run(&format!("ip link add name {name} type wireguard"));
+                None
+            }
+        };
+        let interface = Self {
+            name: name.to_owned(),
+            backend,
+            userspace,
+        };
+        interface.configure(host, keys, peers);
+        for address in inner.on_interface() {
+            host.run(&format!("ip addr add {address} dev {name}"));
+        }
+        host.run(&format!("ip link set dev {name} up"));
+        interface
+    }
+
+    /// Reads the device, or says why that does not work.
+    pub(crate) fn read(&self, host: &Namespace) -> Result<Device, String> {
+        let dump = host.attempt(&format!("wg show {} dump", self.name))?;
+        Device::parse(&dump).ok_or_else(|| "`wg show dump` printed what cannot be read".to_owned())
+    }
+
+    fn configure(&self, host: &Namespace, keys: &Keys, peers: &[PeerLines]) {
+        let peers: String = peers.iter().map(PeerLines::section).collect();
+        let lines = format!(
+            "[Interface]\nPrivateKey = {}\nListenPort = {PORT}\n{peers}",
+            keys.private
+        );
+        let setconf = format!("wg setconf {} /dev/stdin", self.name);
+        host.attempt_with(&setconf, &lines)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+impl Drop for Interface {
+    fn drop(&mut self) {
+        drop(self.userspace.take());
+        if self.backend == Backend::Userspace {
+            // Left behind when wireguard-go had to be killed.
+            let _ = std::fs::remove_file(socket(&self.name));
+        }
+    }
+}
+
+fn socket(interface: &str) -> PathBuf {
+    Path::new(SOCKETS).join(format!("{interface}.sock"))
+}
+
+fn wireguard_go(name: &str, host: &Namespace, logs: &Path) -> Process {
+    let mut command = host.command(&format!("wireguard-go -f {name}"));
+    command.env("LOG_LEVEL", "error");
+    let mut process = Process::spawn(command, &logs.join(format!("{name}.wireguard-go.log")));
+    let made = command::until(INTERFACE_WITHIN, || {
+        let ready = socket(name).exists() && host.attempt(&format!("wg show {name}")).is_ok();
+        (ready || !process.is_running()).then_some(ready)
+    });
+    assert_eq!(made, Some(true), "wireguard-go made no interface: {}", process.output());
+    process
+}
