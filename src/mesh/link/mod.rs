@@ -107,6 +107,7 @@ pub struct Link {
     state: State,
     since: Timestamp,
     slots: Slots,
+    yields: bool,
     /// The endpoint that WireGuard had when the peer was first seen.
     found: Option<SocketAddr>,
     /// The last endpoint with a live session.
@@ -128,12 +129,14 @@ pub struct Step {
 }
 
 impl Link {
-    /// Starts in [`State::Idle`]; `found` is the endpoint that the operator, or the peer's roaming, left on the device.
-    pub fn new(now: Timestamp, found: Option<SocketAddr>) -> Self {
+    /// Starts in [`State::Idle`]; `found` is the endpoint that the operator, or the peer's roaming, left on the device. Of the two
+    /// sides of a link one `yields`: it knocks a little later than the other.
+    pub fn new(now: Timestamp, found: Option<SocketAddr>, yields: bool) -> Self {
         Self {
             state: State::Idle,
             since: now,
             slots: Slots::default(),
+            yields,
             found,
             proven: None,
         }
@@ -179,10 +182,10 @@ impl Link {
             step.left = Some(self.state);
             self.state = next;
             self.since = now;
-            self.slots.pause();
+            self.slots = Slots::default();
         }
         if self.state == State::Probing && !contact.is_healthy(now) {
-            let slot = self.slots.turn(now, candidates);
+            let slot = self.slots.turn(now, candidates, self.yields);
             step.endpoint = slot.endpoint;
             step.knock = slot.begins;
         }
@@ -213,7 +216,7 @@ impl Link {
         let at = match self.state {
             State::Idle => None,
             State::Probing if contact.is_healthy(now) => staleness,
-            State::Probing => self.slots.next(),
+            State::Probing => Some(self.slots.next()),
             State::Up if contact.basic => staleness,
             State::Up => silence.min(staleness),
             State::Suspect(_) => staleness,

@@ -18,8 +18,16 @@ pub(super) const LATER_SLOT: Duration = Duration::from_secs(15);
 /// How often new candidates can make the first round begin again; a peer that invents endpoints must not keep it there.
 const ROUND_AGAIN: Duration = Duration::from_secs(30);
 
+/// How long a round waits before its first slot. Both sides have the news at about the same time, and an initiation that arrives
+/// where the peer is not configured yet is lost; the next comes 5 s later.
+pub(super) const SETTLE: Duration = Duration::from_millis(200);
+/// How much longer one of the two sides waits: two initiations that cross overwrite each other's handshake, and both are lost.
+/// What the first one sends in vain still opens its NAT for the second.
+pub(super) const STAGGER: Duration = Duration::from_millis(200);
+
 #[derive(Debug, Default)]
 pub(super) struct Slots {
+    not_before: Timestamp,
     current: Option<Current>,
     /// When each candidate of the present rounds was last tried.
     tried: BTreeMap<SocketAddr, Timestamp>,
@@ -40,18 +48,22 @@ pub(super) struct Turn {
 }
 
 impl Slots {
-    /// Stops trying; what was tried is remembered.
-    pub(super) fn pause(&mut self) {
-        self.current = None;
+    /// Returns when the next slot begins.
+    pub(super) fn next(&self) -> Timestamp {
+        self.current.map_or(self.not_before, |current| current.until)
     }
 
-    pub(super) fn next(&self) -> Option<Timestamp> {
-        self.current.map(|current| current.until)
-    }
-
-    /// Returns whose turn it is.
-    pub(super) fn turn(&mut self, now: Timestamp, candidates: &[Candidate]) -> Turn {
-        self.begin_round_with_news(now, candidates);
+    /// Returns whose turn it is; `yields` says that this side is the one that waits longer.
+    pub(super) fn turn(&mut self, now: Timestamp, candidates: &[Candidate], yields: bool) -> Turn {
+        if self.has_news(now, candidates) {
+            self.tried.clear();
+            self.current = None;
+            self.round_began = Some(now);
+            self.not_before = now + SETTLE + if yields { STAGGER } else { Duration::ZERO };
+        }
+        if now < self.not_before {
+            return Turn::default();
+        }
         // A candidate that is forgotten meanwhile keeps its slot: whoever invents many must not hurry the others.
         if let Some(current) = self.current.filter(|current| now < current.until) {
             return Turn {
@@ -87,9 +99,9 @@ impl Slots {
         })
     }
 
-    /// Begins the first round anew when a candidate appears that was not there before: the other side has news in the same
-    /// moment, and both should try the best candidates together.
-    fn begin_round_with_news(&mut self, now: Timestamp, candidates: &[Candidate]) {
+    /// Returns whether the first round begins anew, because of a candidate that was not there before: the other side has news in
+    /// the same moment, and both should try the best candidates together.
+    fn has_news(&mut self, now: Timestamp, candidates: &[Candidate]) -> bool {
         self.tried
             .retain(|endpoint, _| candidates.iter().any(|candidate| candidate.endpoint == *endpoint));
         let is_news = candidates
@@ -99,11 +111,7 @@ impl Slots {
         let slot_done = self
             .current
             .is_none_or(|current| now.since(current.since) >= FIRST_SLOT);
-        if is_news && may_begin && slot_done {
-            self.tried.clear();
-            self.current = None;
-            self.round_began = Some(now);
-        }
+        is_news && may_begin && slot_done
     }
 
     pub(super) fn explain(&self, now: Timestamp, candidates: &[Candidate]) -> String {

@@ -1,5 +1,5 @@
 use super::candidate::Collector;
-use super::slot::{FIRST_SLOT, LATER_SLOT};
+use super::slot::{FIRST_SLOT, LATER_SLOT, STAGGER};
 use super::*;
 use crate::mesh::fact::boot::BootId;
 
@@ -32,7 +32,7 @@ fn contact(handshake: Option<f64>, heard: Option<(BootId, f64)>) -> Contact {
 }
 
 fn up_at(seconds: f64, boot_id: BootId) -> Link {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     link.advance(at(seconds), &contact(Some(seconds), Some((boot_id, seconds))), &[]);
     assert_eq!(link.state(), State::Up);
     link
@@ -40,23 +40,30 @@ fn up_at(seconds: f64, boot_id: BootId) -> Link {
 
 #[test]
 fn a_link_without_candidates_stays_idle() {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     assert_eq!(link.advance(at(1.0), &contact(None, None), &[]), Step::default());
     assert_eq!(link.state(), State::Idle);
 }
 
 #[test]
 fn each_candidate_has_one_slot_and_the_least_recent_follows() {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     let candidates = candidates(&[1, 2]);
+    let unseen = contact(None, None);
+    assert_eq!(
+        link.advance(at(0.0), &unseen, &candidates).endpoint,
+        None,
+        "both sides need the peer first"
+    );
     let mut tries = Vec::new();
-    let mut now = at(0.0);
+    let mut now = link.next(at(0.0), &unseen).unwrap();
+    let began = now;
     for _ in 0..5 {
-        let step = link.advance(now, &contact(None, None), &candidates);
+        let step = link.advance(now, &unseen, &candidates);
         assert!(step.knock);
-        tries.push((now.since_start().as_secs(), step.endpoint.unwrap()));
-        let next = link.next(now, &contact(None, None)).unwrap();
-        let between = link.advance(next - Duration::from_millis(1), &contact(None, None), &candidates);
+        tries.push((now.since(began).as_secs(), step.endpoint.unwrap()));
+        let next = link.next(now, &unseen).unwrap();
+        let between = link.advance(next - Duration::from_millis(1), &unseen, &candidates);
         assert_eq!(
             between,
             Step {
@@ -79,21 +86,33 @@ fn each_candidate_has_one_slot_and_the_least_recent_follows() {
 }
 
 #[test]
+fn the_two_sides_of_a_link_do_not_knock_in_the_same_moment() {
+    let first_knock = |yields| {
+        let mut link = Link::new(at(0.0), None, yields);
+        link.advance(at(0.0), &contact(None, None), &candidates(&[1]));
+        link.next(at(0.0), &contact(None, None)).unwrap()
+    };
+    assert_eq!(first_knock(true).since(first_knock(false)), STAGGER);
+}
+
+#[test]
 fn a_new_candidate_begins_the_round_again_with_the_best() {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     let old = candidates(&[1, 2]);
-    for seconds in [0.0, 5.0, 10.0, 25.0] {
+    for seconds in [0.0, 0.2, 5.2, 10.2, 25.2] {
         link.advance(at(seconds), &contact(None, None), &old);
     }
-    let step = link.advance(at(31.0), &contact(None, None), &candidates(&[1, 2, 3]));
+    let new = candidates(&[1, 2, 3]);
+    link.advance(at(31.0), &contact(None, None), &new);
+    let step = link.advance(at(31.2), &contact(None, None), &new);
     assert_eq!((step.endpoint, step.knock), (Some(endpoint(1)), true));
-    let step = link.advance(at(36.0), &contact(None, None), &candidates(&[1, 2, 3]));
+    let step = link.advance(at(36.2), &contact(None, None), &new);
     assert_eq!(step.endpoint, Some(endpoint(2)));
 }
 
 #[test]
 fn invented_candidates_cannot_keep_the_round_at_its_beginning() {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     let mut tried = std::collections::BTreeSet::new();
     for second in 0..60_u8 {
         let own = ["10.0.0.2/24".parse().unwrap()];
@@ -113,10 +132,10 @@ fn invented_candidates_cannot_keep_the_round_at_its_beginning() {
 
 #[test]
 fn up_needs_both_signals() {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     link.advance(at(1.0), &contact(Some(1.0), None), &[]);
     assert_eq!(link.state(), State::Probing, "a handshake alone");
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     link.advance(at(1.0), &contact(None, Some((OURS, 1.0))), &candidates(&[1]));
     assert_eq!(link.state(), State::Probing, "a sign of life alone");
     let step = link.advance(at(2.0), &contact(Some(2.0), Some((OURS, 1.0))), &candidates(&[1]));
@@ -128,7 +147,7 @@ fn up_needs_both_signals() {
 
 #[test]
 fn a_sign_of_life_in_its_second_half_is_too_old_to_go_up() {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     link.advance(at(8.0), &contact(Some(1.0), Some((OURS, 0.0))), &[]);
     assert_eq!(link.state(), State::Probing);
 }
@@ -169,7 +188,7 @@ fn a_suspect_that_is_heard_again_is_up_again() {
 
 #[test]
 fn a_basic_peer_needs_no_sign_of_life() {
-    let mut link = Link::new(at(0.0), None);
+    let mut link = Link::new(at(0.0), None, false);
     let seen = Contact {
         basic: true,
         ..contact(Some(1.0), None)

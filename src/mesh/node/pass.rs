@@ -200,12 +200,16 @@ impl Node {
     fn advance_links(&mut self, now: Timestamp, desired: &mut DeviceState) -> Vec<PublicKey> {
         self.links.retain(|key, _| desired.peers.contains_key(key));
         let own_nets = self.own_nets();
+        let own_key = *self.auth.public_key();
         let keys: Vec<PublicKey> = desired.peers.keys().copied().collect();
         let mut knocks = Vec::new();
         for key in keys {
             let found = desired.peers.get(&key).and_then(|peer| peer.endpoint);
             let contact = self.contact(&key);
-            let link = self.links.entry(key).or_insert_with(|| Link::new(now, found));
+            let link = self
+                .links
+                .entry(key)
+                .or_insert_with(|| Link::new(now, found, own_key > key));
             let candidates = candidates(now, link, &own_nets, &key, &self.store, &self.trust);
             let was_since = link.since();
             let step = link.advance(now, &contact, &candidates);
