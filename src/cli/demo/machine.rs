@@ -281,11 +281,15 @@ impl Machine {
         let Some(daemon) = self.daemon.take() else {
             return Ok(());
         };
-        let after = self.snapshot().await?;
+        // Where it failed, the interface may be gone; then that is the news, not what it left.
+        let leftover = match &result {
+            Ok(()) => daemon.before.difference(&self.snapshot().await?),
+            Err(_) => None,
+        };
         let report = Report::DaemonEnded {
             host: self.host,
             result,
-            leftover: daemon.before.difference(&after),
+            leftover,
         };
         Ok(self.reports.send(report).await?)
     }
