@@ -1,6 +1,6 @@
 //! A scenario on real interfaces: namespaces, NATs, WireGuard, and the daemon itself beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -25,6 +25,9 @@ pub(crate) const WIRELINK: &str = env!("CARGO_BIN_EXE_wirelink");
 
 /// How many lines of a log are shown when a test fails.
 const SHOWN_LINES: usize = 150;
+
+/// And how many of what `ping` printed.
+const SHOWN_ECHOES: usize = 5;
 
 /// The network of a scenario, built and configured hub-and-spoke. Nothing of it is left when this is dropped.
 #[derive(Debug)]
@@ -164,22 +167,23 @@ impl Lab {
         }
     }
 
-    /// Says what is no longer as the operator wrote it about the peer made by hand, if anything. Its link-local address is
-    /// the protocol's: without it the peer could not be heard if it ran wirelink; that it is gone after the end is for
-    /// [`Lab::found`] to show.
+    /// Says what is no longer as the operator wrote it about the peer made by hand, if anything. While wirelink runs, the
+    /// peer may carry its own link-local address beside its allowed IPs, as every peer does.
     pub(crate) fn by_hand_changed(&self, name: &str) -> Option<String> {
         let lines = &self.hosts[name].by_hand;
-        let device = self.device(name).ok()?;
+        let device = match self.device(name) {
+            Ok(device) => device,
+            Err(error) => return Some(format!("{name}: {error}")),
+        };
         let Some(peer) = device.peers.get(&lines.public_key) else {
             return Some(format!("{name}: the peer made by hand is gone"));
         };
+        let own = link_local_allowed_ip(&lines.public_key);
+        let allowed_ips = peer.allowed_ips.iter().filter(|prefix| **prefix != own);
         let checks = [
             ("preshared key", peer.preshared_key == lines.preshared_key),
             ("keepalive", peer.keepalive == lines.keepalive),
-            (
-                "allowed IPs",
-                without_link_local(&peer.allowed_ips).eq(lines.allowed_ips.iter().copied()),
-            ),
+            ("allowed IPs", allowed_ips.eq(lines.allowed_ips.iter())),
             (
                 "endpoint",
                 peer.endpoint.map(|endpoint| endpoint.to_string()) == lines.endpoint,
@@ -244,8 +248,13 @@ impl Lab {
             let text = std::fs::read(&path).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             let lines: Vec<&str> = text.lines().collect();
+            let shown = if path.extension().is_some_and(|kind| kind == "log") {
+                SHOWN_LINES
+            } else {
+                SHOWN_ECHOES
+            };
             println!("--- {} ({} lines)", path.display(), lines.len());
-            lines[lines.len().saturating_sub(SHOWN_LINES)..]
+            lines[lines.len().saturating_sub(shown)..]
                 .iter()
                 .for_each(|line| println!("{line}"));
         }
@@ -256,6 +265,12 @@ impl Lab {
             println!("--- wg show on {name}\n{}", shown.unwrap_or_else(|error| error));
         }
     }
+}
+
+/// Returns the allowed IP by which a peer may use its link-local address.
+fn link_local_allowed_ip(public_key: &str) -> IpNet {
+    let key: PublicKey = public_key.parse().expect("wg made this key");
+    AddressHash::Sha1.allowed_ip(&key)
 }
 
 /// Says whether a peer completed a handshake so lately that its session still counts.
@@ -289,10 +304,4 @@ fn require_root() {
         rustix::process::geteuid().is_root(),
         "the lab makes network namespaces: run it as root, best by `tests/run lab`"
     );
-}
-
-/// Leaves out what wirelink adds to every peer of the interface while it runs.
-fn without_link_local(allowed_ips: &BTreeSet<IpNet>) -> impl Iterator<Item = IpNet> + '_ {
-    let is_link_local = |net: &IpNet| matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local());
-    allowed_ips.iter().copied().filter(move |net| !is_link_local(net))
 }
