@@ -1,7 +1,6 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
 mod clock;
-mod complaints;
 pub mod device;
 pub mod host;
 mod netlink;

@@ -1,5 +1,6 @@
 //! One node with its device, its machine and its socket: the event loop.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -8,7 +9,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{Alarm, now};
-use super::complaints::Complaints;
 use super::device::{Device, DeviceError};
 use super::host::{Host, HostError, Observation};
 use super::resolver::Resolver;
@@ -16,6 +16,7 @@ use super::socket::Socket;
 use crate::config::Config;
 use crate::mesh::event::{Event, Input, Level, Output};
 use crate::mesh::node::Node;
+use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
 /// How many datagrams are taken in before it is looked whether something else is due.
@@ -35,7 +36,7 @@ pub(super) struct Shell {
     resolver: Resolver,
     alarm: Alarm,
     report: Signal,
-    complaints: Complaints,
+    complaints: Tally<&'static str>,
     not_before: Timestamp,
 }
 
@@ -69,7 +70,7 @@ impl Shell {
             alarm: Alarm::new().context("there is no timer")?,
             report: signal(SignalKind::user_defined1()).context("signals cannot be received")?,
             resolver: Resolver::default(),
-            complaints: Complaints::default(),
+            complaints: Tally::default(),
             not_before: Timestamp::START,
             up: seen.up,
             iface,
@@ -130,7 +131,7 @@ impl Shell {
         if error.is_gone() || error.is_permission() {
             return Err(error.into());
         }
-        self.complaints.warn(now(), error.kind(), &error);
+        self.warn(error.kind(), &error);
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl Shell {
             Ok(seen) => seen,
             Err(error) if error.is_gone() => return Err(error.into()),
             Err(error) => {
-                self.complaints.warn(now(), "host", &error);
+                self.warn("host", &error);
                 return Ok(());
             }
         };
@@ -163,7 +164,7 @@ impl Shell {
         if seen.up && !has_address {
             match self.host.ensure_address(self.node.address()).await {
                 Err(error) if error.is_gone() => return Err(error.into()),
-                Err(error) => self.complaints.warn(now(), "address", &error),
+                Err(error) => self.warn("address", &error),
                 Ok(()) => tracing::debug!("{} is back on {}", self.node.address(), self.iface),
             }
         }
@@ -177,9 +178,7 @@ impl Shell {
                 Ok(Some((source, payload))) => self.node.handle(now(), Input::Packet { source, payload }),
                 Ok(None) => return,
                 Err(error) => {
-                    return self
-                        .complaints
-                        .warn(now(), "receive", format_args!("receiving facts failed: {error}"));
+                    return self.warn("receive", format_args!("receiving facts failed: {error}"));
                 }
             }
         }
@@ -205,6 +204,15 @@ impl Shell {
             }
         }
         Ok(())
+    }
+
+    /// Logs a failure that may come again with every deadline, but each kind once a minute.
+    fn warn(&mut self, kind: &'static str, failure: impl Display) {
+        match self.complaints.count(now(), kind) {
+            None => {}
+            Some(1) => tracing::warn!("{failure}"),
+            Some(times) => tracing::warn!("{failure} ({times} times since this was last logged)"),
+        }
     }
 
     fn report(&self) {

@@ -3,9 +3,8 @@
 //! The contract is [`Node`](node::Node): hand in [`Input`](event::Input)s with the time, carry out [`Output`](event::Output)s in
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
-//! Layers, each of which may use those before it: `time`, `identity`; then `auth`, `fact`, `device`, `host`, `prefix`, `settings`; then the
-//! deciding modules, which do not import one another (`trust`, `membership`, `link`, `route`, `plan`, `gossip`, `local`, `names`,
-//! `reject`); then `event`,
+//! Layers, each of which may use those before it: `time`, `identity`; then `auth`, `fact`, `device`, `host`, `prefix`, `settings`, `tally`; then the
+//! deciding modules, which do not import one another (`trust`, `membership`, `link`, `route`, `plan`, `gossip`, `local`, `names`); then `event`,
 //! `census`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -25,9 +24,9 @@ pub mod names;
 pub mod node;
 pub mod plan;
 pub mod prefix;
-pub mod reject;
 pub mod route;
 pub mod settings;
 pub mod status;
+pub mod tally;
 pub mod time;
 pub mod trust;

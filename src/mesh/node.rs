@@ -15,7 +15,7 @@ use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use super::auth::Auth;
 use super::census::{Census, name_of};
 use super::device::DeviceState;
-use super::event::{Event, HostState, Input, Output, PeerName};
+use super::event::{Event, HostState, Input, Output, PeerName, RejectReason};
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
 use super::gossip::Gossip;
@@ -25,10 +25,10 @@ use super::link::liveness::Liveness;
 use super::membership::Membership;
 use super::names::Names;
 use super::prefix::TunnelRoutes;
-use super::reject::Rejections;
 use super::route::Routes;
 use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
+use super::tally::Tally;
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
 
@@ -51,7 +51,7 @@ pub struct Node {
     routes: Routes,
     gossip: Gossip,
     names: Names,
-    rejections: Rejections,
+    rejections: Tally<RejectReason>,
     device: Option<DeviceState>,
     host: HostState,
     census: Census,
@@ -81,7 +81,7 @@ impl Node {
             routes: Routes::default(),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
             names: Names::default(),
-            rejections: Rejections::default(),
+            rejections: Tally::default(),
             device: None,
             host: HostState::default(),
             census: Census::default(),
@@ -158,7 +158,11 @@ impl Node {
                 .iter()
                 .map(|(fact, stored)| (fact.clone(), stored.origin, stored.expires.since(now)))
                 .collect(),
-            rejections: self.rejections.totals().collect(),
+            rejections: self
+                .rejections
+                .totals()
+                .map(|(reason, times)| (*reason, times))
+                .collect(),
         }
     }
 

@@ -404,7 +404,7 @@ fn a_packet_alone_changes_nothing() {
         .node
         .rejections
         .totals()
-        .map(|(reason, _)| reason)
+        .map(|(reason, _)| *reason)
         .collect();
     assert_eq!(reasons.len(), 3, "{reasons:?}");
 }
