@@ -24,6 +24,8 @@ const MAX_NEWS: usize = 4096;
 const SCAN_PERIOD: Duration = Duration::from_secs(60);
 /// How much too early a sign of life is given, to go out together with others: a thousand peers do not make a thousand deadlines.
 const EARLY: Duration = Duration::from_millis(500);
+/// How often a peer that waits for our sign of life is answered at most: two that answer each other must not spin.
+const ANSWER_EVERY: Duration = Duration::from_secs(1);
 /// When what did not fit follows.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -94,6 +96,7 @@ struct Peer {
     /// When the peer was last told that we live; never, where it must be told at once.
     alive_told: Option<Timestamp>,
     alive_due: Timestamp,
+    answered: Option<Timestamp>,
     /// When all facts are compared with what the peer knows.
     scan_at: Timestamp,
 }
@@ -156,6 +159,16 @@ impl Gossip {
     /// Makes a sign of life to the peer due now.
     pub fn knock(&mut self, peer: &PublicKey) {
         self.peers.entry(*peer).or_default().alive_told = None;
+    }
+
+    /// Makes a sign of life due now to a peer that was heard while its link is not up: both sides should move in the same moment,
+    /// because what only one of them sends on the new way the other drops.
+    pub fn answer(&mut self, now: Timestamp, peer: &PublicKey) {
+        let entry = self.peers.entry(*peer).or_default();
+        if entry.answered.is_none_or(|at| now.since(at) >= ANSWER_EVERY) {
+            entry.answered = Some(now);
+            entry.alive_told = None;
+        }
     }
 
     /// Returns what each peer is told now, and counts on it being sent. Nothing is told about subjects that `is_told` turns

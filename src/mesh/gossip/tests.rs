@@ -151,6 +151,16 @@ fn a_new_boot_id_makes_a_peer_hear_everything_again() {
 }
 
 #[test]
+fn a_peer_that_waits_is_answered_but_not_more_than_once_a_second() {
+    let mut world = World::new(Audience::AliveOnly);
+    world.told(0.0);
+    for (seconds, answers) in [(0.1, 1), (0.9, 0), (1.1, 1)] {
+        world.gossip.answer(at(seconds), &A);
+        assert_eq!(world.told(seconds).len(), answers, "at {seconds} s");
+    }
+}
+
+#[test]
 fn our_own_new_boot_id_is_told_at_once() {
     let mut world = World::new(Audience::AliveOnly);
     world.told(0.0);

@@ -75,7 +75,11 @@ impl Node {
             let peer = self.name(sender);
             self.notify(Event::PeerRestarted { peer });
         }
-        if is_new || !self.links.get(sender).is_some_and(|link| link.is_up()) {
+        let waits = !self.links.get(sender).is_some_and(|link| link.is_up());
+        if waits {
+            self.gossip.answer(now, sender);
+        }
+        if is_new || waits {
             self.expect_news(now);
         }
     }

@@ -305,6 +305,29 @@ fn a_dead_path_returns_traffic_to_the_hub_within_15_seconds_and_comes_back() {
 }
 
 #[test]
+fn both_sides_of_a_healed_link_move_together() {
+    let mut world = World::new(2);
+    world.start(HUB);
+    world.start(A);
+    world.run(Duration::from_millis(2300));
+    world.start(B);
+    world.run(seconds(30));
+    world.cut = true;
+    world.run(seconds(20));
+    world.cut = false;
+    for _ in 0..100 {
+        world.run(Duration::from_millis(100));
+        let moved = [(A, "10.0.0.3/32", B), (B, "10.0.0.2/32", A)]
+            .map(|(leaf, prefix, to)| world.next_hop(leaf, prefix) == Some(to));
+        if moved[0] != moved[1] {
+            world.run(Duration::from_millis(200));
+            assert!(world.is_direct(), "only one side moved");
+        }
+    }
+    assert!(world.is_direct());
+}
+
+#[test]
 fn a_path_that_is_dead_for_long_is_probed_again_until_it_works() {
     let mut world = World::new(2);
     world.start_all();
