@@ -31,6 +31,3 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     // What ended the service is the news; that a vanished interface cannot be put back follows from it.
     served.and(closed)
 }
-
-#[cfg(test)]
-mod tests;
