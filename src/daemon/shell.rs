@@ -1,5 +1,6 @@
 //! One node with its device, its machine and its socket: the event loop.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -15,9 +16,11 @@ use super::host::{Host, HostError, Observation};
 use super::resolver::Resolver;
 use super::socket::Socket;
 use crate::config::Config;
+use crate::mesh::device::DeviceState;
 use crate::mesh::event::{Event, Input, Level, Output};
 use crate::mesh::identity::PrivateKey;
 use crate::mesh::node::Node;
+use crate::mesh::prefix::is_routed;
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
@@ -47,7 +50,7 @@ pub(super) struct Shell {
 struct Found {
     device: Device,
     identity: PrivateKey,
-    listen_port: u16,
+    state: DeviceState,
     host: Host,
     seen: Observation,
 }
@@ -59,11 +62,11 @@ impl Found {
         let mut host = Host::open(iface, device.index())?;
         let seen = wait_until_up(iface, &mut host).await?;
         let identity = device.identity().await?;
-        let listen_port = device.read(now()).await?.listen_port;
+        let state = device.read(now()).await?;
         Ok(Self {
             device,
             identity,
-            listen_port,
+            state,
             host,
             seen,
         })
@@ -85,7 +88,8 @@ impl Shell {
             () = stop.cancelled() => return Ok(None),
             found = Found::look(&iface) => found?,
         };
-        let listen_port = found.listen_port;
+        let listen_port = found.state.listen_port;
+        let chosen = config.settings.port;
         let Some(port) = config.settings.fact_port(listen_port) else {
             bail!(
                 "{iface} listens on port {listen_port}, so there is no port for facts: give the interface a listen port \
@@ -96,6 +100,12 @@ impl Shell {
         let mut node = Node::new(config.settings, found.identity, seed, now());
         let socket = settle(&iface, &mut host, device.index(), node.address(), port).await?;
         tracing::info!("{}, {iface} at {} port {port}", device.backend(), node.address());
+        if let Some(probable) = chosen.is_none().then(|| port_at_routers(&found.state, port)).flatten() {
+            tracing::warn!(
+                "facts go to port {port} of all peers, and those that route for {iface} probably listen on {probable}: \
+                 if wirelink is not heard there, start all nodes with the same --port, here --port {probable}"
+            );
+        }
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
             socket,
@@ -320,6 +330,21 @@ async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, por
     Ok(socket?)
 }
 
+/// Returns the port for facts that follows from where the routers are, where that of this node is another one.
+///
+/// Without a `ListenPort` WireGuard takes any port, and then no node listens where the others send.
+fn port_at_routers(device: &DeviceState, port: u16) -> Option<u16> {
+    let routers = device
+        .peers
+        .values()
+        .filter(|peer| peer.allowed_ips.iter().any(is_routed));
+    let endpoints = routers.filter_map(|peer| peer.endpoint);
+    let ports: BTreeSet<u16> = endpoints
+        .filter_map(|endpoint| endpoint.port().checked_add(1))
+        .collect();
+    ports.first().copied().filter(|_| !ports.contains(&port))
+}
+
 async fn wait_until_up(iface: &str, host: &mut Host) -> Result<Observation, HostError> {
     let mut seen = host.read().await?;
     if !seen.up {
@@ -337,5 +362,36 @@ fn log(event: &Event) {
         Level::Debug => tracing::debug!("{event}"),
         Level::Info => tracing::info!("{event}"),
         Level::Warn => tracing::warn!("{event}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::device::PeerState;
+    use crate::mesh::identity::PublicKey;
+
+    fn device(peers: &[(&str, &str)]) -> DeviceState {
+        let mut device = DeviceState::new(PublicKey::from_bytes([0; 32]), 40_000);
+        for (number, (endpoint, prefix)) in (1..).zip(peers) {
+            let peer = PeerState {
+                endpoint: Some(endpoint.parse().unwrap()),
+                allowed_ips: [prefix.parse().unwrap()].into(),
+                ..PeerState::default()
+            };
+            device.peers.insert(PublicKey::from_bytes([number; 32]), peer);
+        }
+        device
+    }
+
+    #[test]
+    fn a_port_that_no_router_has_is_doubtful() {
+        let hub = ("192.0.2.1:51820", "10.0.0.0/24");
+        let leaf = ("192.0.2.2:7", "10.0.0.2/32");
+        let other_hub = ("192.0.2.3:40000", "10.1.0.0/24");
+        assert_eq!(port_at_routers(&device(&[hub, leaf]), 40_001), Some(51_821));
+        assert_eq!(port_at_routers(&device(&[hub, leaf]), 51_821), None);
+        assert_eq!(port_at_routers(&device(&[hub, other_hub]), 40_001), None);
+        assert_eq!(port_at_routers(&device(&[leaf]), 40_001), None);
     }
 }
