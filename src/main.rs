@@ -59,7 +59,10 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the event loop cannot be set up")?;
-    runtime.block_on(daemon::run(loaded.config, stop))
+    let done = runtime.block_on(daemon::run(loaded.config, stop));
+    // A lookup of a name may go on for half a minute, and nobody waits for it any more.
+    runtime.shutdown_background();
+    done
 }
 
 /// Lets SIGINT and SIGTERM stop the daemon; the second one ends the process, whatever the daemon is doing: so they have

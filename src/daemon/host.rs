@@ -33,7 +33,7 @@ pub enum HostError {
     #[error("interface {0} is gone: it was removed, or made anew under the same name")]
     Vanished(String),
     /// The process lacks the right.
-    #[error("may not add an address to {0}: run as root or with CAP_NET_ADMIN")]
+    #[error("may not change the addresses of {0}: run as root or with CAP_NET_ADMIN")]
     Permission(String),
     /// The interface cannot have IPv6 addresses.
     #[error("{0} cannot have an IPv6 address, its MTU is {1}: IPv6 needs 1280 or more, try `ip link set {0} mtu 1280`")]
@@ -43,6 +43,9 @@ pub enum HostError {
         "IPv6 is switched off on {0}: wirelink needs it inside the tunnel, try `sysctl net.ipv6.conf.{0}.disable_ipv6=0`"
     )]
     NoIpv6(String),
+    /// The kernel refuses for another reason.
+    #[error("the link-local address of {0} cannot be changed: {1}")]
+    Address(String, NetlinkError),
     /// The kernel did not answer as it should.
     #[error("reading interfaces, addresses and routes failed: {0}")]
     Netlink(#[from] NetlinkError),
@@ -176,22 +179,25 @@ impl Host {
 
     /// Puts `address`/64 on the interface, without duplicate address detection, unless it is there already.
     ///
-    /// The kernel makes the route to the /64 that belongs to it, once the interface is up.
+    /// The kernel makes the route to the /64 that belongs to it, once the interface is up. Returns whether the address was
+    /// missing.
     ///
     /// # Errors
     /// When the interface is gone, or cannot have the address.
-    pub async fn ensure_address(&mut self, address: Ipv6Addr) -> Result<(), HostError> {
+    pub async fn ensure_address(&mut self, address: Ipv6Addr) -> Result<bool, HostError> {
         const EEXIST: i32 = 17;
         let mut message = self.address_message(address);
         message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         message.attributes.push(AddressAttribute::Protocol(OUR_PROTOCOL));
         let request = RouteNetlinkMessage::NewAddress(message);
         match self.rtnl.request(request, NLM_F_CREATE | NLM_F_EXCL).await {
-            Ok(_) => self.our_address = Some(address),
-            Err(error) if error.errno() == Some(EEXIST) => {}
-            Err(error) => return Err(self.explain(error)),
+            Ok(_) => {
+                self.our_address = Some(address);
+                Ok(true)
+            }
+            Err(error) if error.errno() == Some(EEXIST) => Ok(false),
+            Err(error) => Err(self.explain(error)),
         }
-        Ok(())
     }
 
     /// Removes the address, if it was added here.
@@ -232,7 +238,7 @@ impl Host {
             Some(EPERM) => HostError::Permission(iface),
             Some(_) if (1..IPV6_MTU).contains(&self.mtu) => HostError::SmallMtu(iface, self.mtu),
             Some(EACCES | EOPNOTSUPP) => HostError::NoIpv6(iface),
-            Some(_) | None => HostError::Netlink(error),
+            Some(_) | None => HostError::Address(iface, error),
         }
     }
 }

@@ -23,16 +23,11 @@ use crate::config::Config;
 /// # Errors
 /// When the interface is missing, is not WireGuard, may not be changed or vanishes; when the port is taken.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut shell = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ok(()),
-        shell = Shell::open(config) => shell?,
+    let Some(mut shell) = Shell::open(config, &stop).await? else {
+        return Ok(());
     };
     let served = shell.serve(&stop).await;
     let closed = shell.close().await;
     // What ended the service is the news; that a vanished interface cannot be put back follows from it.
     served.and(closed)
 }
-
-#[cfg(test)]
-mod tests;

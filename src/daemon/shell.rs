@@ -1,9 +1,11 @@
 //! One node with its device, its machine and its socket: the event loop.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +16,11 @@ use super::host::{Host, HostError, Observation};
 use super::resolver::Resolver;
 use super::socket::Socket;
 use crate::config::Config;
+use crate::mesh::device::DeviceState;
 use crate::mesh::event::{Event, Input, Level, Output};
+use crate::mesh::identity::PrivateKey;
 use crate::mesh::node::Node;
+use crate::mesh::prefix::is_routed;
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
@@ -38,52 +43,90 @@ pub(super) struct Shell {
     report: Signal,
     complaints: Tally<&'static str>,
     not_before: Timestamp,
+    look_again: bool,
+}
+
+/// What is there before anything is touched.
+struct Found {
+    device: Device,
+    identity: PrivateKey,
+    state: DeviceState,
+    host: Host,
+    seen: Observation,
+}
+
+impl Found {
+    /// Looks for the device, and waits for it to be up: until then WireGuard may have chosen no port. May be cancelled.
+    async fn look(iface: &str) -> anyhow::Result<Self> {
+        let mut device = Device::open(iface).await?;
+        let mut host = Host::open(iface, device.index())?;
+        let seen = wait_until_up(iface, &mut host).await?;
+        let identity = device.identity().await?;
+        let state = device.read(now()).await?;
+        Ok(Self {
+            device,
+            identity,
+            state,
+            host,
+            seen,
+        })
+    }
 }
 
 impl Shell {
-    /// Opens everything that the node needs, and waits for the interface to be up.
-    pub(super) async fn open(config: Config) -> anyhow::Result<Self> {
+    /// Opens everything that the node needs, once the interface is up; `None` where `stop` came first. Unless it succeeds,
+    /// nothing is changed.
+    pub(super) async fn open(config: Config, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         let iface = config.iface;
-        let mut device = Device::open(&iface).await?;
-        let identity = device.identity().await?;
-        let listen_port = device.read(now()).await?.listen_port;
+        // First, as an unexpected signal would end the process.
+        let report = signal(SignalKind::user_defined1()).context("signals cannot be received")?;
+        let alarm = Alarm::new().context("there is no timer")?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).context("the system has no random numbers")?;
+        let found = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(None),
+            found = Found::look(&iface) => found?,
+        };
+        let listen_port = found.state.listen_port;
+        let chosen = config.settings.port;
         let Some(port) = config.settings.fact_port(listen_port) else {
             bail!(
                 "{iface} listens on port {listen_port}, so there is no port for facts: give the interface a listen port \
                  from 1 to 65534, or name a port with --port"
             );
         };
-        let mut host = Host::open(&iface, device.index())?;
-        let seen = wait_until_up(&iface, &mut host).await?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).context("the system has no random numbers")?;
-        let mut node = Node::new(config.settings, identity, seed, now());
-        host.ensure_address(node.address()).await?;
-        let socket = Socket::bind(&iface, device.index(), node.address(), port).await;
-        if socket.is_err() {
-            host.remove_address().await.ok();
-        }
+        let (device, mut host) = (found.device, found.host);
+        let mut node = Node::new(config.settings, found.identity, seed, now());
+        let socket = settle(&iface, &mut host, device.index(), node.address(), port).await?;
         tracing::info!("{}, {iface} at {} port {port}", device.backend(), node.address());
-        node.handle(now(), Input::Host(seen.state));
-        Ok(Self {
-            socket: socket?,
-            alarm: Alarm::new().context("there is no timer")?,
-            report: signal(SignalKind::user_defined1()).context("signals cannot be received")?,
+        if let Some(probable) = chosen.is_none().then(|| port_at_routers(&found.state, port)).flatten() {
+            tracing::warn!(
+                "facts go to port {port} of all peers, and those that route for {iface} probably listen on {probable}: \
+                 if wirelink is not heard there, start all nodes with the same --port, here --port {probable}"
+            );
+        }
+        node.handle(now(), Input::Host(found.seen.state));
+        Ok(Some(Self {
+            socket,
+            alarm,
+            report,
             resolver: Resolver::default(),
             complaints: Tally::default(),
             not_before: Timestamp::START,
-            up: seen.up,
+            look_again: false,
+            up: found.seen.up,
             iface,
             node,
             device,
             host,
-        })
+        }))
     }
 
     /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline.
     pub(super) async fn serve(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         loop {
-            self.carry_out().await?;
+            self.carry_out(stop).await?;
             let due = self
                 .node
                 .poll_timeout()
@@ -94,7 +137,10 @@ impl Shell {
                 () = stop.cancelled() => return Ok(()),
                 slept = self.alarm.sleep_until(due) => {
                     slept.context("the timer failed")?;
-                    self.meet_deadline().await?;
+                    if self.look_again {
+                        self.look_around().await?;
+                    }
+                    self.meet_deadline(stop).await?;
                 }
                 _ = self.report.recv() => self.report(),
                 () = self.host.changed() => self.look_around().await?,
@@ -109,8 +155,13 @@ impl Shell {
         }
     }
 
-    async fn meet_deadline(&mut self) -> anyhow::Result<()> {
-        match self.device.read(now()).await {
+    async fn meet_deadline(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let read = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            read = self.device.read(now()) => read,
+        };
+        match read {
             Ok(state) if state.public_key != *self.node.public_key() => {
                 bail!("the private key of {} was changed: start wirelink again", self.iface)
             }
@@ -136,10 +187,13 @@ impl Shell {
     }
 
     async fn look_around(&mut self) -> anyhow::Result<()> {
+        self.look_again = false;
         let seen = match self.host.read().await {
             Ok(seen) => seen,
             Err(error) if error.is_gone() => return Err(error.into()),
             Err(error) => {
+                // No notice may come for what was missed.
+                self.look_again = true;
                 self.warn("host", &error);
                 return Ok(());
             }
@@ -164,8 +218,12 @@ impl Shell {
         if seen.up && !has_address {
             match self.host.ensure_address(self.node.address()).await {
                 Err(error) if error.is_gone() => return Err(error.into()),
-                Err(error) => self.warn("address", &error),
-                Ok(()) => tracing::debug!("{} is back on {}", self.node.address(), self.iface),
+                Err(error) => {
+                    // Nor does one when the obstacle is out of the way.
+                    self.look_again = true;
+                    self.warn("address", &error);
+                }
+                Ok(_) => tracing::debug!("{} is back on {}", self.node.address(), self.iface),
             }
         }
         self.node.handle(now(), Input::Host(seen.state));
@@ -184,13 +242,19 @@ impl Shell {
         }
     }
 
-    /// Does what the node wants, in its order.
-    async fn carry_out(&mut self) -> anyhow::Result<()> {
-        while let Some(output) = self.node.poll_output() {
+    /// Does what the node wants, in its order, until `stop`.
+    async fn carry_out(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut answers = true;
+        while !stop.is_cancelled()
+            && let Some(output) = self.node.poll_output()
+        {
             match output {
+                // One that does not answer is left alone until the next plan: each change would cost the full deadline.
+                Output::Configure(_) if !answers => {}
                 Output::Configure(change) => {
                     tracing::debug!("{change:?}");
                     if let Err(error) = self.device.apply(&change).await {
+                        answers = !matches!(error, DeviceError::TimedOut(_));
                         self.bear(error)?;
                     }
                 }
@@ -221,27 +285,64 @@ impl Shell {
         }
     }
 
-    /// Puts the device back as it was found, as far as it is still there.
+    /// Puts the interface back as it was found, as far as it is still there.
     pub(super) async fn close(mut self) -> anyhow::Result<()> {
-        match timeout(FAREWELL, self.restore()).await {
-            Ok(restored) => restored,
-            Err(_) => bail!(
-                "{} was not put back as found within {} s",
-                self.iface,
-                FAREWELL.as_secs()
-            ),
-        }
-    }
-
-    async fn restore(&mut self) -> anyhow::Result<()> {
-        let state = self.device.read(now()).await?;
-        self.node.handle(now(), Input::Device(state));
-        self.node.handle(now(), Input::Stop);
-        self.carry_out().await?;
-        self.host.remove_address().await?;
+        let device = match timeout(FAREWELL, self.restore()).await {
+            Ok(restored) => restored.map_err(anyhow::Error::from),
+            Err(_) => Err(anyhow!("it took longer than {} s", FAREWELL.as_secs())),
+        };
+        // Whatever became of the device: nobody answers at the address any more.
+        let address = self.host.remove_address().await;
+        device
+            .and(address.map_err(anyhow::Error::from))
+            .with_context(|| format!("{} is not as it was found", self.iface))?;
         tracing::info!("stopped; {} is as it was found", self.iface);
         Ok(())
     }
+
+    /// Takes off the device what the node put there; one failure does not keep the rest on it.
+    async fn restore(&mut self) -> Result<(), DeviceError> {
+        // What the node still wanted would only have to be taken back.
+        while self.node.poll_output().is_some() {}
+        let state = self.device.read(now()).await?;
+        self.node.handle(now(), Input::Device(state));
+        self.node.handle(now(), Input::Stop);
+        let mut restored = Ok(());
+        while let Some(output) = self.node.poll_output() {
+            if let Output::Configure(change) = output {
+                tracing::debug!("{change:?}");
+                let applied = self.device.apply(&change).await;
+                restored = restored.and(applied);
+            }
+        }
+        restored
+    }
+}
+
+/// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
+async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, port: u16) -> anyhow::Result<Socket> {
+    let added = host.ensure_address(address).await?;
+    let socket = Socket::bind(iface, index, address, port).await;
+    // An address that was there already may be in use by the program that has the port.
+    if socket.is_err() && added {
+        host.remove_address().await.ok();
+    }
+    Ok(socket?)
+}
+
+/// Returns the port for facts that follows from where the routers are, where that of this node is another one.
+///
+/// Without a `ListenPort` WireGuard takes any port, and then no node listens where the others send.
+fn port_at_routers(device: &DeviceState, port: u16) -> Option<u16> {
+    let routers = device
+        .peers
+        .values()
+        .filter(|peer| peer.allowed_ips.iter().any(is_routed));
+    let endpoints = routers.filter_map(|peer| peer.endpoint);
+    let ports: BTreeSet<u16> = endpoints
+        .filter_map(|endpoint| endpoint.port().checked_add(1))
+        .collect();
+    ports.first().copied().filter(|_| !ports.contains(&port))
 }
 
 async fn wait_until_up(iface: &str, host: &mut Host) -> Result<Observation, HostError> {
@@ -261,5 +362,36 @@ fn log(event: &Event) {
         Level::Debug => tracing::debug!("{event}"),
         Level::Info => tracing::info!("{event}"),
         Level::Warn => tracing::warn!("{event}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::device::PeerState;
+    use crate::mesh::identity::PublicKey;
+
+    fn device(peers: &[(&str, &str)]) -> DeviceState {
+        let mut device = DeviceState::new(PublicKey::from_bytes([0; 32]), 40_000);
+        for (number, (endpoint, prefix)) in (1..).zip(peers) {
+            let peer = PeerState {
+                endpoint: Some(endpoint.parse().unwrap()),
+                allowed_ips: [prefix.parse().unwrap()].into(),
+                ..PeerState::default()
+            };
+            device.peers.insert(PublicKey::from_bytes([number; 32]), peer);
+        }
+        device
+    }
+
+    #[test]
+    fn a_port_that_no_router_has_is_doubtful() {
+        let hub = ("192.0.2.1:51820", "10.0.0.0/24");
+        let leaf = ("192.0.2.2:7", "10.0.0.2/32");
+        let other_hub = ("192.0.2.3:40000", "10.1.0.0/24");
+        assert_eq!(port_at_routers(&device(&[hub, leaf]), 40_001), Some(51_821));
+        assert_eq!(port_at_routers(&device(&[hub, leaf]), 51_821), None);
+        assert_eq!(port_at_routers(&device(&[hub, other_hub]), 40_001), None);
+        assert_eq!(port_at_routers(&device(&[leaf]), 40_001), None);
     }
 }

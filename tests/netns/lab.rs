@@ -125,6 +125,11 @@ impl Lab {
         &self.hosts[name].interface.name
     }
 
+    /// Makes the userspace WireGuard of a host deaf, or lets it go on; returns whether there is one.
+    pub(crate) fn suspend(&self, name: &str, deaf: bool) -> bool {
+        self.hosts[name].interface.suspend(deaf)
+    }
+
     pub(crate) fn public_key(&self, name: &str) -> &str {
         &self.hosts[name].public_key
     }

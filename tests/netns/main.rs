@@ -6,6 +6,7 @@
 mod bed;
 mod command;
 mod lab;
+mod machine;
 mod network;
 mod play;
 #[path = "../scenario/mod.rs"]

@@ -3,6 +3,7 @@
 //! The internet is one router; every site hangs on it by a /30 of 203.0.113.0/24. Private addresses have no route there,
 //! as with any provider.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command;
@@ -42,6 +43,11 @@ impl Namespace {
         let namespace = Self { name };
         namespace.run("ip link set dev lo up");
         namespace
+    }
+
+    /// Returns what a thread opens to enter it.
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
     }
 
     /// Makes a command that runs inside and is killed with the thread that starts it, even if that is killed itself.

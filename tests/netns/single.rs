@@ -146,6 +146,63 @@ fn a_killed_daemon_takes_up_its_work_when_it_is_back() {
     play::check(&mut lab, true);
 }
 
+#[test]
+fn a_second_daemon_is_refused_and_the_first_one_keeps_its_address() {
+    let mut lab = started("a");
+    let interface = lab.interface("a").to_owned();
+    let monitor = lab.spawn("a", &format!("ip -o monitor address dev {interface}"), "addresses.log");
+    let told = |lab: &Lab, address: &str| {
+        command::until(SOON, || {
+            lab.namespace("a")
+                .run(&format!("ip addr replace {address} dev {interface}"));
+            monitor.output().contains(address).then(|| monitor.output())
+        })
+    };
+    assert!(told(&lab, "10.98.0.1/32").is_some(), "the monitor listens");
+    refuses(&lab, &interface, &["taken"]);
+    let all = told(&lab, "10.98.0.2/32").expect("the last change is told");
+    let own = lab.link_local("a").addr().to_string();
+    assert!(!all.contains(&own), "{own} was changed: {all}");
+    assert!(lab.daemon("a").is_running(), "the first one goes on");
+}
+
+#[test]
+fn an_interface_that_is_down_is_waited_for() {
+    let mut lab = Lab::build(&PUBLIC_PUBLIC);
+    let (interface, own) = (lab.interface("a").to_owned(), lab.link_local("a"));
+    lab.namespace("a").run(&format!("ip link set dev {interface} down"));
+    // As with wg-quick without a ListenPort: WireGuard chooses one when the interface comes up.
+    lab.namespace("a").run(&format!("wg set {interface} listen-port 0"));
+    lab.start("a");
+    let waits = command::until(SOON, || lab.log("a").contains("is down").then_some(()));
+    assert_eq!(waits, Some(()), "it says so: {}", lab.log("a"));
+    lab.daemon("a").signal(Signal::USR1);
+    lab.namespace("a").run(&format!("ip link set dev {interface} up"));
+    let up = command::until(SOON, || lab.addresses("a").contains(&own).then_some(()));
+    assert_eq!(up, Some(()), "it goes on: {}", lab.log("a"));
+
+    lab.namespace("a").run(&format!("ip link set dev {interface} down"));
+    lab.namespace("a").run(&format!("ip link set dev {interface} up"));
+    let back = command::until(SOON, || lab.addresses("a").contains(&own).then_some(()));
+    assert_eq!(back, Some(()), "{own} is back: {}", lab.log("a"));
+    lab.namespace("a").run(&format!("ip addr del {own} dev {interface}"));
+    let back = command::until(SOON, || lab.addresses("a").contains(&own).then_some(()));
+    assert_eq!(back, Some(()), "{own} is back: {}", lab.log("a"));
+}
+
+#[test]
+fn a_device_that_does_not_answer_delays_the_end_and_keeps_no_address() {
+    let mut lab = started("a");
+    let own = lab.link_local("a");
+    if lab.suspend("a", true) {
+        lab.daemon("a").signal(Signal::TERM);
+        let status = lab.daemon("a").ended(SOON);
+        lab.suspend("a", false);
+        refused(status, &lab.log("a"), &["not as it was found"]);
+        assert!(!lab.addresses("a").contains(&own), "{own} is off the interface");
+    }
+}
+
 /// A copy of the program where everybody may run it; the target folder may be somebody's own.
 struct Reachable(PathBuf);
 

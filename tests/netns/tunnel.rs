@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::process::Signal;
 
 use crate::command::{self, Process};
 use crate::network::Namespace;
@@ -180,6 +181,13 @@ impl Interface {
         }
         host.run(&format!("ip link set dev {name} up"));
         interface
+    }
+
+    /// Makes the program behind the interface deaf or lets it go on; the kernel's WireGuard has none.
+    pub(crate) fn suspend(&self, deaf: bool) -> bool {
+        let signal = if deaf { Signal::STOP } else { Signal::CONT };
+        self.userspace.iter().for_each(|program| program.signal(signal));
+        self.userspace.is_some()
     }
 
     /// Reads the device, or says why that does not work.

@@ -68,7 +68,7 @@ pub enum DeviceError {
     #[error("interface {0} did not answer within 5 s")]
     TimedOut(String),
     /// The answer was refused with another error number.
-    #[error("interface {0}: {1}")]
+    #[error("interface {0} refused a request: {1}")]
     Refused(String, io::Error),
     /// The answer makes no sense.
     #[error("interface {0} gave an answer that could not be understood: {1}")]

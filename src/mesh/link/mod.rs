@@ -233,7 +233,7 @@ impl Link {
             State::Idle => "no endpoint is known for it".into(),
             State::Probing if contact.is_healthy(now) => match heard {
                 Some(seconds) => format!("WireGuard is connected; wirelink there was last heard {seconds} s ago"),
-                None => "WireGuard is connected; no wirelink was heard there yet".into(),
+                None => "WireGuard is connected; no wirelink was heard there: does it run, on the same port?".into(),
             },
             State::Probing => self.slots.explain(now, candidates),
             State::Up => match contact.endpoint {
