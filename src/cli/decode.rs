@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{UsageError, go_on};
 use crate::config::address_hash;
-use crate::mesh::auth::Auth;
+use crate::mesh::auth::{Auth, AuthError};
 use crate::mesh::fact::Timed;
 use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::wire::{self, Envelope, MAX_ACCEPTED};
@@ -98,10 +98,14 @@ fn show(hash: AddressHash, auth: Option<&mut Auth>, line: &[u8]) -> Json {
 fn show_envelope(hash: AddressHash, auth: Option<&mut Auth>, envelope: &Envelope<'_>) -> Json {
     let address = hash.link_local(&envelope.sender);
     let verified = match auth {
+        // Its tag is for a recipient that the datagram does not name.
+        Some(auth) if *auth.public_key() == envelope.sender => {
+            Err("its sender has this private key, and only its recipient's verifies it".to_owned())
+        }
         Some(auth) => auth
             .verify(address, envelope)
             .map(drop)
-            .map_err(|error| error.to_string()),
+            .map_err(|error| explain(&error)),
         None => Err("no private key was given".to_owned()),
     };
     let facts = envelope.unverified_facts();
@@ -112,6 +116,14 @@ fn show_envelope(hash: AddressHash, auth: Option<&mut Auth>, envelope: &Envelope
     }
     shown["facts"] = facts.unwrap_or_default().iter().map(show_fact).collect();
     shown
+}
+
+/// Says more than the daemon does, which knows that it is the recipient.
+fn explain(error: &AuthError) -> String {
+    match error {
+        AuthError::WrongTag => "the tag does not fit: it is for another recipient, or something was changed".to_owned(),
+        AuthError::WrongAddress | AuthError::WeakKey | AuthError::Layout(_) => error.to_string(),
+    }
 }
 
 fn show_fact(timed: &Timed) -> Json {

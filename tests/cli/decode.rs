@@ -50,6 +50,22 @@ fn a_datagram_is_verified_with_the_key_of_its_recipient() {
 }
 
 #[test]
+fn a_key_that_is_not_the_recipients_verifies_nothing_and_it_is_said_why() {
+    let vectors = vectors();
+    let vector = &vectors["groups"][0];
+    for (whose, why) in [
+        ("sender_private", "its sender has this private key"),
+        ("other", "another recipient"),
+    ] {
+        let another = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let key = vector[whose].as_str().unwrap_or(another);
+        let shown = decode(text(vector, "datagram"), Some(key));
+        assert_eq!(shown["verified"], json!(false));
+        contains(text(&shown, "why"), &[why]);
+    }
+}
+
+#[test]
 fn without_the_key_the_facts_are_shown_and_the_reason() {
     let vectors = vectors();
     let vector = &vectors["groups"][0];
