@@ -217,8 +217,14 @@ fn routes_into_the_tunnel_and_their_exceptions_are_seen_and_no_others() {
             [("10.50.0.0/16".to_owned(), true), ("10.50.1.0/24".to_owned(), false)]
         );
 
+        // What the kernel still does about addresses that are new is over when a second passes without a notice.
+        let mut notice = async || tokio::time::timeout(Duration::from_secs(1), host.changed()).await.is_ok();
+        for _ in 0..10 {
+            if !notice().await {
+                break;
+            }
+        }
         namespace.run("ip route add 10.61.0.0/16 dev lo");
-        let quiet = tokio::time::timeout(Duration::from_secs(1), host.changed()).await;
-        assert!(quiet.is_err(), "a route that concerns nobody is a notice");
+        assert!(!notice().await, "a route that concerns nobody is a notice");
     });
 }
