@@ -2,14 +2,20 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
 use crate::mesh::fact::wire::MAX_ACCEPTED;
 
 /// A thousand peers may answer in one moment.
 const BUFFER: usize = 1 << 20;
+
+/// How often it is tried whether our own address can be reached, and how long each time: 2 s in all.
+const SELF_TESTS: u32 = 200;
+const SELF_TEST: Duration = Duration::from_millis(10);
 
 /// A bound socket. It never waits to send: what does not fit is lost, as on any network, and said again in time.
 #[derive(Debug)]
@@ -46,12 +52,26 @@ impl Socket {
         // The kernel's own limit may be lower; then that is what there is.
         set_socket_recv_buffer_size(&socket, BUFFER).ok();
         set_socket_send_buffer_size(&socket, BUFFER).ok();
-        Ok(Self {
+        let mut socket = Self {
             socket,
             index,
             port,
             buffer: [0; MAX_ACCEPTED + 1],
-        })
+        };
+        socket.hear_itself(address).await;
+        Ok(socket)
+    }
+
+    /// Waits until what is sent to our own address arrives. The kernel makes the route for it a little later than the address,
+    /// and until then loses what peers send: a hub's first word, after which it has nothing to say for a while.
+    async fn hear_itself(&mut self, address: Ipv6Addr) {
+        for _ in 0..SELF_TESTS {
+            self.send(address, &[]).ok();
+            if timeout(SELF_TEST, self.socket.readable()).await.is_ok() && matches!(self.receive(), Ok(Some(_))) {
+                return;
+            }
+        }
+        tracing::warn!("nothing arrives at {address}, not even from this machine itself: is there a firewall?");
     }
 
     /// Sends to a peer.

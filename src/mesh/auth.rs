@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::{AeadInOut as _, KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
+use chacha20::{R20, hchacha};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::fact::Verified;
@@ -80,13 +80,9 @@ impl Auth {
             return Err(AuthError::WrongAddress);
         }
         let secret = peer.secret.as_ref().ok_or(AuthError::WeakKey)?;
-        cipher(secret)
-            .decrypt_inout_detached(
-                &XNonce::from(envelope.nonce),
-                envelope.facts,
-                InOutBuf::from(&mut [][..]),
-                &Tag::from(envelope.tag),
-            )
+        let (key, nonce) = cipher(secret, &envelope.nonce);
+        let mut tag = envelope.tag;
+        key.open_in_place(nonce, Aad::from(envelope.facts), &mut tag)
             .map_err(|_| AuthError::WrongTag)?;
         Ok(Verified {
             sender: envelope.sender,
@@ -97,10 +93,12 @@ impl Auth {
     /// Makes the datagram that brings `facts` to `recipient`; `None` where that key is of low order.
     pub fn tag(&mut self, recipient: &PublicKey, nonce: [u8; NONCE_LEN], facts: &[u8]) -> Option<Vec<u8>> {
         let secret = self.peer(recipient).secret.as_ref()?;
-        let tag = cipher(secret)
-            .encrypt_inout_detached(&XNonce::from(nonce), facts, InOutBuf::from(&mut [][..]))
+        let (key, once) = cipher(secret, &nonce);
+        let tag = key
+            .seal_in_place_separate_tag(once, Aad::from(facts), &mut [])
             .expect("a datagram is far below the limit of the cipher");
-        Some(wire::group(&self.public_key, nonce, tag.into(), facts))
+        let tag: [u8; 16] = tag.as_ref().try_into().expect("a Poly1305 tag");
+        Some(wire::group(&self.public_key, nonce, tag, facts))
     }
 
     fn peer(&mut self, key: &PublicKey) -> &Peer {
@@ -111,6 +109,14 @@ impl Auth {
     }
 }
 
-fn cipher(secret: &Zeroizing<[u8; 32]>) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new((&**secret).into())
+/// Returns the key and the nonce of ChaCha20-Poly1305 that stand for the secret and the long nonce of XChaCha20-Poly1305
+/// (draft-irtf-cfrg-xchacha, 2.3).
+fn cipher(secret: &Zeroizing<[u8; 32]>, nonce: &[u8; NONCE_LEN]) -> (LessSafeKey, Nonce) {
+    let (first, last) = nonce.split_at(16);
+    let first: [u8; 16] = first.try_into().expect("16 bytes");
+    let key = Zeroizing::new(<[u8; 32]>::from(hchacha::<R20>(&(**secret).into(), &first.into())));
+    let mut rest = [0; 12];
+    rest[4..].copy_from_slice(last);
+    let key = UnboundKey::new(&CHACHA20_POLY1305, &*key).expect("32 bytes");
+    (LessSafeKey::new(key), Nonce::assume_unique_for_key(rest))
 }

@@ -73,6 +73,11 @@ impl Membership {
         &self.introduced
     }
 
+    /// Gives up peers that the operator has laid hands on since we made them: they are the operator's from now on.
+    pub fn hand_over(&mut self, is_touched: impl Fn(&PublicKey) -> bool) {
+        self.introduced.retain(|key| !is_touched(key));
+    }
+
     /// Decides who joins and who leaves. Peers that the operator made are never removed.
     pub fn decide(&mut self, now: Timestamp, view: &View<'_>) -> Decision {
         self.vouchers.retain(|key, _| view.vouchers.contains(key));

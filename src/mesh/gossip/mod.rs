@@ -24,6 +24,8 @@ const MAX_NEWS: usize = 4096;
 const SCAN_PERIOD: Duration = Duration::from_secs(60);
 /// How much too early a sign of life is given, to go out together with others: a thousand peers do not make a thousand deadlines.
 const EARLY: Duration = Duration::from_millis(500);
+/// How often a peer can ask by a new boot ID to be told everything: more often would make this node its amplifier.
+const RETELL_EVERY: Duration = Duration::from_secs(5);
 /// How often a peer that waits for our sign of life is answered at most: two that answer each other must not spin.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 /// When what did not fit follows.
@@ -91,7 +93,8 @@ pub struct Gossip {
 #[derive(Debug, Default)]
 struct Peer {
     knowledge: Knowledge,
-    boot_id: Option<BootId>,
+    /// The boot ID that counts, and since when.
+    boot_id: Option<(BootId, Timestamp)>,
     audience: Option<Audience>,
     /// When the peer was last told that we live; never, where it must be told at once.
     alive_told: Option<Timestamp>,
@@ -129,14 +132,16 @@ impl Gossip {
     }
 
     /// Notes that the peer gave this boot ID. Under a new one, also the first that is heard, it may lack what it was told
-    /// before: it is told everything again. Returns whether the ID is new.
-    pub fn heard_boot_id(&mut self, peer: &PublicKey, boot_id: BootId) -> bool {
+    /// before: it is told everything again. Returns whether the ID is new; one that follows another too soon is taken up when it
+    /// is heard again.
+    pub fn heard_boot_id(&mut self, now: Timestamp, peer: &PublicKey, boot_id: BootId) -> bool {
         let entry = self.peers.entry(*peer).or_default();
-        if entry.boot_id == Some(boot_id) {
+        let too_soon = entry.boot_id.is_some_and(|(_, since)| now.since(since) < RETELL_EVERY);
+        if too_soon || entry.boot_id.is_some_and(|(known, _)| known == boot_id) {
             return false;
         }
         *entry = Peer {
-            boot_id: Some(boot_id),
+            boot_id: Some((boot_id, now)),
             ..Peer::default()
         };
         true

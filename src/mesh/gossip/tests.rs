@@ -144,10 +144,28 @@ fn a_new_boot_id_makes_a_peer_hear_everything_again() {
     world.know(0.0, endpoint(OWN, 1));
     world.told(0.0);
     let boot_id = BootId::announcing(OURS, &mut world.random);
-    assert!(world.gossip.heard_boot_id(&A, boot_id));
+    assert!(world.gossip.heard_boot_id(at(0.1), &A, boot_id));
     assert_eq!(world.told(0.1), [(A, vec![endpoint(OWN, 1)])]);
-    assert!(!world.gossip.heard_boot_id(&A, boot_id));
+    assert!(!world.gossip.heard_boot_id(at(0.2), &A, boot_id));
     assert_eq!(world.told(0.2), []);
+}
+
+#[test]
+fn a_peer_that_always_forgets_is_told_everything_every_5_seconds_at_most() {
+    let mut world = World::new(Audience::AllFacts);
+    world.know_for(0.0, endpoint(OWN, 1), Duration::from_secs(1000));
+    let mut times = 0;
+    for step in 0..600 {
+        let boot_id = BootId::announcing(OURS, &mut world.random);
+        let now = f64::from(step) / 20.0;
+        world.gossip.heard_boot_id(at(now), &A, boot_id);
+        times += world
+            .told(now)
+            .iter()
+            .filter(|(peer, facts)| *peer == A && !facts.is_empty())
+            .count();
+    }
+    assert_eq!(times, 6);
 }
 
 #[test]

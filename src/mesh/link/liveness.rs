@@ -14,6 +14,11 @@ pub const V1_TTL: Duration = Duration::from_secs(255);
 /// How often a v1 node is told (wirelink v1).
 pub const V1_PERIOD: Duration = Duration::from_secs(30);
 
+/// How often a peer is told that has a new session and was not heard through it: the first word may have been lost.
+pub const FIRST_WORDS_PERIOD: Duration = Duration::from_secs(2);
+/// How long after the handshake that goes on; then it is taken for one that runs no wirelink.
+pub const FIRST_WORDS_FOR: Duration = Duration::from_secs(30);
+
 /// The sign of life of a peer that was heard last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liveness {

@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::candidate::{Candidate, Kind};
-use self::liveness::Liveness;
+use self::liveness::{FIRST_WORDS_FOR, FIRST_WORDS_PERIOD, Liveness, OURS_PERIOD, OURS_TTL, V1_PERIOD, V1_TTL};
 use self::slot::Slots;
 use super::time::Timestamp;
 
@@ -59,6 +59,16 @@ impl Contact {
 
     fn is_kept(&self, now: Timestamp) -> bool {
         self.is_healthy(now) && (self.basic || self.is_alive(now))
+    }
+
+    /// Returns how often the peer should be told that this node is alive, and how long that counts.
+    pub fn alive_pace(&self, now: Timestamp) -> (Duration, Duration) {
+        let new_session = self.last_handshake.is_some_and(|at| now.since(at) < FIRST_WORDS_FOR);
+        match self.liveness {
+            Some(heard) if heard.is_one_of_ours(now) => (OURS_PERIOD, OURS_TTL),
+            _ if new_session && !self.basic && !self.is_alive(now) => (FIRST_WORDS_PERIOD, V1_TTL),
+            Some(_) | None => (V1_PERIOD, V1_TTL),
+        }
     }
 
     fn dialect(&self) -> &'static str {

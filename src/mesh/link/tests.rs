@@ -198,3 +198,18 @@ fn a_basic_peer_needs_no_sign_of_life() {
     link.advance(at(200.0), &seen, &[]);
     assert_eq!(link.state(), State::Suspect(Missing::Handshake));
 }
+
+#[test]
+fn a_peer_with_a_new_session_is_told_again_soon_until_it_is_heard() {
+    let pace = |handshake, heard, now| contact(handshake, heard).alive_pace(at(now)).0;
+    assert_eq!(pace(Some(100.0), None, 110.0), FIRST_WORDS_PERIOD);
+    assert_eq!(pace(Some(100.0), None, 131.0), V1_PERIOD, "it may run no wirelink");
+    assert_eq!(pace(Some(100.0), Some((V1, 105.0)), 110.0), V1_PERIOD);
+    assert_eq!(pace(Some(100.0), Some((OURS, 105.0)), 110.0), OURS_PERIOD);
+    assert_eq!(
+        pace(Some(100.0), Some((OURS, 80.0)), 110.0),
+        OURS_PERIOD,
+        "ours, though silent now"
+    );
+    assert_eq!(pace(None, None, 110.0), V1_PERIOD);
+}

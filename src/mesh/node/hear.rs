@@ -70,7 +70,7 @@ impl Node {
 
     fn hear_alive(&mut self, now: Timestamp, sender: &PublicKey, liveness: Liveness) {
         let before = self.liveness.insert(*sender, liveness);
-        let is_new = self.gossip.heard_boot_id(sender, liveness.boot_id());
+        let is_new = self.gossip.heard_boot_id(now, sender, liveness.boot_id());
         if is_new && before.is_some() {
             let peer = self.name(sender);
             self.notify(Event::PeerRestarted { peer });

@@ -17,6 +17,7 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::link::{Link, State};
 use crate::mesh::node::show::candidates;
 use crate::mesh::node::{LOOK, LOOK_SOON, Node};
+use crate::mesh::route::Routes;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::{Deadline, Timestamp, Why};
 use crate::mesh::{local, membership, plan, route};
@@ -174,13 +175,13 @@ impl Node {
             vouchers: &reachable.filter(|key| self.trust.vouches(key)).copied().collect(),
             may_remove: self.may_forget(),
         };
+        self.membership.hand_over(|key| is_touched(desired, &self.routes, key));
         let decision = self.membership.decide(now, &view);
         let removal_at = self.membership.next(&view);
         for peer in decision.add {
-            let allowed_ips = [self.settings.address_hash.allowed_ip(&peer)].into();
             desired.apply(&DeviceChange::AddPeer {
                 peer,
-                allowed_ips,
+                allowed_ips: BTreeSet::new(),
                 endpoint: None,
             });
             self.notify(Event::PeerAdded { peer: self.name(&peer) });
@@ -298,7 +299,7 @@ impl Node {
     fn give_addresses(&mut self, desired: &mut DeviceState) {
         let owners = desired.owners();
         let keys: Vec<PublicKey> = desired.peers.keys().copied().collect();
-        for key in keys.iter().filter(|key| !self.membership.introduced(key)) {
+        for key in &keys {
             let address = self.settings.address_hash.allowed_ip(key);
             let step = self.routes.give_address(owners.get(&address).copied(), *key, address);
             step.iter().for_each(|step| apply_move(desired, step));
@@ -361,6 +362,13 @@ impl Node {
         self.outputs
             .extend(plan::diff(&device, &desired).into_iter().map(Output::Configure));
     }
+}
+
+/// Returns whether a peer has what we did not give it.
+fn is_touched(device: &DeviceState, routes: &Routes, key: &PublicKey) -> bool {
+    let foreign = |prefix: &IpNet| !routes.introduced(key, prefix);
+    let peer = device.peers.get(key);
+    peer.is_some_and(|peer| peer.keepalive.is_some() || peer.allowed_ips.iter().any(foreign))
 }
 
 fn apply_move(device: &mut DeviceState, step: &route::Move) {

@@ -5,7 +5,6 @@ use crate::mesh::event::Output;
 use crate::mesh::fact::{Timed, wire};
 use crate::mesh::gossip::{Audience, Recipient, Standing};
 use crate::mesh::identity::PublicKey;
-use crate::mesh::link::liveness::{OURS_PERIOD, OURS_TTL, V1_PERIOD, V1_TTL};
 use crate::mesh::node::Node;
 use crate::mesh::time::Timestamp;
 
@@ -16,14 +15,10 @@ impl Node {
     }
 
     fn recipient(&self, now: Timestamp, key: &PublicKey) -> Recipient {
-        let ours = self.liveness.get(key).is_some_and(|heard| heard.is_one_of_ours(now));
-        let (alive_period, alive_ttl) = if ours {
-            (OURS_PERIOD, OURS_TTL)
-        } else {
-            (V1_PERIOD, V1_TTL)
-        };
+        let contact = self.contact(key);
+        let (alive_period, alive_ttl) = contact.alive_pace(now);
         let standing = Standing {
-            basic: self.contact(key).basic,
+            basic: contact.basic,
             level: self.trust.level(key),
             router: self.census.routers.contains(key),
             fact_exchanger: self.settings.peers.get(key).is_some_and(|peer| peer.fact_exchanger),
