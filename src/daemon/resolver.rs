@@ -1,6 +1,7 @@
 //! Looks host names up beside the event loop.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,11 +16,14 @@ const AT_ONCE: usize = 8;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What came of a question.
+pub(super) type Answer = (Host, io::Result<Vec<SocketAddr>>);
+
 /// Questions under way and waiting; all are given up when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
     waiting: VecDeque<Host>,
-    running: JoinSet<(Host, Vec<SocketAddr>)>,
+    running: JoinSet<Answer>,
 }
 
 impl Resolver {
@@ -39,7 +43,7 @@ impl Resolver {
     }
 
     /// Waits for an answer, for ever where nothing was asked; may be cancelled.
-    pub(super) async fn answer(&mut self) -> (Host, Vec<SocketAddr>) {
+    pub(super) async fn answer(&mut self) -> Answer {
         loop {
             match self.running.join_next().await {
                 Some(Ok(answer)) => {
@@ -54,20 +58,13 @@ impl Resolver {
     }
 }
 
-/// Returns the addresses of a host; none where that fails or takes too long.
-async fn look_up(host: Host) -> (Host, Vec<SocketAddr>) {
+/// Looks a host up.
+async fn look_up(host: Host) -> Answer {
     let addresses = match &host {
-        Host::Address(address) => vec![*address],
+        Host::Address(address) => Ok(vec![*address]),
         Host::Name { name, port } => match timeout(PATIENCE, lookup_host((name.as_str(), *port))).await {
-            Ok(Ok(addresses)) => addresses.collect(),
-            Ok(Err(error)) => {
-                tracing::debug!("{name} was not found: {error}");
-                Vec::new()
-            }
-            Err(_) => {
-                tracing::debug!("{name} was not found within {} s", PATIENCE.as_secs());
-                Vec::new()
-            }
+            Ok(found) => found.map(Iterator::collect),
+            Err(_) => Err(io::Error::other(format!("no answer within {} s", PATIENCE.as_secs()))),
         },
     };
     (host, addresses)
@@ -86,7 +83,7 @@ mod tests {
         }
         let mut answered = std::collections::BTreeSet::new();
         for _ in 0..20 {
-            answered.extend(resolver.answer().await.1);
+            answered.extend(resolver.answer().await.1.unwrap());
         }
         assert_eq!(answered.len(), 20);
         let more = timeout(Duration::from_millis(10), resolver.answer()).await;

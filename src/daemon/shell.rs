@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::{Alarm, now};
 use super::device::{Device, DeviceError};
 use super::host::{Host, HostError, Observation};
-use super::resolver::Resolver;
+use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use crate::config::Config;
 use crate::mesh::device::DeviceState;
@@ -144,9 +144,7 @@ impl Shell {
                 }
                 _ = self.report.recv() => self.report(),
                 () = self.host.changed() => self.look_around().await?,
-                (host, addresses) = self.resolver.answer() => {
-                    self.node.handle(now(), Input::Resolved { host, addresses });
-                }
+                answer = self.resolver.answer() => self.take_answer(answer),
                 readable = self.socket.readable() => {
                     readable.context("the socket failed")?;
                     self.hear();
@@ -228,6 +226,17 @@ impl Shell {
         }
         self.node.handle(now(), Input::Host(seen.state));
         Ok(())
+    }
+
+    fn take_answer(&mut self, (host, found): Answer) {
+        let addresses = found.unwrap_or_else(|error| {
+            self.warn(
+                "lookup",
+                format_args!("the endpoint {host} cannot be looked up: {error}"),
+            );
+            Vec::new()
+        });
+        self.node.handle(now(), Input::Resolved { host, addresses });
     }
 
     fn hear(&mut self) {

@@ -28,7 +28,7 @@ pub struct Status {
     pub boot_id: BootId,
     /// When it next has something to do, and what.
     pub deadline_in: Option<(Duration, Why)>,
-    /// The peers of the device.
+    /// The peers of the device, in the order of their keys.
     pub peers: Vec<PeerStatus>,
     /// What it believes: each fact with its origin and the time that it still lives.
     pub facts: Vec<(Fact, Origin, Duration)>,
@@ -78,12 +78,37 @@ impl fmt::Display for Status {
             writeln!(f, "{peer}")?;
         }
         for (fact, origin, ttl) in &self.facts {
-            writeln!(f, "fact: {} for {} s, from {origin}", ShownFact(fact), ttl.as_secs())?;
+            let (subject, claim) = (self.name(&fact.subject), Claim(fact));
+            writeln!(
+                f,
+                "fact: {subject} {claim} for {} s, from {}",
+                ttl.as_secs(),
+                self.source(origin)
+            )?;
         }
         for (reason, times) in &self.rejections {
-            writeln!(f, "rejected {times} times: {reason}")?;
+            let plural = if *times == 1 { "" } else { "s" };
+            writeln!(f, "rejected {times} time{plural}: {reason}")?;
         }
         Ok(())
+    }
+}
+
+impl Status {
+    fn name(&self, key: &PublicKey) -> String {
+        if *key == self.key {
+            return "this node".to_owned();
+        }
+        let found = self.peers.binary_search_by_key(key, |peer| peer.peer.key);
+        found.map_or_else(|_| key.short(), |index| self.peers[index].peer.to_string())
+    }
+
+    fn source(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Observed => "this machine".to_owned(),
+            Origin::Configured => "the settings".to_owned(),
+            Origin::Peer(key) => self.name(key),
+        }
     }
 }
 
@@ -116,28 +141,18 @@ impl fmt::Display for PeerStatus {
     }
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Observed => f.write_str("this machine"),
-            Self::Configured => f.write_str("the settings"),
-            Self::Peer(key) => f.write_str(&key.short()),
-        }
-    }
-}
+/// What a fact says of its subject.
+struct Claim<'a>(&'a Fact);
 
-/// A fact in one line.
-struct ShownFact<'a>(&'a Fact);
-
-impl fmt::Display for ShownFact<'_> {
+impl fmt::Display for Claim<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (subject, name) = (self.0.subject.short(), self.0.attribute().row().name);
+        f.write_str(self.0.attribute().row().name)?;
         match &self.0.value {
-            Value::Alive(boot_id) => write!(f, "{subject} {name} {boot_id}"),
-            Value::Endpoint(endpoint) => write!(f, "{subject} {name} {endpoint}"),
-            Value::AllowedIp(prefix) => write!(f, "{subject} {name} {prefix}"),
-            Value::Member => write!(f, "{subject} {name}"),
-            Value::MemberMetadata(metadata) => write!(f, "{subject} {name}{}", shown(metadata)),
+            Value::Alive(boot_id) => write!(f, " {boot_id}"),
+            Value::Endpoint(endpoint) => write!(f, " {endpoint}"),
+            Value::AllowedIp(prefix) => write!(f, " {prefix}"),
+            Value::Member => Ok(()),
+            Value::MemberMetadata(metadata) => f.write_str(&shown(metadata)),
         }
     }
 }
@@ -146,4 +161,69 @@ fn shown(metadata: &Metadata) -> String {
     let name = metadata.name().map(|name| format!(" {name}")).unwrap_or_default();
     let basic = if metadata.is_basic() { " (basic)" } else { "" };
     name + basic
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::fact::boot::OURS;
+    use crate::mesh::identity::AddressHash;
+    use chacha20::ChaCha20Rng;
+    use chacha20::rand_core::SeedableRng as _;
+
+    fn peer(number: u8, name: &str) -> PeerStatus {
+        PeerStatus {
+            peer: PeerName {
+                key: PublicKey::from_bytes([number; 32]),
+                name: Some(name.into()),
+            },
+            state: State::Idle,
+            since: Duration::ZERO,
+            why: "no endpoint is known for it".into(),
+            endpoint: None,
+            allowed_ips: Vec::new(),
+            trust: None,
+            router: false,
+            introduced: false,
+        }
+    }
+
+    #[test]
+    fn a_fact_names_its_subject_and_who_said_it() {
+        let [own, alice, hub, stranger] = [0, 1, 2, 9].map(|number| PublicKey::from_bytes([number; 32]));
+        let about = |subject| Fact {
+            subject,
+            value: Value::Endpoint("192.0.2.1:5".parse().unwrap()),
+        };
+        let ttl = Duration::from_secs(30);
+        let status = Status {
+            key: own,
+            address: AddressHash::Sha1.link_local(&own),
+            router: Some(false),
+            boot_id: BootId::announcing(OURS, &mut ChaCha20Rng::from_seed([0; 32])),
+            deadline_in: None,
+            peers: vec![peer(1, "alice"), peer(2, "hub")],
+            facts: vec![
+                (about(alice), Origin::Peer(hub), ttl),
+                (about(own), Origin::Observed, ttl),
+                (about(stranger), Origin::Configured, ttl),
+            ],
+            rejections: Vec::new(),
+        };
+        let text = status.to_string();
+        for line in [
+            format!(
+                "fact: alice ({}) endpoint 192.0.2.1:5 for 30 s, from hub ({})",
+                alice.short(),
+                hub.short()
+            ),
+            "fact: this node endpoint 192.0.2.1:5 for 30 s, from this machine".to_owned(),
+            format!(
+                "fact: {} endpoint 192.0.2.1:5 for 30 s, from the settings",
+                stranger.short()
+            ),
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+    }
 }
