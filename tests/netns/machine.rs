@@ -218,7 +218,11 @@ fn routes_into_the_tunnel_and_their_exceptions_are_seen_and_no_others() {
         );
 
         // What the kernel still does about addresses that are new is over when a second passes without a notice.
-        let mut notice = async || tokio::time::timeout(Duration::from_secs(1), host.changed()).await.is_ok();
+        let mut notice = async || {
+            tokio::time::timeout(Duration::from_secs(1), host.changed())
+                .await
+                .is_ok()
+        };
         for _ in 0..10 {
             if !notice().await {
                 break;
