@@ -53,6 +53,8 @@
 //! - Tags are made and checked by `ring`: the assembly of its Poly1305 takes a third of the time of `chacha20poly1305`, whose vector
 //!   code the compiler does not inline without the CPU's features at build time. XChaCha20's first step, which `ring` lacks, is
 //!   `chacha20`'s.
+//! - A node may listen on two ports: wg-quick leaves the listen port of most leaves to chance, and v1 derives the port for facts
+//!   from it. The second is what follows from the routers' endpoints (`daemon/socket.rs`).
 //! - Alive facts are not in the store: each peer has one, only about itself, and it belongs to the link
 //!   ([`mesh::link::liveness`]).
 //! - `Origin` tells what this machine shows (`Observed`) from what its operator wrote (`Configured`): what is read off the device

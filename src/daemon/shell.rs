@@ -98,14 +98,12 @@ impl Shell {
         };
         let (device, mut host) = (found.device, found.host);
         let mut node = Node::new(config.settings, found.identity, seed, now());
-        let socket = settle(&iface, &mut host, device.index(), node.address(), port).await?;
-        tracing::info!("{}, {iface} at {} port {port}", device.backend(), node.address());
-        if let Some(probable) = chosen.is_none().then(|| port_at_routers(&found.state, port)).flatten() {
-            tracing::warn!(
-                "facts go to port {port} of all peers, and those that route for {iface} probably listen on {probable}: \
-                 if wirelink is not heard there, start all nodes with the same --port, here --port {probable}"
-            );
-        }
+        let second = chosen.is_none().then(|| port_at_routers(&found.state, port)).flatten();
+        let socket = settle(&iface, &mut host, device.index(), node.address(), port, second).await?;
+        let also = second
+            .map(|second| format!(" and {second}, the routers'"))
+            .unwrap_or_default();
+        tracing::info!("{}, {iface} at {} port {port}{also}", device.backend(), node.address());
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
             socket,
@@ -329,9 +327,16 @@ impl Shell {
 }
 
 /// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
-async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, port: u16) -> anyhow::Result<Socket> {
+async fn settle(
+    iface: &str,
+    host: &mut Host,
+    index: u32,
+    address: Ipv6Addr,
+    port: u16,
+    second: Option<u16>,
+) -> anyhow::Result<Socket> {
     let added = host.ensure_address(address).await?;
-    let socket = Socket::bind(iface, index, address, port).await;
+    let socket = Socket::bind(iface, index, address, port, second).await;
     // An address that was there already may be in use by the program that has the port.
     if socket.is_err() && added {
         host.remove_address().await.ok();

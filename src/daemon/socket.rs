@@ -1,9 +1,11 @@
 //! The UDP socket for facts, on our link-local address inside the tunnel.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -17,13 +19,33 @@ const BUFFER: usize = 1 << 20;
 const SELF_TESTS: u32 = 200;
 const SELF_TEST: Duration = Duration::from_millis(10);
 
-/// A bound socket. It never waits to send: what does not fit is lost, as on any network, and said again in time.
+/// The most senders whose port is remembered: each has come through WireGuard from an address of its own.
+const MAX_HEARD: usize = 8192;
+
+/// The bound sockets. They never wait to send: what does not fit is lost, as on any network, and said again in time.
+///
+/// Deployed nodes send to the port that they listen on, so all nodes must have the same one. It follows from the listen port of
+/// WireGuard, and where that is any port, as wg-quick leaves it on most leaves, nodes would not meet. So there may be a second
+/// socket, on the port that the routers probably have; who was not heard yet is sent to on both, everybody else where he speaks from.
 #[derive(Debug)]
 pub(super) struct Socket {
-    socket: UdpSocket,
+    bound: Vec<Bound>,
     index: u32,
-    port: u16,
+    heard: BTreeMap<Ipv6Addr, Heard>,
     buffer: [u8; MAX_ACCEPTED + 1],
+}
+
+#[derive(Debug)]
+struct Bound {
+    socket: UdpSocket,
+    port: u16,
+}
+
+/// Where a peer speaks from, and on which of our sockets it was heard.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: usize,
+    port: u16,
 }
 
 /// Why there is no socket.
@@ -40,22 +62,25 @@ pub(super) enum SocketError {
 }
 
 impl Socket {
-    /// Binds to `address` on the interface with this index.
-    pub(super) async fn bind(iface: &str, index: u32, address: Ipv6Addr, port: u16) -> Result<Self, SocketError> {
-        let refused = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => SocketError::Taken(iface.to_owned(), port),
-            _ => SocketError::Refused(iface.to_owned(), port, error),
-        };
-        let socket = UdpSocket::bind(SocketAddrV6::new(address, port, 0, index))
-            .await
-            .map_err(refused)?;
-        // The kernel's own limit may be lower; then that is what there is.
-        set_socket_recv_buffer_size(&socket, BUFFER).ok();
-        set_socket_send_buffer_size(&socket, BUFFER).ok();
+    /// Binds to `address` on the interface with this index, and on the `second` port too, where that can be had.
+    pub(super) async fn bind(
+        iface: &str,
+        index: u32,
+        address: Ipv6Addr,
+        port: u16,
+        second: Option<u16>,
+    ) -> Result<Self, SocketError> {
+        let mut bound = vec![Bound::new(iface, index, address, port).await?];
+        if let Some(second) = second {
+            match Bound::new(iface, index, address, second).await {
+                Ok(second) => bound.push(second),
+                Err(error) => tracing::warn!("{error}"),
+            }
+        }
         let mut socket = Self {
-            socket,
+            bound,
             index,
-            port,
+            heard: BTreeMap::new(),
             buffer: [0; MAX_ACCEPTED + 1],
         };
         socket.hear_itself(address).await;
@@ -66,8 +91,8 @@ impl Socket {
     /// and until then loses what peers send: a hub's first word, after which it has nothing to say for a while.
     async fn hear_itself(&mut self, address: Ipv6Addr) {
         for _ in 0..SELF_TESTS {
-            self.send(address, &[]).ok();
-            if timeout(SELF_TEST, self.socket.readable()).await.is_ok() && matches!(self.receive(), Ok(Some(_))) {
+            self.bound[0].send(self.index, address, self.bound[0].port, &[]).ok();
+            if timeout(SELF_TEST, self.readable()).await.is_ok() && matches!(self.receive(), Ok(Some(_))) {
                 return;
             }
         }
@@ -76,22 +101,60 @@ impl Socket {
 
     /// Sends to a peer.
     pub(super) fn send(&self, to: Ipv6Addr, payload: &[u8]) -> io::Result<()> {
-        let to = SocketAddr::V6(SocketAddrV6::new(to, self.port, 0, self.index));
-        self.socket.try_send_to(payload, to).map(drop)
+        if let Some(heard) = self.heard.get(&to) {
+            return self.bound[heard.at].send(self.index, to, heard.port, payload);
+        }
+        let sent = self
+            .bound
+            .iter()
+            .map(|bound| bound.send(self.index, to, bound.port, payload));
+        sent.fold(Ok(()), Result::and)
     }
 
     /// Waits until a datagram can be received; may be cancelled.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        let waiting = self.bound.iter().map(|bound| Box::pin(bound.socket.readable()));
+        select_all(waiting).await.0
     }
 
     /// Receives a datagram that is there; one that is too long arrives cut, and still too long.
     pub(super) fn receive(&mut self) -> io::Result<Option<(Ipv6Addr, &[u8])>> {
-        match self.socket.try_recv_from(&mut self.buffer) {
-            Ok((len, SocketAddr::V6(from))) => Ok(Some((*from.ip(), &self.buffer[..len]))),
-            Ok((_, SocketAddr::V4(_))) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+        for (at, bound) in self.bound.iter().enumerate() {
+            match bound.socket.try_recv_from(&mut self.buffer) {
+                Ok((len, SocketAddr::V6(from))) => {
+                    if self.heard.len() >= MAX_HEARD {
+                        self.heard.clear();
+                    }
+                    self.heard.insert(*from.ip(), Heard { at, port: from.port() });
+                    return Ok(Some((*from.ip(), &self.buffer[..len])));
+                }
+                Ok((_, SocketAddr::V4(_))) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(None)
+    }
+}
+
+impl Bound {
+    async fn new(iface: &str, index: u32, address: Ipv6Addr, port: u16) -> Result<Self, SocketError> {
+        let refused = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => SocketError::Taken(iface.to_owned(), port),
+            _ => SocketError::Refused(iface.to_owned(), port, error),
+        };
+        let socket = UdpSocket::bind(SocketAddrV6::new(address, port, 0, index))
+            .await
+            .map_err(refused)?;
+        // The kernel's own limit may be lower; then that is what there is.
+        set_socket_recv_buffer_size(&socket, BUFFER).ok();
+        set_socket_send_buffer_size(&socket, BUFFER).ok();
+        Ok(Self { socket, port })
+    }
+
+    fn send(&self, index: u32, to: Ipv6Addr, port: u16, payload: &[u8]) -> io::Result<()> {
+        self.socket
+            .try_send_to(payload, SocketAddr::V6(SocketAddrV6::new(to, port, 0, index)))
+            .map(drop)
     }
 }

@@ -131,6 +131,20 @@ fn usr1_prints_the_state_and_int_stops() {
 }
 
 #[test]
+fn leaves_without_a_listen_port_of_their_own_go_direct() {
+    let mut lab = Lab::build(&PUBLIC_PUBLIC);
+    // As wg-quick leaves it to WireGuard where the file says nothing.
+    for (leaf, port) in [("a", 40_017), ("b", 47_011)] {
+        let interface = lab.interface(leaf).to_owned();
+        lab.namespace(leaf)
+            .run(&format!("wg set {interface} listen-port {port}"));
+    }
+    play::act(&mut lab, Act::Start);
+    play::arrive(&lab, Path::Direct, Duration::from_secs(30)).unwrap_or_else(|why| panic!("{why}"));
+    play::check(&mut lab, true);
+}
+
+#[test]
 fn a_killed_daemon_takes_up_its_work_when_it_is_back() {
     let mut lab = Lab::build(&PUBLIC_PUBLIC);
     let reach = |lab: &Lab, path, seconds, what: &str| {
