@@ -74,14 +74,6 @@ impl Liveness {
 
     /// Returns whether it counts for another half of its life, and so is fresh enough to move traffic on (wirelink v1).
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now + self.full_ttl() / 2 < self.expires()
-    }
-
-    fn full_ttl(&self) -> Duration {
-        if self.announcement().is_some() {
-            OURS_TTL
-        } else {
-            V1_TTL
-        }
+        now + self.ttl / 2 < self.expires()
     }
 }

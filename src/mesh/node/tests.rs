@@ -220,6 +220,39 @@ fn a_changed_role_is_found_out() {
 }
 
 #[test]
+fn a_v1_hub_brings_leaves_of_ours_together() {
+    let mut world = World::new(2);
+    world.machines[HUB].v1 = true;
+    world.start_all();
+    world.run(seconds(20));
+    assert!(world.is_direct());
+    world.cut = true;
+    world.run(seconds(16));
+    assert_eq!(world.next_hop(A, "10.0.0.3/32"), None, "between ours, our times");
+}
+
+#[test]
+fn a_v1_leaf_is_linked_and_given_up_by_v1_times() {
+    let mut world = World::new(2);
+    world.machines[B].v1 = true;
+    world.start_all();
+    world.run(seconds(60));
+    assert!(world.is_direct());
+    world.cut = true;
+    world.run(seconds(60));
+    assert_eq!(
+        world.next_hop(A, "10.0.0.3/32"),
+        Some(B),
+        "a v1 node may be silent for so long"
+    );
+    world.run(seconds(240));
+    assert_eq!(world.next_hop(A, "10.0.0.3/32"), None);
+    world.cut = false;
+    world.run(seconds(60));
+    assert!(world.is_direct());
+}
+
+#[test]
 fn a_large_network_links_itself() {
     let mut world = World::new(40);
     world.start_all();

@@ -9,6 +9,7 @@ use super::super::*;
 use crate::mesh::device::{DeviceChange, PeerState};
 use crate::mesh::event::Interface;
 use crate::mesh::link::State;
+use crate::mesh::settings::FACT_TTL;
 
 pub(super) const HUB: usize = 0;
 pub(super) const A: usize = 1;
@@ -24,6 +25,8 @@ pub(super) struct Machine {
     pub(super) running: bool,
     pub(super) changes: Vec<DeviceChange>,
     pub(super) events: Vec<Event>,
+    /// Whether it announces itself as the deployed program does.
+    pub(super) v1: bool,
     pub(super) made_by_hand: std::collections::BTreeSet<PublicKey>,
 }
 
@@ -65,6 +68,12 @@ impl World {
         let seed = [(now.since_start().as_secs() as u8).wrapping_mul(7) ^ index as u8; 32];
         let machine = &mut self.machines[index];
         machine.node = Node::new(machine.node.settings.clone(), private(index), seed, now);
+        if machine.v1 {
+            let mut boot_id = seed;
+            boot_id[6] = 0x40;
+            let boot_id = BootId::from_bytes(*boot_id.first_chunk().unwrap());
+            machine.node.gossip = Gossip::new(machine.key, boot_id);
+        }
         machine.running = true;
         machine.node.handle(now, Input::Host(machine.host.clone()));
     }
@@ -178,6 +187,7 @@ impl World {
                     payload: &payload,
                 },
             );
+            self.machines[target].forget_who_is_ours();
             self.carry_out(target);
         }
     }
@@ -193,6 +203,16 @@ impl World {
 
     pub(super) fn is_direct(&self) -> bool {
         self.next_hop(A, "10.0.0.3/32") == Some(B) && self.next_hop(B, "10.0.0.2/32") == Some(A)
+    }
+}
+
+impl Machine {
+    /// The deployed program knows no boot IDs but its own kind, and gives everybody its own times.
+    fn forget_who_is_ours(&mut self) {
+        for heard in self.node.liveness.values_mut().filter(|_| self.v1) {
+            let boot_id = BootId::from_bytes([0x40; BootId::LEN]);
+            *heard = Liveness::heard(heard.last_heard(), boot_id, FACT_TTL);
+        }
     }
 }
 
@@ -234,6 +254,7 @@ pub(super) fn machine(index: usize, keys: &[PublicKey], now: Timestamp) -> Machi
         running: false,
         changes: Vec::new(),
         events: Vec::new(),
+        v1: false,
         made_by_hand: std::collections::BTreeSet::new(),
     }
 }
