@@ -31,6 +31,8 @@ const MAX_HEARD: usize = 8192;
 pub(super) struct Socket {
     bound: Vec<Bound>,
     index: u32,
+    /// Which one is read first next time: a flood on one starves no other.
+    turn: usize,
     heard: BTreeMap<Ipv6Addr, Heard>,
     buffer: [u8; MAX_ACCEPTED + 1],
 }
@@ -53,7 +55,7 @@ struct Heard {
 pub(super) enum SocketError {
     /// Somebody has the port.
     #[error(
-        "UDP port {1} on {0} is taken: is wirelink running there already? Otherwise choose another one with --port"
+        "UDP port {1} on {0} is taken: if wirelink is running there already, one is enough; otherwise choose another port with --port"
     )]
     Taken(String, u16),
     /// The kernel refuses it.
@@ -74,12 +76,13 @@ impl Socket {
         if let Some(second) = second {
             match Bound::new(iface, index, address, second).await {
                 Ok(second) => bound.push(second),
-                Err(error) => tracing::warn!("{error}"),
+                Err(error) => tracing::warn!("nodes that speak on the routers' port are not heard: {error}"),
             }
         }
         let mut socket = Self {
             bound,
             index,
+            turn: 0,
             heard: BTreeMap::new(),
             buffer: [0; MAX_ACCEPTED + 1],
         };
@@ -119,7 +122,9 @@ impl Socket {
 
     /// Receives a datagram that is there; one that is too long arrives cut, and still too long.
     pub(super) fn receive(&mut self) -> io::Result<Option<(Ipv6Addr, &[u8])>> {
-        for (at, bound) in self.bound.iter().enumerate() {
+        let turn = self.turn;
+        self.turn = (turn + 1) % self.bound.len();
+        for (at, bound) in self.bound.iter().enumerate().cycle().skip(turn).take(self.bound.len()) {
             match bound.socket.try_recv_from(&mut self.buffer) {
                 Ok((len, SocketAddr::V6(from))) => {
                     if self.heard.len() >= MAX_HEARD {
