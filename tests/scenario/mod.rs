@@ -1,63 +1,143 @@
-//! Scenarios as data: who is where, behind which NAT, what happens, and what must hold when.
+//! Scenarios as data: who is where, behind what, what happens, and how long what follows may take.
 //!
-//! They name no world: the same table is played with real interfaces (`tests/netns`) and can be played by a simulator.
-//! Every scenario has a hub on a public address that routes for all; its leaves know only the hub.
+//! They name no world: the same tables are played by the simulator (`tests/sim`) and with real interfaces (`tests/netns`). What
+//! must follow is no data but follows itself, from the topology alone: see [`oracle`].
+
+pub(crate) mod border;
+pub(crate) mod course;
+pub(crate) mod oracle;
+pub(crate) mod table;
 
 use std::time::Duration;
 
+use self::border::Border;
+
+/// The name of a host; hubs and leaves share one space of names.
+pub(crate) type Name = &'static str;
+
 /// One network, and what happens to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     /// The name, as it is printed.
-    pub(crate) name: &'static str,
-    /// Where the leaves are. Two leaves in all; the hub has a public site of its own.
-    pub(crate) sites: &'static [Site],
+    pub(crate) name: String,
+    /// The routers, each with a public site of its own.
+    ///
+    /// The hub of number `i` is 10.99.`i`.1 in the tunnel and routes 10.99.`i`.0/24. Hubs that know one another have each other
+    /// as peers, with these networks.
+    pub(crate) hubs: Vec<Hub>,
+    /// All sites that a leaf is at, or comes to.
+    pub(crate) sites: Vec<Site>,
+    /// The leaves.
+    pub(crate) leaves: Vec<Leaf>,
     /// Whether the tunnel also carries IPv6 (a ULA prefix).
     pub(crate) tunnel_ipv6: bool,
+    /// Which worlds can play it.
+    pub(crate) worlds: Worlds,
     /// What happens, in order.
-    pub(crate) script: &'static [Step],
+    pub(crate) script: Vec<Step>,
 }
 
-/// A place with one public address.
-#[derive(Debug)]
+/// A host that routes for others, on a public address.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub {
+    /// Its name.
+    pub(crate) name: Name,
+    /// What runs there.
+    pub(crate) program: Program,
+    /// Whether the leaves know it by a DNS name (in their settings) and not only by an address.
+    pub(crate) by_dns_name: bool,
+}
+
+/// A host that knows only its hubs.
+#[derive(Clone, Debug)]
+pub(crate) struct Leaf {
+    /// Its name.
+    pub(crate) name: Name,
+    /// What runs there.
+    pub(crate) program: Program,
+    /// Where it is at the beginning: an index into [`Scenario::sites`].
+    pub(crate) site: usize,
+    /// Its hubs, by index into [`Scenario::hubs`]; the first is the one whose network its address is from.
+    ///
+    /// A leaf that knows all hubs has each with its own network; one that knows only one of several has that one with 10.99.0.0/16.
+    pub(crate) hubs: Vec<usize>,
+}
+
+/// What runs beside WireGuard on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// This project's daemon.
+    Ours,
+    /// The deployed wirelink v1.
+    V1,
+}
+
+/// A place where leaves can be.
+#[derive(Clone, Debug)]
 pub(crate) struct Site {
     /// What stands between its leaves and the internet.
-    pub(crate) nat: Nat,
-    /// The names of its leaves. Without a NAT there is one, and it has the public address.
-    pub(crate) leaves: &'static [&'static str],
+    pub(crate) border: Border,
+    /// Whether it hangs behind another site's border (carrier NAT), given by index, and not on the internet itself.
+    pub(crate) behind: Option<usize>,
 }
 
-/// What a site has at its border, in the words of RFC 4787.
+/// Which worlds can play a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Nat {
-    /// Nothing: the leaf has a public address, and nothing is filtered.
-    None,
-    /// Port-preserving mapping as long as the port is free, address-and-port-dependent filtering, no hairpinning.
-    Home,
+pub(crate) enum Worlds {
+    /// Both.
+    Both,
+    /// Both, but it takes many minutes of real time: the lab plays it on demand.
+    BothSlow,
+    /// Only the simulator, for the reason that is given.
+    Simulator(&'static str),
 }
 
-/// Something that happens, and what must follow.
-#[derive(Debug)]
+/// Something that happens, and how long until what follows from it is the case.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     /// What happens.
     pub(crate) act: Act,
-    /// Which way the leaves must reach each other afterwards.
-    pub(crate) then: Path,
-    /// How long that may take.
+    /// How long it may take until everybody reaches everybody in the way that the oracle names.
     pub(crate) within: Duration,
+    /// How long it must stay so.
+    pub(crate) hold: Duration,
 }
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// wirelink starts on the hub and on every leaf.
-    Start,
-    /// Nothing passes between the leaves any more but through the hub.
-    Cut,
-    /// The direct path is back.
-    Heal,
+    /// wirelink starts on all hosts.
+    StartAll,
     /// wirelink is asked to stop everywhere, and leaves the devices as it found them.
-    Stop,
+    StopAll,
+    /// wirelink starts on one host.
+    Start(Name),
+    /// wirelink is asked to stop on one host.
+    Stop(Name),
+    /// The machine of a host starts anew: WireGuard as its operator configured it, no session, then wirelink.
+    Reboot(Name),
+    /// Nothing passes between two hosts any more but through others; where they are at different sites, between the sites.
+    Cut(Name, Name),
+    /// The way between two hosts is back.
+    Heal(Name, Name),
+    /// Two leaves, and the hubs, no longer reach each other at all: the first is cut off from everybody.
+    Isolate(Name),
+    /// It is back.
+    Rejoin(Name),
+    /// A leaf goes to another site, by index, and has another address from then on.
+    Roam(Name, usize),
+    /// Two leaves go to other sites in the same moment.
+    RoamBoth((Name, usize), (Name, usize)),
+    /// A hub has another public address from now on, and its DNS name leads there.
+    Renumber(Name),
+    /// A machine is suspended for so long.
+    Sleep(Name, Duration),
+    /// The operator removes a leaf from its hubs, and its own daemon is stopped: it is no member any more.
+    Revoke(Name),
+    /// A leaf begins to say whatever its level of trust lets it say, and more, about everybody.
+    Lie(Name),
+    /// Nothing but time.
+    Wait,
 }
 
 /// Which way two leaves reach each other.
@@ -65,64 +145,25 @@ pub(crate) enum Act {
 pub(crate) enum Path {
     /// In one WireGuard hop.
     Direct,
-    /// Through the hub.
+    /// Through one hub or more.
     Hub,
+    /// Not at all.
+    Nothing,
 }
 
-/// All scenarios.
-pub(crate) const ALL: [&Scenario; 4] = [&PUBLIC_PUBLIC, &HOME_HOME, &HOME_PUBLIC, &SAME_LAN];
-
-/// Two leaves with public addresses: the first handshake slot suffices.
-pub(crate) const PUBLIC_PUBLIC: Scenario = Scenario {
-    name: "public-public",
-    sites: &[public(&["a"]), public(&["b"])],
-    tunnel_ipv6: false,
-    script: DIRECT_CUT_HEAL_STOP,
-};
-
-/// Two leaves behind two home routers: both must send before either is heard.
-pub(crate) const HOME_HOME: Scenario = Scenario {
-    name: "home-home",
-    sites: &[home(&["a"]), home(&["b"])],
-    tunnel_ipv6: true,
-    script: DIRECT_CUT_HEAL_STOP,
-};
-
-/// One leaf behind a home router: only it can begin.
-pub(crate) const HOME_PUBLIC: Scenario = Scenario {
-    name: "home-public",
-    sites: &[home(&["a"]), public(&["b"])],
-    tunnel_ipv6: false,
-    script: DIRECT_CUT_HEAL_STOP,
-};
-
-/// Two leaves behind one home router without hairpinning: only their private addresses work.
-pub(crate) const SAME_LAN: Scenario = Scenario {
-    name: "same-lan",
-    sites: &[home(&["a", "b"])],
-    tunnel_ipv6: false,
-    script: DIRECT_CUT_HEAL_STOP,
-};
-
-const DIRECT_CUT_HEAL_STOP: &[Step] = &[
-    step(Act::Start, Path::Direct, 30),
-    step(Act::Cut, Path::Hub, 60),
-    step(Act::Heal, Path::Direct, 120),
-    step(Act::Stop, Path::Hub, 20),
-];
-
-const fn step(act: Act, then: Path, seconds: u64) -> Step {
-    Step {
-        act,
-        then,
-        within: Duration::from_secs(seconds),
+impl Scenario {
+    /// Returns the names of all hosts, hubs first.
+    pub(crate) fn names(&self) -> Vec<Name> {
+        let hubs = self.hubs.iter().map(|hub| hub.name);
+        hubs.chain(self.leaves.iter().map(|leaf| leaf.name)).collect()
     }
-}
 
-const fn public(leaves: &'static [&'static str]) -> Site {
-    Site { nat: Nat::None, leaves }
-}
-
-const fn home(leaves: &'static [&'static str]) -> Site {
-    Site { nat: Nat::Home, leaves }
+    /// Returns every pair of leaves once.
+    pub(crate) fn pairs(&self) -> Vec<(Name, Name)> {
+        let names: Vec<Name> = self.leaves.iter().map(|leaf| leaf.name).collect();
+        let pairs = names.iter().enumerate();
+        pairs
+            .flat_map(|(index, one)| names[index + 1..].iter().map(|other| (*one, *other)))
+            .collect()
+    }
 }
