@@ -34,6 +34,11 @@ pub(crate) fn hubs_between(course: &Course<'_>, from: Name, to: Name) -> Vec<Nam
     hubs.into_iter().map(name).collect()
 }
 
+/// Returns the hub to which a leaf sends what is for another leaf without a direct link.
+pub(crate) fn next_hub(course: &Course<'_>, from: Name, to: Name) -> Name {
+    hubs_between(course, from, to)[0]
+}
+
 /// Returns whether WireGuard packets of either leaf can reach the other one.
 pub(crate) fn can_be_direct(course: &Course<'_>, one: Name, other: Name) -> bool {
     if course.site(one) == course.site(other) {
