@@ -1,0 +1,3 @@
+//! The simulator: a seeded world with a virtual clock, in which the real node runs on modelled machines and networks.
+
+mod wireguard;
