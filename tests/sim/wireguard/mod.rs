@@ -12,8 +12,6 @@ mod keypair;
 mod message;
 mod receive;
 pub(crate) mod rules;
-#[cfg(test)]
-mod tests;
 mod timers;
 mod transmit;
 
