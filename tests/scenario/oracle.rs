@@ -21,7 +21,8 @@ pub(crate) fn way(course: &Course<'_>, one: Name, other: Name) -> Path {
     }
 }
 
-/// Returns the hubs that a packet from one leaf to another passes where they have no direct link.
+/// Returns the hubs that a packet from one leaf to another passes where nothing but WireGuard runs. Beside wirelink there may be
+/// fewer: a leaf has direct links to other leaves' hubs, too.
 pub(crate) fn hubs_between(course: &Course<'_>, from: Name, to: Name) -> Vec<Name> {
     let (from, to) = (leaf(course, from), leaf(course, to));
     let (near, far) = (from.hubs[0], to.hubs[0]);
@@ -32,11 +33,6 @@ pub(crate) fn hubs_between(course: &Course<'_>, from: Name, to: Name) -> Vec<Nam
     };
     let name = |hub: usize| course.scenario().hubs[hub].name;
     hubs.into_iter().map(name).collect()
-}
-
-/// Returns the hub to which a leaf sends what is for another leaf without a direct link.
-pub(crate) fn next_hub(course: &Course<'_>, from: Name, to: Name) -> Name {
-    hubs_between(course, from, to)[0]
 }
 
 /// Returns whether WireGuard packets of either leaf can reach the other one.
