@@ -6,32 +6,39 @@
 mod bed;
 mod command;
 mod lab;
+mod look;
 mod machine;
+mod namespace;
 mod network;
+mod operator;
 mod play;
+mod router;
 #[path = "../scenario/mod.rs"]
+#[allow(dead_code, reason = "the two worlds share it, and neither needs all")]
 mod scenario;
 mod show;
 mod single;
 mod sweep;
 mod tunnel;
 
+use self::scenario::table;
+
 #[test]
 fn public_public() {
-    play::play(&scenario::PUBLIC_PUBLIC);
+    play::play(&table::public_public());
 }
 
 #[test]
 fn home_home() {
-    play::play(&scenario::HOME_HOME);
+    play::play(&table::home_home());
 }
 
 #[test]
 fn home_public() {
-    play::play(&scenario::HOME_PUBLIC);
+    play::play(&table::home_public());
 }
 
 #[test]
 fn same_lan() {
-    play::play(&scenario::SAME_LAN);
+    play::play(&table::same_lan());
 }
