@@ -10,9 +10,7 @@ use crate::lab::Lab;
 use crate::scenario::course::Course;
 use crate::scenario::{Name, Path, oracle};
 use crate::show::{self, Peer};
-
-/// The echo requests that tell the way by the counters of the peers, and their size: above all that facts amount to.
-const BURST: (u64, u64) = (20, 1200);
+use crate::traffic;
 
 /// Requests a second of a [`Watch`].
 const WATCHED: u64 = 5;
@@ -58,8 +56,7 @@ pub(crate) fn arrive(lab: &Lab, wanted: &[Way], within: Duration) -> Result<Arri
     let mut last = String::new();
     let arrived = command::until_every(LOOK_EVERY, within, || {
         let seen = Instant::now();
-        let sure =
-            expect_ways(lab, wanted).and_then(|()| both_ways(wanted).try_for_each(|way| expect_traffic(lab, way)));
+        let sure = expect_ways(lab, wanted).and_then(|()| traffic::expect(lab, wanted));
         sure.map_err(|why| last = why).ok().map(|()| Arrival {
             confirming: seen.elapsed(),
         })
@@ -73,7 +70,7 @@ pub(crate) fn stay(lab: &Lab, wanted: &[Way], time: Duration) -> Result<(), Stri
     changed.map_or(Ok(()), Err)
 }
 
-fn both_ways(ways: &[Way]) -> impl Iterator<Item = Way> {
+pub(crate) fn both_ways(ways: &[Way]) -> impl Iterator<Item = Way> {
     ways.iter()
         .flat_map(|(one, other, path)| [(*one, *other, *path), (*other, *one, *path)])
 }
@@ -115,70 +112,10 @@ fn expect_hops(lab: &Lab, (from, to, path): Way) -> Result<(), String> {
     })
 }
 
-/// Sends a burst, and looks which peer's counters rise by it.
-fn expect_traffic(lab: &Lab, (from, to, path): Way) -> Result<(), String> {
-    let (count, size) = BURST;
-    let of_hubs = || {
-        lab.hubs()
-            .into_iter()
-            .map(|hub| volume(lab, from, hub))
-            .fold(Volume::default(), Volume::plus)
-    };
-    let before = (volume(lab, from, to), of_hubs());
-    let address = lab.inner(to).v4;
-    if path != Path::Nothing {
-        let burst = format!("ping -n -q -c {count} -i 0.05 -s {size} -W 1 {address}");
-        lab.namespace(from).attempt(&burst)?;
-    }
-    let (direct, hub) = (volume(lab, from, to).since(before.0), of_hubs().since(before.1));
-    let (by, not_by) = match path {
-        Path::Direct => (direct, hub),
-        Path::Hub => (hub, direct),
-        Path::Nothing => return Ok(()),
-    };
-    let moved = by.sent.min(by.received) >= count * size && not_by.sent.max(not_by.received) < count * size / 2;
-    moved.then_some(()).ok_or_else(|| {
-        format!(
-            "{from} to {to}: a burst of {} bytes moved {direct:?} directly, {hub:?} by hubs",
-            count * size
-        )
-    })
-}
-
 /// Says whether a peer completed a handshake so lately that its session still counts.
 fn has_session(peer: &Peer) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     now.as_secs().saturating_sub(peer.latest_handshake) < 180
-}
-
-/// The counters of a peer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Volume {
-    sent: u64,
-    received: u64,
-}
-
-impl Volume {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            sent: self.sent + other.sent,
-            received: self.received + other.received,
-        }
-    }
-
-    fn since(self, before: Self) -> Self {
-        Self {
-            sent: self.sent.saturating_sub(before.sent),
-            received: self.received.saturating_sub(before.received),
-        }
-    }
-}
-
-fn volume(lab: &Lab, at: &str, of: &str) -> Volume {
-    lab.peer(at, of).map_or_else(Volume::default, |peer| Volume {
-        sent: peer.sent,
-        received: peer.received,
-    })
 }
 
 /// Echo requests in the background, as long as it lives.

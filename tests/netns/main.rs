@@ -8,6 +8,7 @@ mod command;
 mod lab;
 mod look;
 mod machine;
+mod matrix;
 mod namespace;
 mod network;
 mod operator;
@@ -18,27 +19,7 @@ mod router;
 mod scenario;
 mod show;
 mod single;
+mod stories;
 mod sweep;
+mod traffic;
 mod tunnel;
-
-use self::scenario::table;
-
-#[test]
-fn public_public() {
-    play::play(&table::public_public());
-}
-
-#[test]
-fn home_home() {
-    play::play(&table::home_home());
-}
-
-#[test]
-fn home_public() {
-    play::play(&table::home_public());
-}
-
-#[test]
-fn same_lan() {
-    play::play(&table::same_lan());
-}

@@ -45,6 +45,8 @@ struct Place {
 impl Network {
     /// Builds the internet, the sites of a scenario, and its hosts where they are at the beginning.
     pub(crate) fn build(world: &str, scenario: &Scenario) -> Self {
+        let ipv6 = scenario.sites.iter().any(|site| site.ipv6.is_some());
+        assert!(!ipv6, "{}: the internet of the lab has no IPv6", scenario.name);
         let internet = Namespace::new(world, "internet");
         internet.forwards();
         for net in NOWHERE {

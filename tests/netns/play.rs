@@ -65,7 +65,7 @@ fn take(lab: &mut Lab, course: &Course<'_>, step: &Step) {
 
     let began = Instant::now();
     act(lab, step.act);
-    let within = (step.within + standstill(step.act)).saturating_sub(began.elapsed());
+    let within = step.within.saturating_sub(began.elapsed());
     let arrival = look::arrive(lab, &ways, within).unwrap_or_else(|why| fail(why));
     let took = (began.elapsed() - arrival.confirming).as_secs_f32();
     let silence = pairs
@@ -132,15 +132,6 @@ fn touched(act: Act) -> Vec<Name> {
         | Act::Sleep(name, _)
         | Act::Revoke(name) => vec![name],
         Act::Cut(one, other) | Act::Heal(one, other) | Act::RoamBoth((one, _), (other, _)) => vec![one, other],
-    }
-}
-
-/// Returns how long nobody can do anything about what happens.
-fn standstill(act: Act) -> Duration {
-    if let Act::Sleep(_, time) = act {
-        time
-    } else {
-        Duration::ZERO
     }
 }
 
