@@ -23,7 +23,7 @@ pub(crate) struct Scenario {
     /// The routers, each with a public site of its own.
     ///
     /// The hub of number `i` is 10.99.`i`.1 in the tunnel and routes 10.99.`i`.0/24. Hubs that know one another have each other
-    /// as peers, with these networks.
+    /// as peers, with these networks, and are told that they are routers: each would take itself for a leaf of the others.
     pub(crate) hubs: Vec<Hub>,
     /// All sites that a leaf is at, or comes to.
     pub(crate) sites: Vec<Site>,

@@ -21,7 +21,8 @@ pub(crate) fn way(course: &Course<'_>, one: Name, other: Name) -> Path {
     }
 }
 
-/// Returns the hubs that a packet from one leaf to another passes where they have no direct link.
+/// Returns the hubs that a packet from one leaf to another passes where nothing but WireGuard runs. Beside wirelink there may be
+/// fewer: a leaf has direct links to other leaves' hubs, too.
 pub(crate) fn hubs_between(course: &Course<'_>, from: Name, to: Name) -> Vec<Name> {
     let (from, to) = (leaf(course, from), leaf(course, to));
     let (near, far) = (from.hubs[0], to.hubs[0]);
