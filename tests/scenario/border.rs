@@ -57,6 +57,15 @@ pub(crate) enum Filtering {
     AddressAndPortDependent,
 }
 
+impl Filtering {
+    /// All of them, rising in strictness.
+    pub(crate) const ALL: [Self; 3] = [
+        Self::EndpointIndependent,
+        Self::AddressDependent,
+        Self::AddressAndPortDependent,
+    ];
+}
+
 impl Nat {
     /// Linux masquerading, as in most homes: ports preserved, and so endpoint-independent as long as nobody else has the port.
     pub(crate) const HOME: Self = Self {
@@ -91,6 +100,13 @@ impl Border {
     /// A stateful firewall before a public address.
     pub(crate) const GUARDED: Self = Self::Firewall(Filtering::AddressAndPortDependent);
 
+    /// A home router of a provider that gives its customers private addresses (RFC 6598) and lets them meet by their outside ones.
+    pub(crate) const CARRIER: Self = Self::Nat(Nat {
+        filtering: Filtering::EndpointIndependent,
+        hairpinning: true,
+        ..Nat::HOME
+    });
+
     /// Returns how flows share outside endpoints; without translation they all do.
     pub(crate) fn mapping(self) -> Mapping {
         match self {
@@ -106,6 +122,35 @@ impl Border {
             Self::Firewall(filtering) => filtering,
             Self::Nat(nat) => nat.filtering,
         }
+    }
+
+    /// Returns every NAT without hairpinning, by name; for two leaves at different sites that makes no difference.
+    pub(crate) fn of_rfc_4787() -> Vec<(String, Self)> {
+        let mut kinds = Vec::new();
+        for mapping in [
+            Mapping::EndpointIndependent,
+            Mapping::AddressDependent,
+            Mapping::AddressAndPortDependent,
+        ] {
+            for ports in [Ports::Preserving, Ports::Sequential, Ports::Random] {
+                for filtering in Filtering::ALL {
+                    let nat = Nat {
+                        mapping,
+                        ports,
+                        filtering,
+                        hairpinning: false,
+                    };
+                    kinds.push((format!("{mapping:?}/{ports:?}/{filtering:?}"), Self::Nat(nat)));
+                }
+            }
+        }
+        kinds
+    }
+
+    /// Returns every stateful firewall, by name.
+    pub(crate) fn firewalls() -> Vec<(String, Self)> {
+        let named = |filtering| (format!("Firewall/{filtering:?}"), Self::Firewall(filtering));
+        Filtering::ALL.into_iter().map(named).collect()
     }
 
     /// Returns whether more than one leaf can be there.

@@ -23,7 +23,7 @@ pub(crate) struct Scenario {
     /// The routers, each with a public site of its own.
     ///
     /// The hub of number `i` is 10.99.`i`.1 in the tunnel and routes 10.99.`i`.0/24. Hubs that know one another have each other
-    /// as peers, with these networks.
+    /// as peers, with these networks, and are told that they are routers: each would take itself for a leaf of the others.
     pub(crate) hubs: Vec<Hub>,
     /// All sites that a leaf is at, or comes to.
     pub(crate) sites: Vec<Site>,
@@ -79,6 +79,8 @@ pub(crate) struct Site {
     pub(crate) border: Border,
     /// Whether it hangs behind another site's border (carrier NAT), given by index, and not on the internet itself.
     pub(crate) behind: Option<usize>,
+    /// The firewall before its public IPv6 addresses; `None` where it has no IPv6. Never a NAT.
+    pub(crate) ipv6: Option<Border>,
 }
 
 /// Which worlds can play a scenario.
@@ -120,7 +122,7 @@ pub(crate) enum Act {
     Cut(Name, Name),
     /// The way between two hosts is back.
     Heal(Name, Name),
-    /// Two leaves, and the hubs, no longer reach each other at all: the first is cut off from everybody.
+    /// A host is cut off from everybody; where it is a hub, all that goes through it is, too.
     Isolate(Name),
     /// It is back.
     Rejoin(Name),

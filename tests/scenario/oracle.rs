@@ -5,7 +5,7 @@
 
 use super::border::{Border, Filtering, Mapping};
 use super::course::Course;
-use super::{Name, Path, Program};
+use super::{Leaf, Name, Path, Program};
 
 /// Returns the way on which two leaves must reach each other now.
 pub(crate) fn way(course: &Course<'_>, one: Name, other: Name) -> Path {
@@ -14,26 +14,42 @@ pub(crate) fn way(course: &Course<'_>, one: Name, other: Name) -> Path {
         .all(|name| course.runs(name) && course.is_member(name));
     if linked && !course.is_cut(one, other) && can_be_direct(course, one, other) {
         Path::Direct
-    } else if through_hubs(course, one, other) {
+    } else if through_hubs(course, one, other) && through_hubs(course, other, one) {
         Path::Hub
     } else {
         Path::Nothing
     }
 }
 
+/// Returns the hubs that a packet from one leaf to another passes where nothing but WireGuard runs. Beside wirelink there may be
+/// fewer: a leaf has direct links to other leaves' hubs, too.
+pub(crate) fn hubs_between(course: &Course<'_>, from: Name, to: Name) -> Vec<Name> {
+    let (from, to) = (leaf(course, from), leaf(course, to));
+    let (near, far) = (from.hubs[0], to.hubs[0]);
+    let hubs = if from.hubs.contains(&far) {
+        vec![far]
+    } else {
+        vec![near, far]
+    };
+    let name = |hub: usize| course.scenario().hubs[hub].name;
+    hubs.into_iter().map(name).collect()
+}
+
 /// Returns whether WireGuard packets of either leaf can reach the other one.
 pub(crate) fn can_be_direct(course: &Course<'_>, one: Name, other: Name) -> bool {
-    let (a, b) = (borders(course, one), borders(course, other));
     if course.site(one) == course.site(other) {
         // The private addresses are facts; without a NAT there is one leaf only.
         return true;
     }
-    // What both share on the way out, and so never cross but by hairpinning.
-    let shared = common(course, one, other);
-    if let Some(border) = shared {
-        return hairpins(border);
+    // Without translation both send to what the other one says of itself.
+    let has_ipv6 = |name| course.scenario().sites[course.site(name)].ipv6.is_some();
+    if has_ipv6(one) && has_ipv6(other) {
+        return true;
     }
-    enters(&a, &b) || enters(&b, &a)
+    let (a, b) = (borders(course, one), borders(course, other));
+    // What both share on the way out, and so never cross but by hairpinning.
+    let reaches = common(course, one, other).is_none_or(hairpins);
+    reaches && (enters(&a, &b) || enters(&b, &a))
 }
 
 /// Returns whether packets of a leaf behind the borders `from` enter through all of `to`, both seen by a hub outside of all.
@@ -78,10 +94,18 @@ fn hairpins(border: Border) -> bool {
     }
 }
 
-/// Returns whether the hubs carry the traffic of two leaves, wherever wirelink runs.
-fn through_hubs(course: &Course<'_>, one: Name, other: Name) -> bool {
-    let reached = |name: Name| course.is_member(name) && !course.is_isolated(name);
-    reached(one) && reached(other)
+/// Returns whether the hubs carry what one leaf sends to another, wherever wirelink runs.
+fn through_hubs(course: &Course<'_>, from: Name, to: Name) -> bool {
+    let mut hops = vec![from];
+    hops.extend(hubs_between(course, from, to));
+    hops.push(to);
+    let passes = |hop: &[Name]| !course.is_cut(hop[0], hop[1]);
+    course.is_member(from) && course.is_member(to) && hops.windows(2).all(passes)
+}
+
+fn leaf<'a>(course: &Course<'a>, name: Name) -> &'a Leaf {
+    let found = course.scenario().leaves.iter().find(|leaf| leaf.name == name);
+    found.unwrap_or_else(|| panic!("no leaf is called {name}"))
 }
 
 /// Returns whether a host is one of ours, with the times of ours.

@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::border::Border;
 use super::{Act, Hub, Leaf, Program, Scenario, Site, Step, Worlds};
 
+/// How long a link may take to come back, in seconds, where a session looks alive whose endpoint is wrong: only a handshake that is
+/// older than 165 s tells, and then the candidates are tried.
+const UNTIL_STALE: u64 = 165 + 75;
+
 /// Two leaves with public addresses: the first handshake slot suffices.
 pub(crate) fn public_public() -> Scenario {
     pair("public-public", Border::Open, Border::Open)
@@ -35,6 +39,338 @@ pub(crate) fn same_lan() -> Scenario {
 /// The scenarios that are played in full: start, cut, heal, stop.
 pub(crate) fn all() -> Vec<Scenario> {
     vec![public_public(), home_home(), home_public(), same_lan()]
+}
+
+/// Every pair of the borders that nftables can be.
+pub(crate) fn matrix_of_linux() -> Vec<Scenario> {
+    let kinds = Border::of_linux().map(|(name, border)| (name.to_owned(), border));
+    matrix(&kinds, Worlds::Both)
+}
+
+/// Every pair of all borders in the words of RFC 4787.
+pub(crate) fn matrix_of_rfc_4787() -> Vec<Scenario> {
+    let mut kinds = Border::of_rfc_4787();
+    kinds.extend(Border::firewalls());
+    kinds.push(("Open".to_owned(), Border::Open));
+    matrix(&kinds, Worlds::Simulator("nftables cannot be all of these"))
+}
+
+/// Networks of other shapes than one hub with two leaves, and what happens to them.
+pub(crate) fn stories() -> Vec<Scenario> {
+    vec![
+        two_hubs(),
+        chained_routers(),
+        hub_restarts(),
+        leaf_roams(),
+        leaf_comes_home(),
+        both_roam(),
+        hub_moves(),
+        partition(),
+        isolation(),
+        revocation(),
+        short_sleep(),
+        long_sleep(),
+        carrier(),
+        one_carrier(),
+        one_strict_carrier(),
+        native_ipv6(),
+        mesh_of_five(),
+    ]
+}
+
+/// Scenarios that do not come true yet, each with the reason.
+pub(crate) fn unsolved() -> Vec<Scenario> {
+    vec![
+        // The claims of the hub expire, and the prefixes return to the hub although nobody can reach it.
+        hub_is_away(),
+        // Each leaf has the other one's network by the other one's hub, and drops what comes by its own.
+        chained_routers_apart(),
+    ]
+}
+
+/// Both leaves know two hubs and have their addresses from the first; the second keeps the facts alive when the first is gone.
+pub(crate) fn two_hubs() -> Scenario {
+    let know_both = |name, site| Leaf {
+        hubs: vec![0, 1],
+        ..leaf(name, site)
+    };
+    Scenario {
+        hubs: vec![hub("hub"), hub("hub2")],
+        leaves: vec![know_both("a", 0), know_both("b", 1)],
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Isolate("hub"), 20, 60),
+            step(Act::Rejoin("hub"), 60),
+            step(Act::Cut("a", "b"), 60),
+            step(Act::Heal("a", "b"), 120),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("two-hubs", Border::HOME, Border::HOME)
+    }
+}
+
+/// Each leaf knows a hub of its own, and only the hubs know each other: what one leaf says passes two routers.
+pub(crate) fn chained_routers() -> Scenario {
+    let below = |name, site, hub| Leaf {
+        hubs: vec![hub],
+        ..leaf(name, site)
+    };
+    Scenario {
+        hubs: vec![hub("hub"), hub("hub2")],
+        leaves: vec![below("a", 0, 0), below("b", 1, 1)],
+        script: vec![held(Act::StartAll, 30, 60), step(Act::StopAll, 20)],
+        ..pair("chained-routers", Border::HOME, Border::HOME)
+    }
+}
+
+/// Leaves of two hubs between which no direct link is possible.
+pub(crate) fn chained_routers_apart() -> Scenario {
+    Scenario {
+        sites: vec![at(Border::SYMMETRIC), at(Border::SYMMETRIC)],
+        name: "chained-routers-apart".to_owned(),
+        ..chained_routers()
+    }
+}
+
+/// The hub's machine starts anew; the direct link does not notice.
+pub(crate) fn hub_restarts() -> Scenario {
+    Scenario {
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Reboot("hub"), 5, 90),
+            step(Act::Cut("a", "b"), 60),
+            step(Act::Heal("a", "b"), 120),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("hub-restarts", Border::HOME, Border::HOME)
+    }
+}
+
+/// The hub is cut off for longer than any fact lives; the direct link does not need it.
+pub(crate) fn hub_is_away() -> Scenario {
+    Scenario {
+        worlds: Worlds::BothSlow,
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Isolate("hub"), 5, 900),
+            held(Act::Rejoin("hub"), 60, 60),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("hub-is-away", Border::HOME, Border::HOME)
+    }
+}
+
+/// A leaf goes from behind one home router to behind another.
+pub(crate) fn leaf_roams() -> Scenario {
+    Scenario {
+        sites: vec![at(Border::HOME), at(Border::HOME), at(Border::HOME)],
+        script: vec![
+            step(Act::StartAll, 30),
+            step(Act::Roam("a", 2), UNTIL_STALE),
+            step(Act::Roam("a", 0), UNTIL_STALE),
+            step(Act::StopAll, 20),
+        ],
+        worlds: Worlds::BothSlow,
+        ..pair("leaf-roams", Border::HOME, Border::HOME)
+    }
+}
+
+/// A leaf comes to the network where another one is, and goes to where only the hub is reached.
+pub(crate) fn leaf_comes_home() -> Scenario {
+    Scenario {
+        sites: vec![at(Border::HOME), at(Border::HOME), at(Border::SYMMETRIC)],
+        script: vec![
+            step(Act::StartAll, 30),
+            step(Act::Roam("a", 1), UNTIL_STALE),
+            held(Act::Roam("a", 2), UNTIL_STALE, 60),
+            step(Act::Roam("a", 0), UNTIL_STALE),
+            step(Act::StopAll, 20),
+        ],
+        worlds: Worlds::BothSlow,
+        ..pair("leaf-comes-home", Border::HOME, Border::HOME)
+    }
+}
+
+/// Both leaves move in the same moment, so neither can follow the other.
+pub(crate) fn both_roam() -> Scenario {
+    Scenario {
+        sites: vec![at(Border::HOME), at(Border::HOME), at(Border::HOME), at(Border::HOME)],
+        script: vec![
+            step(Act::StartAll, 30),
+            step(Act::RoamBoth(("a", 2), ("b", 3)), UNTIL_STALE),
+            step(Act::StopAll, 20),
+        ],
+        worlds: Worlds::BothSlow,
+        ..pair("both-roam", Border::HOME, Border::HOME)
+    }
+}
+
+/// The hub gets another public address, and its DNS name leads there.
+pub(crate) fn hub_moves() -> Scenario {
+    let named = Hub {
+        by_dns_name: true,
+        ..hub("hub")
+    };
+    Scenario {
+        hubs: vec![named],
+        worlds: Worlds::BothSlow,
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Renumber("hub"), 5, 400),
+            // Without the hub nobody would notice this.
+            step(Act::Cut("a", "b"), 60),
+            step(Act::Heal("a", "b"), 120),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("hub-moves", Border::HOME, Border::HOME)
+    }
+}
+
+/// The leaves are apart for longer than their session lives.
+pub(crate) fn partition() -> Scenario {
+    Scenario {
+        worlds: Worlds::BothSlow,
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Cut("a", "b"), 60, 600),
+            step(Act::Heal("a", "b"), 60),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("partition", Border::HOME, Border::HOME)
+    }
+}
+
+/// A leaf is cut off from everybody, for a while and for long.
+pub(crate) fn isolation() -> Scenario {
+    Scenario {
+        worlds: Worlds::BothSlow,
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Isolate("a"), 5, 40),
+            step(Act::Rejoin("a"), 60),
+            held(Act::Isolate("a"), 5, 700),
+            step(Act::Rejoin("a"), 120),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("isolation", Border::HOME, Border::Open)
+    }
+}
+
+/// A leaf that is no member any more is forgotten by the others, but not before the grace.
+pub(crate) fn revocation() -> Scenario {
+    Scenario {
+        sites: vec![at(Border::HOME), at(Border::HOME), at(Border::Open)],
+        leaves: vec![leaf("a", 0), leaf("b", 1), leaf("c", 2)],
+        worlds: Worlds::BothSlow,
+        script: vec![
+            held(Act::StartAll, 60, 300),
+            held(Act::Revoke("b"), 700, 60),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("revocation", Border::HOME, Border::HOME)
+    }
+}
+
+/// A machine sleeps for less time than its sessions live.
+pub(crate) fn short_sleep() -> Scenario {
+    Scenario {
+        worlds: Worlds::Simulator("a namespace cannot be suspended"),
+        script: vec![
+            step(Act::StartAll, 30),
+            step(Act::Sleep("a", Duration::from_secs(60)), 60 + 60),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("short-sleep", Border::HOME, Border::HOME)
+    }
+}
+
+/// A machine sleeps for so long that every fact, session and mapping is gone.
+pub(crate) fn long_sleep() -> Scenario {
+    const NIGHT: u64 = 3600;
+    Scenario {
+        worlds: Worlds::Simulator("a namespace cannot be suspended"),
+        script: vec![
+            step(Act::StartAll, 30),
+            step(Act::Sleep("a", Duration::from_secs(NIGHT)), NIGHT + 120),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("long-sleep", Border::HOME, Border::HOME)
+    }
+}
+
+/// A home router behind a provider's NAT, towards another home router.
+pub(crate) fn carrier() -> Scenario {
+    Scenario {
+        sites: vec![behind(Border::HOME, 2), at(Border::HOME), at(Border::HOME)],
+        ..pair("carrier", Border::HOME, Border::HOME)
+    }
+}
+
+/// Two home routers behind one provider's NAT that hairpins.
+pub(crate) fn one_carrier() -> Scenario {
+    Scenario {
+        sites: vec![behind(Border::HOME, 2), behind(Border::HOME, 2), at(Border::CARRIER)],
+        worlds: Worlds::Simulator("masquerading does not hairpin"),
+        ..pair("one-carrier", Border::HOME, Border::HOME)
+    }
+}
+
+/// Two home routers behind one provider's NAT that does not hairpin: only the hub is left.
+pub(crate) fn one_strict_carrier() -> Scenario {
+    Scenario {
+        sites: vec![behind(Border::HOME, 2), behind(Border::HOME, 2), at(Border::HOME)],
+        script: vec![held(Act::StartAll, 30, 60), step(Act::StopAll, 20)],
+        ..pair("one-strict-carrier", Border::HOME, Border::HOME)
+    }
+}
+
+/// Symmetric NATs, but IPv6 without any: stateful firewalls on both sides.
+pub(crate) fn native_ipv6() -> Scenario {
+    let dual_stack = Site {
+        ipv6: Some(Border::GUARDED),
+        ..at(Border::SYMMETRIC)
+    };
+    Scenario {
+        sites: vec![dual_stack.clone(), dual_stack],
+        worlds: Worlds::Simulator("the lab's sites have no IPv6"),
+        ..pair("native-ipv6", Border::SYMMETRIC, Border::SYMMETRIC)
+    }
+}
+
+/// Five leaves of every kind at once, two of them in one network.
+pub(crate) fn mesh_of_five() -> Scenario {
+    Scenario {
+        sites: vec![
+            at(Border::HOME),
+            at(Border::Open),
+            at(Border::GUARDED),
+            at(Border::SYMMETRIC),
+        ],
+        leaves: vec![leaf("a", 0), leaf("b", 0), leaf("c", 1), leaf("d", 2), leaf("e", 3)],
+        script: vec![
+            held(Act::StartAll, 60, 60),
+            step(Act::Cut("a", "c"), 60),
+            step(Act::Stop("d"), 60),
+            step(Act::Heal("a", "c"), 120),
+            step(Act::Start("d"), 60),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("mesh-of-five", Border::HOME, Border::HOME)
+    }
+}
+
+fn matrix(kinds: &[(String, Border)], worlds: Worlds) -> Vec<Scenario> {
+    let mut scenarios = Vec::new();
+    for (index, (one_name, one)) in kinds.iter().enumerate() {
+        for (other_name, other) in &kinds[index..] {
+            scenarios.push(Scenario {
+                worlds,
+                script: vec![held(Act::StartAll, 30, 20), step(Act::StopAll, 20)],
+                ..pair(&format!("{one_name}-{other_name}"), *one, *other)
+            });
+        }
+    }
+    scenarios
 }
 
 /// Two leaves at two sites with one hub: everybody starts, the direct way is cut and healed, and everybody stops.
@@ -73,13 +409,28 @@ fn leaf(name: &'static str, site: usize) -> Leaf {
 }
 
 fn at(border: Border) -> Site {
-    Site { border, behind: None }
+    Site {
+        border,
+        behind: None,
+        ipv6: None,
+    }
+}
+
+fn behind(border: Border, outer: usize) -> Site {
+    Site {
+        behind: Some(outer),
+        ..at(border)
+    }
 }
 
 fn step(act: Act, seconds: u64) -> Step {
+    held(act, seconds, 0)
+}
+
+fn held(act: Act, seconds: u64, hold: u64) -> Step {
     Step {
         act,
         within: Duration::from_secs(seconds),
-        hold: Duration::ZERO,
+        hold: Duration::from_secs(hold),
     }
 }

@@ -1,0 +1,250 @@
+//! A simulated machine: WireGuard as its operator configured it, and the node beside it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use wirelink::mesh::device::DeviceChange;
+use wirelink::mesh::event::{Event, HostState, Interface, Route};
+use wirelink::mesh::identity::{PrivateKey, PublicKey};
+use wirelink::mesh::node::Node;
+use wirelink::mesh::prefix::is_routed;
+use wirelink::mesh::settings::Settings;
+use wirelink::mesh::time::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::net::Nic;
+use crate::wireguard::{Packet, Tunnel};
+
+/// Where echoes are asked for (RFC 862).
+pub(crate) const ECHO: u16 = 7;
+/// The time to live of what a host sends.
+pub(crate) const HOPS: u8 = 64;
+
+/// How an operator configures a machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// What it is called in traces.
+    pub(crate) name: String,
+    /// The bytes of its private key.
+    pub(crate) private_key: [u8; 32],
+    /// WireGuard's port.
+    pub(crate) port: u16,
+    /// The addresses of its interface, with their prefix lengths.
+    pub(crate) inner: Vec<IpNet>,
+    /// Its peers.
+    pub(crate) peers: Vec<PeerConfig>,
+    /// Whether it forwards what is not for itself.
+    pub(crate) forwards: bool,
+    /// What its operator tells the node.
+    pub(crate) settings: Settings,
+}
+
+/// A peer as an operator writes it down.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerConfig {
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Its allowed IPs.
+    pub(crate) allowed_ips: Vec<IpNet>,
+    /// Where it is.
+    pub(crate) endpoint: Option<SocketAddr>,
+    /// The persistent keepalive interval, in seconds.
+    pub(crate) keepalive: Option<u16>,
+}
+
+/// How much was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// How many datagrams.
+    pub(crate) packets: u64,
+    /// How many bytes of UDP payload.
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+/// A machine.
+pub(crate) struct Host {
+    /// What its operator wrote down.
+    pub(crate) config: Config,
+    /// Its public key.
+    pub(crate) key: PublicKey,
+    /// WireGuard.
+    pub(crate) tunnel: Tunnel,
+    /// The node, while it runs.
+    pub(crate) node: Option<Node>,
+    /// Since when it runs.
+    pub(crate) started: Timestamp,
+    /// Whether the machine is suspended.
+    pub(crate) asleep: bool,
+    /// When it is looked at again, if that is planned.
+    pub(crate) scheduled: Option<Timestamp>,
+    /// Whether what the node wants now comes from a deadline, and may change the device.
+    pub(crate) may_configure: bool,
+    /// Answers to echo requests, by number: what was left of the time to live.
+    pub(crate) echoes: BTreeMap<u64, u8>,
+    /// How many facts were sent.
+    pub(crate) facts_sent: Traffic,
+    /// How many facts were heard.
+    pub(crate) facts_heard: Traffic,
+    /// What WireGuard sent.
+    pub(crate) wire_sent: Traffic,
+    /// How often the node had its deadline.
+    pub(crate) passes: u64,
+    /// How often the node changed the device.
+    pub(crate) writes: u64,
+    /// Whether a node was killed here: what it put on the device is there still.
+    pub(crate) left_behind: bool,
+    /// What the node changed, if that is recorded.
+    pub(crate) changes: Vec<(Timestamp, DeviceChange)>,
+    /// What the node said, if that is recorded.
+    pub(crate) events: Vec<(Timestamp, Event)>,
+}
+
+impl Host {
+    /// Makes a machine on which only WireGuard runs.
+    pub(crate) fn new(config: Config, now: Timestamp, seed: u64) -> Self {
+        let key = private_key(&config.private_key).public_key();
+        Self {
+            tunnel: tunnel(&config, key, now, seed),
+            config,
+            key,
+            node: None,
+            started: now,
+            asleep: false,
+            scheduled: None,
+            may_configure: false,
+            echoes: BTreeMap::new(),
+            facts_sent: Traffic::default(),
+            facts_heard: Traffic::default(),
+            wire_sent: Traffic::default(),
+            passes: 0,
+            writes: 0,
+            left_behind: false,
+            changes: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Starts the machine anew.
+    pub(crate) fn reboot(&mut self, now: Timestamp, seed: u64) {
+        self.node = None;
+        self.left_behind = false;
+        self.tunnel = tunnel(&self.config, self.key, now, seed);
+    }
+
+    /// Makes the node anew.
+    pub(crate) fn start(&mut self, now: Timestamp, seed: [u8; 32]) {
+        let identity = private_key(&self.config.private_key);
+        self.node = Some(Node::new(self.config.settings.clone(), identity, seed, now));
+        self.started = now;
+    }
+
+    /// Returns the port on which the node sends and listens.
+    pub(crate) fn fact_port(&self) -> u16 {
+        let port = self.config.settings.fact_port(self.config.port);
+        port.expect("the port of a simulated machine has a successor")
+    }
+
+    /// Returns whether an address is its own, inside the tunnel.
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        let node = self.node.as_ref().map(|node| IpAddr::V6(node.address()));
+        node == Some(address) || self.config.inner.iter().any(|net| net.addr() == address)
+    }
+
+    /// Returns its first address of the family inside the tunnel.
+    pub(crate) fn inner(&self, ipv6: bool) -> Option<IpAddr> {
+        let mut addresses = self.config.inner.iter().map(IpNet::addr);
+        addresses.find(|address| address.is_ipv6() == ipv6)
+    }
+
+    /// Returns what the daemon sees of the machine.
+    pub(crate) fn state(&self, nics: &[Nic]) -> HostState {
+        let interfaces = nics.iter().map(|nic| Interface {
+            name: nic.name.clone(),
+            up: nic.up,
+            addresses: nic.addresses.clone(),
+        });
+        let prefixes = self.config.peers.iter().flat_map(|peer| &peer.allowed_ips);
+        let routes = prefixes.filter(|prefix| is_routed(prefix)).map(|prefix| Route {
+            prefix: prefix.trunc(),
+            into_tunnel: true,
+        });
+        HostState {
+            interfaces: interfaces.collect(),
+            tunnel_addresses: self.config.inner.clone(),
+            routes: routes.collect(),
+        }
+    }
+
+    /// Returns when something is due.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        let deadline = self.node.as_ref().and_then(Node::poll_timeout);
+        let deadline = deadline.map(|deadline| deadline.at);
+        let timer = self.tunnel.next();
+        [deadline, timer].into_iter().flatten().min().filter(|_| !self.asleep)
+    }
+
+    /// Makes the packet that carries a datagram of the node.
+    pub(crate) fn fact(&self, to: Ipv6Addr, payload: &[u8]) -> Option<Packet> {
+        let source = IpAddr::V6(self.node.as_ref()?.address());
+        let port = self.fact_port();
+        Some(udp(source, to.into(), port, port, payload))
+    }
+}
+
+fn private_key(bytes: &[u8; 32]) -> PrivateKey {
+    PrivateKey::from_bytes(&Zeroizing::new(*bytes))
+}
+
+/// Returns the public key that belongs to the bytes of a private one.
+pub(crate) fn public_key(bytes: &[u8; 32]) -> PublicKey {
+    private_key(bytes).public_key()
+}
+
+fn tunnel(config: &Config, key: PublicKey, now: Timestamp, seed: u64) -> Tunnel {
+    let mut tunnel = Tunnel::new(key, config.port, seed);
+    for peer in &config.peers {
+        let add = DeviceChange::AddPeer {
+            peer: peer.key,
+            allowed_ips: peer.allowed_ips.iter().copied().collect(),
+            endpoint: peer.endpoint,
+        };
+        tunnel.apply(now, &add);
+        tunnel.set_keepalive(now, &peer.key, peer.keepalive);
+    }
+    tunnel
+}
+
+/// Makes a packet that carries a UDP datagram.
+pub(crate) fn udp(source: IpAddr, destination: IpAddr, from_port: u16, to_port: u16, data: &[u8]) -> Packet {
+    let length = u16::try_from(8 + data.len()).expect("a datagram is shorter than 64 kB");
+    let mut payload = Vec::with_capacity(usize::from(length));
+    for field in [from_port, to_port, length, 0] {
+        payload.extend_from_slice(&field.to_be_bytes());
+    }
+    payload.extend_from_slice(data);
+    Packet {
+        source,
+        destination,
+        hops: HOPS,
+        payload,
+    }
+}
+
+/// Returns the ports and the data of a UDP datagram.
+pub(crate) fn read_udp(packet: &Packet) -> Option<(u16, u16, &[u8])> {
+    let (header, data) = packet.payload.split_at_checked(8)?;
+    let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    Some((port(0), port(2), data))
+}
+
+/// How long a machine needs to look a name up.
+pub(crate) const LOOKUP: Duration = Duration::from_millis(30);

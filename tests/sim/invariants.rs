@@ -1,0 +1,119 @@
+//! What must hold at any time, whatever happens; what a single change may not do is checked by the world as it is done.
+
+use std::collections::BTreeSet;
+
+use wirelink::mesh::device::PeerState;
+use wirelink::mesh::identity::{AddressHash, PublicKey};
+
+use crate::host::Host;
+use crate::net::HostId;
+use crate::world::World;
+
+/// Checks all of a world; returns what does not hold.
+pub(crate) fn check(world: &mut World) -> Result<(), String> {
+    for id in 0..world.hosts.len() {
+        one_owner_per_prefix(world, id);
+        operators_things(world, id);
+        believed_facts(world, id);
+        planned_again(world, id);
+    }
+    match world.violations.first() {
+        Some(first) => Err(format!("{first} (and {} more)", world.violations.len() - 1)),
+        None => Ok(()),
+    }
+}
+
+/// Allowed IPs are one table with one owner per prefix.
+fn one_owner_per_prefix(world: &mut World, id: HostId) {
+    let mut seen = BTreeSet::new();
+    let peers = world.hosts[id].tunnel.device().peers.values();
+    let twice = peers
+        .flat_map(|peer| &peer.allowed_ips)
+        .find(|prefix| !seen.insert(**prefix))
+        .copied();
+    if let Some(prefix) = twice {
+        world.violate(id, &format!("{prefix} has two owners"));
+    }
+}
+
+/// What the operator made stays, and nothing else does once the node stopped.
+fn operators_things(world: &mut World, id: HostId) {
+    let host = &world.hosts[id];
+    let mut wrong: Vec<String> = Vec::new();
+    let device = host.tunnel.device();
+    for config in &host.config.peers {
+        let name = config.key.short();
+        let Some(peer) = device.peers.get(&config.key) else {
+            wrong.push(format!("the operator's peer {name} is gone"));
+            continue;
+        };
+        if peer.keepalive != config.keepalive {
+            wrong.push(format!("the operator's peer {name} has another keepalive"));
+        }
+        if !config
+            .allowed_ips
+            .iter()
+            .all(|prefix| peer.allowed_ips.contains(prefix))
+        {
+            wrong.push(format!("the operator's peer {name} has only {:?}", peer.allowed_ips));
+        }
+        let is_known = world.hosts.iter().any(|other| other.key == config.key);
+        if !is_known && (peer.endpoint != config.endpoint || has_more(host, peer, &config.key)) {
+            wrong.push(format!("the peer made by hand {name} is {peer:?}"));
+        }
+    }
+    if host.node.is_none() && !host.left_behind {
+        wrong.extend(leavings(host));
+    }
+    wrong.iter().for_each(|wrong| world.violate(id, wrong));
+}
+
+/// While the node runs, a peer may carry its own link-local address, too.
+fn has_more(host: &Host, peer: &PeerState, key: &PublicKey) -> bool {
+    let config = host.config.peers.iter().find(|peer| peer.key == *key);
+    let own = config.into_iter().flat_map(|peer| &peer.allowed_ips).copied();
+    let own: BTreeSet<_> = own.chain([AddressHash::Sha1.allowed_ip(key)]).collect();
+    !peer.allowed_ips.is_subset(&own)
+}
+
+fn leavings(host: &Host) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (key, peer) in &host.tunnel.device().peers {
+        let config = host.config.peers.iter().find(|peer| peer.key == *key);
+        let found: BTreeSet<_> = config.into_iter().flat_map(|peer| &peer.allowed_ips).copied().collect();
+        if config.is_none() {
+            wrong.push(format!("left the peer {} behind", key.short()));
+        } else if found != peer.allowed_ips {
+            wrong.push(format!("left {:?} with {}", peer.allowed_ips, key.short()));
+        }
+    }
+    wrong
+}
+
+/// Whatever is believed is about somebody that there is: nobody invents keys here.
+fn believed_facts(world: &mut World, id: HostId) {
+    let Some(node) = &world.hosts[id].node else { return };
+    let facts = node.status(world.now).facts;
+    let subjects: BTreeSet<PublicKey> = facts.iter().map(|(fact, ..)| fact.subject).collect();
+    let known = |key: &PublicKey| {
+        let by_operator = |host: &Host| host.key == *key || host.config.peers.iter().any(|peer| peer.key == *key);
+        world.hosts.iter().any(by_operator)
+    };
+    let unknown: Vec<PublicKey> = subjects.into_iter().filter(|key| !known(key)).collect();
+    for key in unknown {
+        world.violate(id, &format!("facts about {}, whom nobody knows", key.short()));
+    }
+}
+
+/// The plan for a device to which a plan was applied is empty.
+fn planned_again(world: &mut World, id: HostId) {
+    if world.hosts[id].asleep {
+        return;
+    }
+    world.pass(id);
+    let before = world.hosts[id].writes;
+    world.pass(id);
+    if world.hosts[id].writes != before {
+        world.violate(id, "the plan after a plan was not empty");
+    }
+}
