@@ -12,5 +12,6 @@ mod play;
 mod scenario;
 mod scenarios;
 mod stage;
+mod v1;
 mod wireguard;
 mod world;
