@@ -36,6 +36,8 @@ pub(crate) struct Lab {
     hosts: BTreeMap<Name, Host>,
     pub(crate) network: Network,
     pub(crate) scenario: Scenario,
+    /// What was there before wirelink.
+    found: BTreeMap<Name, Found>,
     logs: PathBuf,
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// Returns the same without a peer.
-    pub(crate) fn without(mut self, public_key: &str) -> Self {
+    fn without(mut self, public_key: &str) -> Self {
         self.device.peers.remove(public_key);
         self
     }
@@ -78,11 +80,12 @@ impl Lab {
             network: Network::build(&format!("{PREFIX}{process}-{world}"), scenario),
             hosts: BTreeMap::new(),
             scenario: scenario.clone(),
+            found: BTreeMap::new(),
             logs,
         };
         lab.add_hosts(&format!("{INTERFACE}{process}x{world}"));
         lab.write_names();
-        lab.leaves().into_iter().for_each(|leaf| lab.write_settings(leaf));
+        lab.names().into_iter().for_each(|name| lab.write_settings(name));
         lab
     }
 
@@ -193,6 +196,20 @@ impl Lab {
         }
     }
 
+    /// Takes down what all daemons must leave as it is.
+    pub(crate) fn remember(&mut self) {
+        self.found = self.names().into_iter().map(|name| (name, self.found(name))).collect();
+    }
+
+    /// Compares with what was taken down, or with the last start of the machine; `gone` are no members any more.
+    pub(crate) fn expect_as_found(&self, gone: &[Name]) {
+        for (name, found) in &self.found {
+            let keys = gone.iter().map(|leaf| self.public_key(leaf));
+            let expected = keys.fold(found.clone(), Found::without);
+            assert_eq!(self.found(name), expected, "{name}: as it was found");
+        }
+    }
+
     /// Says what is no longer as the operator wrote it about the peer made by hand, if anything. While wirelink runs, the
     /// peer may carry its own link-local address beside its allowed IPs, as every peer does.
     pub(crate) fn by_hand_changed(&self, name: &str) -> Option<String> {
@@ -266,6 +283,8 @@ impl Lab {
             interface.unmake(namespace);
         }
         host.interface = Some(Interface::make(&host.name, namespace, &host.written, &self.logs));
+        // The kernel gives an interface another address of its own each time.
+        self.found.insert(name, self.found(name));
         self.start(name);
     }
 
@@ -322,22 +341,31 @@ impl Lab {
         self.logs.join(format!("{name}.settings"))
     }
 
-    /// Writes the settings of a leaf: the DNS names of its hubs that have one.
-    fn write_settings(&self, leaf: &str) {
-        let by_name = |hub: &&Name| self.scenario.hubs.iter().any(|of| of.name == **hub && of.by_dns_name);
+    /// Writes what the operator of a host tells wirelink, if there is anything that it does not find out.
+    fn write_settings(&self, name: Name) {
+        let text = if !self.is_hub(name) {
+            self.settings_of_leaf(name)
+        } else {
+            // Each of several hubs has a router among its peers, and would take itself for a leaf.
+            (self.scenario.hubs.len() > 1).then(|| serde_json::json!({ "Router": true }))
+        };
+        if let Some(text) = text {
+            let folder = self.settings(name);
+            std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+            let file = folder.join(format!("wirelink.{}.json", self.interface(name)));
+            std::fs::write(&file, text.to_string()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+    }
+
+    /// Returns the DNS names of the hubs of a leaf that have one.
+    fn settings_of_leaf(&self, leaf: &str) -> Option<serde_json::Value> {
+        let by_name = |hub: &Name| self.scenario.hubs.iter().any(|of| of.name == *hub && of.by_dns_name);
         let peer = |hub: Name| {
             let endpoint = format!("{}:{PORT}", dns_name(hub));
             serde_json::json!({ "PublicKey": self.public_key(hub), "Endpoints": [endpoint] })
         };
-        let peers: Vec<_> = self.hubs_of(leaf).iter().filter(by_name).map(|hub| peer(hub)).collect();
-        if peers.is_empty() {
-            return;
-        }
-        let folder = self.settings(leaf);
-        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let file = folder.join(format!("wirelink.{}.json", self.interface(leaf)));
-        let text = serde_json::json!({ "Peers": peers }).to_string();
-        std::fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let peers: Vec<_> = self.hubs_of(leaf).into_iter().filter(by_name).map(peer).collect();
+        (!peers.is_empty()).then(|| serde_json::json!({ "Peers": peers }))
     }
 
     /// Writes where the names of hubs lead, for every leaf.
