@@ -37,7 +37,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 3] = [Self::Router, Self::Direct, Self::Probing];
+    pub(crate) const ALL: [Self; 3] = [Self::Direct, Self::Probing, Self::Router];
 }
 
 impl fmt::Display for Role {
@@ -109,7 +109,7 @@ impl Network {
             now,
             others,
             turn: (0, now),
-            tell_at: now,
+            tell_at: now + Duration::from_secs(1),
             invented: 0,
             costs: Costs::default(),
         };
@@ -133,7 +133,7 @@ impl Network {
     /// A node that has been told everything, and has done what there was to do.
     pub(crate) fn settled(role: Role) -> Self {
         let mut network = Self::new(role);
-        network.run(Duration::from_secs(30));
+        network.run(Duration::from_secs(40));
         network
     }
 
@@ -190,7 +190,7 @@ impl Network {
 
     pub(crate) fn read_device(&mut self) {
         let began = Instant::now();
-        self.node.handle(self.now, Input::Device(self.device.clone()));
+        self.node.handle(self.now, Input::Device(&self.device));
         self.costs.readings.add(began.elapsed());
     }
 
@@ -224,7 +224,10 @@ impl Network {
         let now = self.now;
         let peer = self.device.peers.get_mut(&self.others[index].key).expect("it is there");
         peer.rx_bytes += 148;
-        if peer.last_handshake.is_none_or(|at| now.since(at) >= Duration::from_secs(120)) {
+        if peer
+            .last_handshake
+            .is_none_or(|at| now.since(at) >= Duration::from_secs(120))
+        {
             peer.last_handshake = Some(now);
             peer.endpoint.get_or_insert(endpoint(index as u16 + 1, 0));
         }

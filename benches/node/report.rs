@@ -9,8 +9,12 @@ const WEIGHED: usize = if cfg!(debug_assertions) { 1 } else { 2 };
 const PAGE: usize = 4096;
 
 pub(crate) fn print() {
-    println!("{PEERS} peers; longest single call and share of a core, from the start and in a quiet minute; memory of a node");
-    println!("| node | facts | start: longest packet, reading, deadline | quiet: deadlines, core, longest | B/s out | kB a node, B a peer |");
+    println!(
+        "{PEERS} peers; longest single call and share of a core, from the start and in a quiet minute; memory of a node"
+    );
+    println!(
+        "| node | facts | start: longest packet, reading, deadline | quiet: deadlines, core, longest | B/s out | kB a node, B a peer |"
+    );
     println!("|---|---|---|---|---|---|");
     for role in Role::ALL {
         println!("{}", line(role));
@@ -60,6 +64,9 @@ fn millis(time: Duration) -> String {
 /// Returns how much memory of this process is in use, in bytes; 0 where the system does not say.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    let pages = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<usize>().ok());
     pages.unwrap_or(0) * PAGE
 }

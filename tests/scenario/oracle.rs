@@ -9,7 +9,9 @@ use super::{Name, Path, Program};
 
 /// Returns the way on which two leaves must reach each other now.
 pub(crate) fn way(course: &Course<'_>, one: Name, other: Name) -> Path {
-    let linked = [one, other].iter().all(|name| course.runs(name) && course.is_member(name));
+    let linked = [one, other]
+        .iter()
+        .all(|name| course.runs(name) && course.is_member(name));
     if linked && !course.is_cut(one, other) && can_be_direct(course, one, other) {
         Path::Direct
     } else if through_hubs(course, one, other) {
@@ -39,7 +41,8 @@ pub(crate) fn can_be_direct(course: &Course<'_>, one: Name, other: Name) -> bool
 /// Borders in a row are as dependent as the most dependent of them, and filter as the strictest of them.
 fn enters(from: &[Border], to: &[Border]) -> bool {
     let mapping = |borders: &[Border]| borders.iter().map(|border| border.mapping()).max();
-    let independent = |borders: &[Border]| mapping(borders).is_none_or(|mapping| mapping == Mapping::EndpointIndependent);
+    let independent =
+        |borders: &[Border]| mapping(borders).is_none_or(|mapping| mapping == Mapping::EndpointIndependent);
     match to.iter().map(|border| border.filtering()).max() {
         None | Some(Filtering::EndpointIndependent) => true,
         Some(Filtering::AddressDependent) => independent(to),

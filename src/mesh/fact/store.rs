@@ -65,9 +65,16 @@ pub struct Store {
     last_id: u64,
     /// No fact expires before it; some may later.
     earliest: Option<Timestamp>,
+    /// Facts that became known or forgotten, or have an origin of another kind, since they were last asked for.
+    changed: Vec<Fact>,
 }
 
 impl Store {
+    /// Returns the facts about which it may be different now whether they are believed, and by what authority.
+    pub fn take_changed(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// Takes a fact in; of several copies the one that expires last counts.
     pub fn insert(&mut self, now: Timestamp, accepted: Accepted) -> Insertion {
         let Accepted {
@@ -83,6 +90,9 @@ impl Store {
             if origin != stored.origin {
                 decrement(&mut self.per_origin, &stored.origin);
                 *self.per_origin.entry(origin).or_default() += 1;
+                if origin.is_authority() != stored.origin.is_authority() {
+                    self.changed.push(fact);
+                }
                 stored.origin = origin;
             }
             return Insertion::Renewed(stored.id);
@@ -99,6 +109,7 @@ impl Store {
         *self.per_subject.entry(fact.subject).or_default() += 1;
         *self.per_origin.entry(origin).or_default() += 1;
         self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
+        self.changed.push(fact.clone());
         self.facts.insert(fact, Stored { id, expires, origin });
         id
     }
@@ -136,6 +147,7 @@ impl Store {
                 fact
             })
             .collect();
+        self.changed.extend_from_slice(&expired);
         self.earliest = self.facts.values().map(|stored| stored.expires).min();
         expired
     }

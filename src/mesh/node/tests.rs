@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use self::world::*;
 use super::*;
-use crate::mesh::device::PeerState;
+use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::event::RejectReason;
 use crate::mesh::link::State;
 
