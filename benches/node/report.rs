@@ -17,6 +17,7 @@ pub(crate) fn print() {
     );
     println!("|---|---|---|---|---|---|");
     for role in Role::ALL {
+        println!("{role}");
         println!("{}", line(role));
     }
 }

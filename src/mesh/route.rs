@@ -38,6 +38,16 @@ impl Claims {
         }
     }
 
+    /// Returns how many claims there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether nothing is claimed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns for whom the prefix is claimed, in the order of their keys.
     fn of(&self, prefix: IpNet) -> impl Iterator<Item = PublicKey> + use<'_> {
         let claims = self.0.range((prefix, PublicKey::FIRST)..);
@@ -135,6 +145,12 @@ impl Routes {
         self.introduced.iter().filter_map(ours).collect()
     }
 
+    /// Returns how many prefixes are remembered, those of which the claim is refused once for each claimant.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.introduced.len() + self.refused.values().map(BTreeSet::len).sum::<usize>()
+    }
+
     /// Forgets whom it let use their addresses and who are no peers any more.
     pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
         self.introduced
@@ -151,9 +167,13 @@ impl Routes {
     /// parts no more.
     pub fn dependent(&self, peers: &BTreeSet<PublicKey>) -> BTreeSet<IpNet> {
         let of_peers = |introduced: &Introduced| introduced.taken_from.is_some_and(|peer| peers.contains(&peer));
-        let taken = self.introduced.iter().filter(|(_, introduced)| of_peers(introduced));
-        let taken = taken.filter(|_| !peers.is_empty()).map(|(prefix, _)| prefix);
-        taken.chain(self.refused.keys()).copied().collect()
+        let introduced = (!peers.is_empty()).then_some(&self.introduced).into_iter().flatten();
+        let taken = introduced.filter(|(_, introduced)| of_peers(introduced));
+        taken
+            .map(|(prefix, _)| prefix)
+            .chain(self.refused.keys())
+            .copied()
+            .collect()
     }
 
     /// Decides about these prefixes, in their order.

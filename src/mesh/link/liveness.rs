@@ -100,6 +100,12 @@ impl Heard {
         self.last.get(peer).copied()
     }
 
+    /// Returns of how many peers there is one.
+    #[cfg(test)]
+    pub(in crate::mesh) fn len(&self) -> usize {
+        self.last.len()
+    }
+
     /// Returns who was heard since the last call.
     pub fn take_lately(&mut self) -> BTreeSet<PublicKey> {
         std::mem::take(&mut self.lately)

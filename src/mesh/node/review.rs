@@ -32,7 +32,6 @@ impl Node {
             differences.merge(self.count(now, device, &others));
             peers.extend(others);
         }
-        self.agenda.members |= differences.healthy || differences.alive;
         peers
     }
 
@@ -72,7 +71,8 @@ impl Node {
     /// Takes in which facts came, went, or have another origin.
     pub(super) fn note_facts(&mut self) {
         let own_key = *self.auth.public_key();
-        for fact in self.store.take_changed() {
+        self.agenda.add_facts(self.store.take_changed());
+        for fact in self.agenda.take_facts() {
             match fact.value {
                 Value::AllowedIp(prefix) => {
                     let holds = self.store.get(&fact).is_some_and(|stored| stored.origin.is_authority());
@@ -147,6 +147,7 @@ impl Node {
             if difference.healthy {
                 flipped.insert(*key);
             }
+            self.agenda.members |= (difference.healthy || difference.alive) && self.trust.vouches(key);
             all.merge(difference);
         }
         self.agenda.add_prefixes(self.routes.dependent(&flipped));

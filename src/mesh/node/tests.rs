@@ -1,5 +1,6 @@
 //! What whole nodes do together.
 
+mod flood;
 mod history;
 mod world;
 
