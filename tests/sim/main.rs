@@ -9,6 +9,7 @@ mod nat;
 mod net;
 mod play;
 mod random;
+#[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod scenarios;
