@@ -8,10 +8,14 @@ mod kernel_rules;
 mod nat;
 mod net;
 mod play;
+mod promises;
+mod random;
+#[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod scenarios;
 mod stage;
+mod star;
 mod v1;
 mod wireguard;
 mod world;
