@@ -1,6 +1,7 @@
 //! The simulator: a seeded world with a virtual clock, in which the real node runs on modelled machines and networks.
 
 mod draw;
+mod experiment;
 mod flows;
 mod host;
 mod invariants;
@@ -13,5 +14,6 @@ mod scenario;
 mod scenarios;
 mod stage;
 mod v1;
+mod wire;
 mod wireguard;
 mod world;
