@@ -9,6 +9,7 @@ mod kernel_rules;
 mod nat;
 mod net;
 mod play;
+mod random;
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod scenarios;
