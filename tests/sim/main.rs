@@ -6,6 +6,8 @@ mod flows;
 mod host;
 mod invariants;
 mod kernel_rules;
+mod liar;
+mod lies;
 mod nat;
 mod net;
 mod play;
