@@ -23,3 +23,4 @@ mod stories;
 mod sweep;
 mod traffic;
 mod tunnel;
+mod twin;
