@@ -103,8 +103,8 @@ impl Inner {
     }
 
     fn on_interface(&self) -> Vec<String> {
-        let v6 = self.v6.map(|address| format!("{address}/48"));
-        [format!("{}/16", self.v4)].into_iter().chain(v6).collect()
+        let v6 = self.v6.map(|address| format!("{address}/64"));
+        [format!("{}/24", self.v4)].into_iter().chain(v6).collect()
     }
 }
 
@@ -185,6 +185,14 @@ impl Interface {
             host.run(&format!("ip addr add {address} dev {name}"));
         }
         host.run(&format!("ip link set dev {name} up"));
+        // As wg-quick does; the hand-made peers are left out, whom nobody calls.
+        let nets = written.peers.iter().flat_map(|peer| &peer.allowed_ips);
+        let own = written.inner.of_hub();
+        for net in
+            nets.filter(|net| !own.iter().any(|own| own.contains(*net)) && net.max_prefix_len() != net.prefix_len())
+        {
+            host.run(&format!("ip route replace {net} dev {name}"));
+        }
         interface
     }
 
