@@ -69,21 +69,18 @@ impl Found {
 impl Lab {
     /// Builds a scenario.
     pub(crate) fn build(scenario: &Scenario) -> Self {
-        require_root();
-        static SWEPT: Once = Once::new();
-        SWEPT.call_once(sweep::sweep);
-        static WORLDS: AtomicU32 = AtomicU32::new(0);
-        let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
-        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{PREFIX}{process}-{world}-{}", scenario.name));
+        let world = new_world();
+        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{world}-{}", scenario.name));
         std::fs::create_dir_all(&logs).unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
         let mut lab = Self {
-            network: Network::build(&format!("{PREFIX}{process}-{world}"), scenario),
+            network: Network::build(&world, scenario),
             hosts: BTreeMap::new(),
             scenario: scenario.clone(),
             found: BTreeMap::new(),
             logs,
         };
-        lab.add_hosts(&format!("{INTERFACE}{process}x{world}"));
+        let number = world.trim_start_matches(PREFIX).replace('-', "x");
+        lab.add_hosts(&format!("{INTERFACE}{number}"));
         lab.write_names();
         lab.names().into_iter().for_each(|name| lab.write_settings(name));
         lab
@@ -424,6 +421,16 @@ impl Lab {
 fn link_local_allowed_ip(public_key: &str) -> IpNet {
     let key: PublicKey = public_key.parse().expect("wg made this key");
     AddressHash::Sha1.allowed_ip(&key)
+}
+
+/// Makes up a name for a network, and sees to it that there can be one.
+pub(crate) fn new_world() -> String {
+    require_root();
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(sweep::sweep);
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    format!("{PREFIX}{process}-{world}")
 }
 
 fn require_root() {

@@ -4,6 +4,7 @@
 //! has one, instead of wireguard-go.
 
 mod bed;
+mod borders;
 mod command;
 mod lab;
 mod look;
