@@ -49,6 +49,12 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Takes in that a leaf that was revoked is a member again, and wirelink runs there.
+    pub(crate) fn admit(&mut self, name: Name) {
+        self.revoked.remove(name);
+        self.running.insert(name);
+    }
+
     pub(crate) fn scenario(&self) -> &'a Scenario {
         self.scenario
     }

@@ -8,6 +8,7 @@ mod kernel_rules;
 mod nat;
 mod net;
 mod play;
+mod random;
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod scenarios;

@@ -29,6 +29,9 @@ pub(crate) struct Stage<'a> {
     pub(crate) course: Course<'a>,
     /// Where it is played.
     pub(crate) world: World,
+    /// Whether two leaves may do better than the oracle says: a NAT that gives every flow a port of its own may happen to give the
+    /// one that the other side expects.
+    pub(crate) luck: bool,
     hosts: BTreeMap<Name, HostId>,
     sites: Vec<SiteId>,
     hub_sites: Vec<SiteId>,
@@ -41,6 +44,7 @@ impl<'a> Stage<'a> {
         let mut stage = Self {
             course: Course::new(scenario),
             world: World::new(seed),
+            luck: false,
             hosts: BTreeMap::new(),
             sites: Vec::new(),
             hub_sites: Vec::new(),
@@ -138,6 +142,31 @@ impl<'a> Stage<'a> {
             self.world.operate(hub, &DeviceChange::RemovePeer { peer });
             self.world.hosts[hub].config.peers.retain(|known| known.key != peer);
         }
+    }
+
+    /// The operator makes a leaf that was revoked a member again, and starts its node.
+    pub(crate) fn admit(&mut self, name: Name) {
+        self.course.admit(name);
+        let id = self.id(name);
+        let key = self.world.hosts[id].key;
+        for (number, hub) in self.course.scenario().hubs.iter().enumerate() {
+            let config = self
+                .leaves_of_hub(number, &|_| key)
+                .into_iter()
+                .find(|(leaf, _)| *leaf == name);
+            let Some((_, config)) = config else { continue };
+            let hub = self.id(hub.name);
+            self.world.operate(
+                hub,
+                &DeviceChange::AddPeer {
+                    peer: key,
+                    allowed_ips: config.allowed_ips.iter().copied().collect(),
+                    endpoint: None,
+                },
+            );
+            self.world.hosts[hub].config.peers.push(config);
+        }
+        self.world.start(id);
     }
 
     fn build_sites(&mut self) {
@@ -268,18 +297,26 @@ impl<'a> Stage<'a> {
             endpoint: Some(SocketAddr::new(public(other), PORT)),
             keepalive: None,
         });
+        let leaves = self.leaves_of_hub(hub, &|leaf| public_key(&keys[leaf]));
+        others.chain(leaves.into_iter().map(|(_, config)| config)).collect()
+    }
+
+    fn leaves_of_hub(&self, hub: usize, key: &dyn Fn(Name) -> PublicKey) -> Vec<(Name, PeerConfig)> {
+        let scenario = self.course.scenario();
+        let families = if scenario.tunnel_ipv6 { 2 } else { 1 };
         let leaves = scenario.leaves.iter().enumerate();
         let known = leaves.filter(|(_, leaf)| leaf.hubs.contains(&hub));
-        let leaves = known.map(|(index, leaf)| PeerConfig {
-            key: public_key(&keys[leaf.name]),
+        let peer = |(index, leaf): (usize, &Leaf)| PeerConfig {
+            key: key(leaf.name),
             allowed_ips: leaf_inner(leaf, index)
                 .iter()
+                .take(families)
                 .map(|net| IpNet::from(net.addr()))
                 .collect(),
             endpoint: None,
             keepalive: None,
-        });
-        others.chain(leaves).collect()
+        };
+        known.map(|(index, leaf)| (leaf.name, peer((index, leaf)))).collect()
     }
 
     fn peers_of_leaf(&self, leaf: &Leaf, keys: &BTreeMap<Name, [u8; 32]>) -> Vec<PeerConfig> {

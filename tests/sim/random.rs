@@ -1,0 +1,75 @@
+//! Random walks: a network and its history drawn from a seed, with the invariants after every act, and the oracle whenever the hubs
+//! are there. In the end everything heals, and must be as the oracle says.
+//!
+//! `WIRELINK_SEED=7 cargo test --locked --test sim random -- --nocapture` replays one of them, and prints what happens.
+
+mod network;
+mod walk;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use self::walk::Walk;
+use crate::draw::Draw;
+
+/// How many walks each of the tests below makes.
+const SEEDS: u64 = 50;
+
+/// Makes the walks of one test, of which each has its seeds; or only the one that is asked for.
+fn walks(first: u64) {
+    let seeds = first..first + SEEDS;
+    match std::env::var("WIRELINK_SEED") {
+        Err(_) => seeds.for_each(|seed| walk(seed, false)),
+        Ok(text) => {
+            let seed = text
+                .parse()
+                .unwrap_or_else(|_| panic!("WIRELINK_SEED={text}: a number"));
+            // Seeds beyond those of all tests belong to the first one.
+            if seeds.contains(&seed) || first == 0 && seed >= 4 * SEEDS {
+                walk(seed, true);
+            }
+        }
+    }
+}
+
+fn walk(seed: u64, traced: bool) {
+    let mut draw = Draw::new(seed).branch(4);
+    let scenario = network::draw(&mut draw);
+    let mut walk = Walk::new(&scenario, seed, draw);
+    if traced {
+        println!("{scenario:#?}");
+        walk.stage.world.begin_trace();
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| walk.go()));
+    if traced {
+        println!("{}", walk.stage.world.trace());
+    }
+    let why = match result {
+        Ok(Ok(())) => return,
+        Ok(Err(why)) => why,
+        Err(_) => "it panicked, see above".to_owned(),
+    };
+    panic!(
+        "seed {seed}: {why}\nafter {:?}\nreplay: WIRELINK_SEED={seed} cargo test --locked --test sim random -- --nocapture",
+        walk.history
+    );
+}
+
+#[test]
+fn the_first_fifty() {
+    walks(0);
+}
+
+#[test]
+fn the_second_fifty() {
+    walks(SEEDS);
+}
+
+#[test]
+fn the_third_fifty() {
+    walks(2 * SEEDS);
+}
+
+#[test]
+fn the_last_fifty() {
+    walks(3 * SEEDS);
+}
