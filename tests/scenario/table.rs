@@ -75,15 +75,7 @@ pub(crate) fn stories() -> Vec<Scenario> {
         one_strict_carrier(),
         native_ipv6(),
         mesh_of_five(),
-    ]
-}
-
-/// Scenarios that do not come true yet, each with the reason.
-pub(crate) fn unsolved() -> Vec<Scenario> {
-    vec![
-        // The claims of the hub expire, and the prefixes return to the hub although nobody can reach it.
         hub_is_away(),
-        // Each leaf has the other one's network by the other one's hub, and drops what comes by its own.
         chained_routers_apart(),
     ]
 }

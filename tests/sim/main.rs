@@ -13,5 +13,6 @@ mod random;
 mod scenario;
 mod scenarios;
 mod stage;
+mod v1;
 mod wireguard;
 mod world;
