@@ -31,7 +31,7 @@ macro_rules! stories {
 stories! {
     quick:
         public_public home_home home_public same_lan
-        two_hubs chained_routers hub_restarts carrier one_strict_carrier mesh_of_five;
+        two_hubs chained_routers chained_routers_apart hub_restarts carrier one_strict_carrier mesh_of_five;
     slow:
-        leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation;
+        hub_is_away leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation;
 }
