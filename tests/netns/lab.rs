@@ -408,7 +408,7 @@ impl Lab {
                 .iter()
                 .for_each(|line| println!("{line}"));
         }
-        for name in self.names() {
+        for name in self.hosts.keys() {
             let shown = self
                 .namespace(name)
                 .attempt(&format!("wg show {}", self.interface(name)));

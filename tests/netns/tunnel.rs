@@ -1,6 +1,7 @@
 //! WireGuard interfaces, made and configured as an operator would: by `ip`, `wg` and, without kernel support, wireguard-go.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -248,7 +249,8 @@ fn wireguard_go(name: &str, host: &Namespace, logs: &Path) -> Process {
     command.env("LOG_LEVEL", "error");
     let mut process = Process::spawn(command, &logs.join(format!("{name}.wireguard-go.log")));
     let made = command::until(INTERFACE_WITHIN, || {
-        let ready = socket(name).exists() && host.attempt(&format!("wg show {name}")).is_ok();
+        // `wg` removes a socket at which nobody listens yet, so this asks first.
+        let ready = UnixStream::connect(socket(name)).is_ok() && host.attempt(&format!("wg show {name}")).is_ok();
         (ready || !process.is_running()).then_some(ready)
     });
     assert_eq!(made, Some(true), "wireguard-go made no interface: {}", process.output());
