@@ -16,10 +16,10 @@ use crate::namespace::{Namespace, PREFIX};
 use crate::network::Network;
 use crate::operator;
 use crate::scenario::course::Course;
-use crate::scenario::{Hub, Name, Program, Scenario};
+use crate::scenario::{Name, Program, Scenario};
 use crate::show::{self, Device, Peer};
 use crate::sweep;
-use crate::tunnel::{INTERFACE, Inner, Interface, PORT, PeerLines, Written};
+use crate::tunnel::{INTERFACE, Inner, Interface, PeerLines, Written};
 
 /// The daemon under test.
 pub(crate) const WIRELINK: &str = env!("CARGO_BIN_EXE_wirelink");
@@ -38,7 +38,7 @@ pub(crate) struct Lab {
     pub(crate) scenario: Scenario,
     /// What was there before wirelink.
     found: BTreeMap<Name, Found>,
-    logs: PathBuf,
+    pub(crate) logs: PathBuf,
 }
 
 /// A host beside its namespace.
@@ -69,21 +69,18 @@ impl Found {
 impl Lab {
     /// Builds a scenario.
     pub(crate) fn build(scenario: &Scenario) -> Self {
-        require_root();
-        static SWEPT: Once = Once::new();
-        SWEPT.call_once(sweep::sweep);
-        static WORLDS: AtomicU32 = AtomicU32::new(0);
-        let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
-        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{PREFIX}{process}-{world}-{}", scenario.name));
+        let world = new_world();
+        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{world}-{}", scenario.name));
         std::fs::create_dir_all(&logs).unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
         let mut lab = Self {
-            network: Network::build(&format!("{PREFIX}{process}-{world}"), scenario),
+            network: Network::build(&world, scenario),
             hosts: BTreeMap::new(),
             scenario: scenario.clone(),
             found: BTreeMap::new(),
             logs,
         };
-        lab.add_hosts(&format!("{INTERFACE}{process}x{world}"));
+        let number = world.trim_start_matches(PREFIX).replace('-', "x");
+        lab.add_hosts(&format!("{INTERFACE}{number}"));
         lab.write_names();
         lab.names().into_iter().for_each(|name| lab.write_settings(name));
         lab
@@ -125,7 +122,8 @@ impl Lab {
         hubs.map(|index| self.scenario.hubs[*index].name).collect()
     }
 
-    fn is_hub(&self, name: &str) -> bool {
+    /// Returns whether a host routes for others.
+    pub(crate) fn is_hub(&self, name: &str) -> bool {
         self.hubs().contains(&name)
     }
 
@@ -334,56 +332,6 @@ impl Lab {
     }
 }
 
-/// Names in the DNS, and the settings that name them.
-impl Lab {
-    /// Returns the folder with the settings of a host.
-    fn settings(&self, name: &str) -> PathBuf {
-        self.logs.join(format!("{name}.settings"))
-    }
-
-    /// Writes what the operator of a host tells wirelink, if there is anything that it does not find out.
-    fn write_settings(&self, name: Name) {
-        let text = if !self.is_hub(name) {
-            self.settings_of_leaf(name)
-        } else {
-            // Each of several hubs has a router among its peers, and would take itself for a leaf.
-            (self.scenario.hubs.len() > 1).then(|| serde_json::json!({ "Router": true }))
-        };
-        if let Some(text) = text {
-            let folder = self.settings(name);
-            std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-            let file = folder.join(format!("wirelink.{}.json", self.interface(name)));
-            std::fs::write(&file, text.to_string()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        }
-    }
-
-    /// Returns the DNS names of the hubs of a leaf that have one.
-    fn settings_of_leaf(&self, leaf: &str) -> Option<serde_json::Value> {
-        let by_name = |hub: &Name| self.scenario.hubs.iter().any(|of| of.name == *hub && of.by_dns_name);
-        let peer = |hub: Name| {
-            let endpoint = format!("{}:{PORT}", dns_name(hub));
-            serde_json::json!({ "PublicKey": self.public_key(hub), "Endpoints": [endpoint] })
-        };
-        let peers: Vec<_> = self.hubs_of(leaf).into_iter().filter(by_name).map(peer).collect();
-        (!peers.is_empty()).then(|| serde_json::json!({ "Peers": peers }))
-    }
-
-    /// Writes where the names of hubs lead, for every leaf.
-    fn write_names(&self) {
-        let named = self.scenario.hubs.iter().filter(|hub| hub.by_dns_name);
-        let line = |hub: &Hub| format!("{} {}\n", self.network.public_address(hub.name), dns_name(hub.name));
-        let lines: String = named.map(line).collect();
-        if !lines.is_empty() {
-            let leaves = self.leaves().into_iter();
-            leaves.for_each(|leaf| self.namespace(leaf).write_hosts(&lines));
-        }
-    }
-}
-
-fn dns_name(hub: &str) -> String {
-    format!("{hub}.wirelink.test")
-}
-
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -411,7 +359,7 @@ impl Lab {
                 .iter()
                 .for_each(|line| println!("{line}"));
         }
-        for name in self.names() {
+        for name in self.hosts.keys() {
             let shown = self
                 .namespace(name)
                 .attempt(&format!("wg show {}", self.interface(name)));
@@ -424,6 +372,16 @@ impl Lab {
 fn link_local_allowed_ip(public_key: &str) -> IpNet {
     let key: PublicKey = public_key.parse().expect("wg made this key");
     AddressHash::Sha1.allowed_ip(&key)
+}
+
+/// Makes up a name for a network, and sees to it that there can be one.
+pub(crate) fn new_world() -> String {
+    require_root();
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(sweep::sweep);
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    format!("{PREFIX}{process}-{world}")
 }
 
 fn require_root() {

@@ -47,6 +47,12 @@ impl Network {
     pub(crate) fn build(world: &str, scenario: &Scenario) -> Self {
         let ipv6 = scenario.sites.iter().any(|site| site.ipv6.is_some());
         assert!(!ipv6, "{}: the internet of the lab has no IPv6", scenario.name);
+        let nested_firewall = |site: &Site| site.behind.is_some() && matches!(site.border, Border::Firewall(_));
+        assert!(
+            !scenario.sites.iter().any(nested_firewall),
+            "{}: public addresses behind a NAT",
+            scenario.name
+        );
         let internet = Namespace::new(world, "internet");
         internet.forwards();
         for net in NOWHERE {
