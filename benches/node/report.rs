@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use wirelink::mesh::node::Node;
+
 use crate::network::{Cost, Costs, Network, PEERS, Role};
 
-/// How many nodes are made to weigh one.
-const WEIGHED: usize = if cfg!(debug_assertions) { 1 } else { 2 };
 const PAGE: usize = 4096;
 
 pub(crate) fn print() {
@@ -16,27 +16,27 @@ pub(crate) fn print() {
         "| node | facts | start: longest packet, reading, deadline | quiet: deadlines, core, longest | B/s out | kB a node, B a peer |"
     );
     println!("|---|---|---|---|---|---|");
+    let mut kept = Vec::new();
     for role in Role::ALL {
-        println!("{role}");
-        println!("{}", line(role));
+        println!("{}", line(role, &mut kept));
     }
 }
 
-fn line(role: Role) -> String {
+fn line(role: Role, kept: &mut Vec<Node>) -> String {
+    // What the first leaves of its surroundings has room for those of the second, so that only its node needs more.
+    kept.push(Network::settled(role).node);
     let before = resident();
-    let mut nodes: Vec<_> = (0..WEIGHED).map(|_| weighed(role)).collect();
-    let weight = resident().saturating_sub(before) / WEIGHED;
-    drop(nodes.drain(1..));
     let mut network = Network::settled(role);
     let start = network.costs;
     network.costs = Costs::default();
     network.run(Duration::from_secs(60));
+    let weight = resident().saturating_sub(before);
     let quiet = network.costs;
+    let facts = network.node.status(network.now()).facts.len();
     let total = quiet.packets.total + quiet.readings.total + quiet.deadlines.total;
     let longest = [quiet.packets, quiet.readings, quiet.deadlines].map(|cost| cost.longest);
-    format!(
-        "| {role} | {} | {}, {}, {} | {}, {:.2} %, {} | {} | {}, {} |",
-        network.node.status(network.now()).facts.len(),
+    let line = format!(
+        "| {role} | {facts} | {}, {}, {} | {}, {:.2} %, {} | {} | {}, {} |",
         longest_of(start.packets),
         longest_of(start.readings),
         longest_of(start.deadlines),
@@ -46,12 +46,9 @@ fn line(role: Role) -> String {
         quiet.bytes_out / 60,
         weight / 1000,
         weight / usize::from(PEERS),
-    )
-}
-
-/// The node of a settled network, without the others.
-fn weighed(role: Role) -> wirelink::mesh::node::Node {
-    Network::settled(role).node
+    );
+    kept.push(network.node);
+    line
 }
 
 fn longest_of(cost: Cost) -> String {

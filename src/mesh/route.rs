@@ -13,7 +13,8 @@ use super::prefix::is_reserved;
 #[derive(Debug, Default)]
 pub struct Routes {
     introduced: BTreeMap<IpNet, Introduced>,
-    refused: BTreeMap<IpNet, BTreeSet<PublicKey>>,
+    /// Claims that were refused, and still stand.
+    refused: BTreeSet<(IpNet, PublicKey)>,
 }
 
 /// A prefix that we gave to a peer.
@@ -151,10 +152,10 @@ impl Routes {
         self.introduced.iter().filter_map(ours).collect()
     }
 
-    /// Returns how many prefixes are remembered, those of which the claim is refused once for each claimant.
+    /// Returns how many prefixes are remembered, and how many claims that were refused.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.introduced.len() + self.refused.values().map(BTreeSet::len).sum::<usize>()
+        self.introduced.len() + self.refused.len()
     }
 
     /// Forgets whom it let use their addresses and who are no peers any more.
@@ -177,7 +178,7 @@ impl Routes {
         let taken = introduced.filter(|(_, introduced)| of_peers(introduced));
         taken
             .map(|(prefix, _)| prefix)
-            .chain(self.refused.keys())
+            .chain(self.refused.iter().map(|(prefix, _)| prefix))
             .copied()
             .collect()
     }
@@ -186,8 +187,8 @@ impl Routes {
     pub fn decide(&mut self, view: &View<'_>, prefixes: &BTreeSet<IpNet>) -> Decision {
         let mut decision = Decision::default();
         for prefix in prefixes.iter().filter(|prefix| !is_reserved(prefix)) {
+            self.forget_refused(view.claims, *prefix);
             if view.claims.of(*prefix).next().is_none() && !self.introduced.contains_key(prefix) {
-                self.refused.remove(prefix);
                 continue;
             }
             let owner = view.device.owner(prefix);
@@ -201,6 +202,16 @@ impl Routes {
             }
         }
         decision
+    }
+
+    /// Forgets the refused claims to a prefix that have ended: a peer may claim for ever new ones.
+    fn forget_refused(&mut self, claims: &Claims, prefix: IpNet) {
+        let refused = self.refused.range((prefix, PublicKey::FIRST)..);
+        let of_prefix = refused.take_while(|(other, _)| *other == prefix);
+        let ended: Vec<_> = of_prefix.filter(|claim| !claims.0.contains(claim)).copied().collect();
+        ended.iter().for_each(|claim| {
+            self.refused.remove(claim);
+        });
     }
 
     fn decide_one(
@@ -298,7 +309,7 @@ impl Routes {
         if view.routers.contains(&owner) && !view.routers.contains(&claimant) && !has_parts(view, &prefix) {
             return self.give(view, prefix, Some(owner));
         }
-        if self.refused.entry(prefix).or_default().insert(claimant) {
+        if self.refused.insert((prefix, claimant)) {
             conflicts.push(Conflict {
                 prefix,
                 claimant,

@@ -182,6 +182,21 @@ fn the_network_of_the_hub_is_not_given_away_because_a_leaf_is_in_it() {
 }
 
 #[test]
+fn a_refused_claim_that_ended_is_forgotten() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.up.extend([A, B]);
+    world.claim("10.0.0.3/32", B);
+    for round in 0..3 {
+        world.claim("10.0.0.0/24", if round % 2 == 0 { A } else { B });
+        assert_eq!(world.step().conflicts.len(), 1, "round {round}");
+        assert_eq!(world.routes.refused.len(), 1, "round {round}");
+        for peer in [A, B] {
+            world.claims.note(prefix("10.0.0.0/24"), peer, false);
+        }
+    }
+}
+
+#[test]
 fn what_the_operator_gave_to_a_leaf_is_not_taken() {
     let mut world = World::new(&["10.0.0.0/24"]);
     world.device.apply(&DeviceChange::AddAllowedIp {

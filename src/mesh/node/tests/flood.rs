@@ -126,7 +126,8 @@ fn no_table_grows_past_its_bound_whatever_a_peer_may_say() {
     for level in TrustLevel::ALL {
         let mut victim = Victim::new(level);
         let mut most = 0;
-        for _ in 0..12 {
+        let rounds = if level >= TrustLevel::Membership { 10 } else { 2 };
+        for _ in 0..rounds {
             victim.lie(500);
             victim.check();
             victim.now = victim.now + Duration::from_secs(2);
@@ -136,7 +137,7 @@ fn no_table_grows_past_its_bound_whatever_a_peer_may_say() {
         }
         if level >= TrustLevel::Membership {
             assert!(
-                most > 15_000,
+                most > 12_000,
                 "{level}: a flood that does not fill the store shows nothing: {most}"
             );
         }
