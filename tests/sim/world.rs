@@ -152,7 +152,7 @@ impl World {
         let host = &mut self.hosts[id];
         let Some(mut node) = host.node.take() else { return };
         while node.poll_output().is_some() {}
-        node.handle(now, Input::Device(host.tunnel.device().clone()));
+        node.handle(now, Input::Device(host.tunnel.device()));
         node.handle(now, Input::Stop);
         while let Some(output) = node.poll_output() {
             if let Output::Configure(change) = output {
@@ -308,7 +308,7 @@ impl World {
         let now = self.now;
         let host = &mut self.hosts[id];
         let Some(node) = &mut host.node else { return };
-        node.handle(now, Input::Device(host.tunnel.device().clone()));
+        node.handle(now, Input::Device(host.tunnel.device()));
         node.handle(now, Input::Timeout);
         host.passes += 1;
         host.may_configure = true;

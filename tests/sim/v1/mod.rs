@@ -115,7 +115,7 @@ impl Node {
     pub(crate) fn handle(&mut self, now: Timestamp, input: Input<'_>) {
         match input {
             Input::Packet { source, payload } => self.hear(now, source, payload),
-            Input::Device(device) => self.device = device,
+            Input::Device(device) => self.device = device.clone(),
             Input::Host(host) => self.host = host,
             Input::Resolved { host, addresses } => drop(self.resolved.insert(host, addresses)),
             Input::Timeout => self.tick(now),
