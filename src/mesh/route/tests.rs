@@ -15,6 +15,7 @@ struct World {
     claims: Claims,
     up: BTreeSet<PublicKey>,
     healthy: BTreeSet<PublicKey>,
+    is_router: bool,
     may_forget: bool,
 }
 
@@ -35,6 +36,7 @@ impl World {
             claims: Claims::default(),
             up: BTreeSet::new(),
             healthy: [HUB].into(),
+            is_router: false,
             may_forget: true,
         }
     }
@@ -50,6 +52,7 @@ impl World {
             up: &|peer| self.up.contains(peer),
             routers: &[HUB].into(),
             healthy: &self.healthy,
+            is_router: self.is_router,
             may_forget: self.may_forget,
         };
         let prefixes = self.routes.all(&self.claims);
@@ -140,6 +143,24 @@ fn a_network_of_which_others_have_parts_stays_with_the_router_that_covers_it() {
         (world.owner("10.2.0.0/16"), world.owner("10.2.0.7/32")),
         (None, Some(B))
     );
+}
+
+#[test]
+fn a_router_leaves_the_leaves_of_another_router_to_it() {
+    let mut world = World::new(&["10.2.0.0/16"]);
+    world.claim("10.2.0.7/32", A);
+    world.claim("192.168.9.0/24", A);
+    world.up.insert(A);
+    world.is_router = true;
+    world.step();
+    assert_eq!(world.owner("10.2.0.7/32"), None);
+    assert_eq!(world.owner("192.168.9.0/24"), Some(A), "no other router has it");
+    world.is_router = false;
+    world.step();
+    assert_eq!(world.owner("10.2.0.7/32"), Some(A));
+    world.is_router = true;
+    world.step();
+    assert_eq!(world.owner("10.2.0.7/32"), None);
 }
 
 #[test]
