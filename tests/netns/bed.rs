@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::command;
-use crate::lab::{HUB, Lab};
-use crate::play;
-use crate::scenario::{ALL, HOME_HOME, Path, SAME_LAN};
+use crate::lab::Lab;
+use crate::look;
+use crate::scenario::Path;
+use crate::scenario::table::{all, home_home, same_lan};
 use crate::tunnel::PORT;
 
 /// A keepalive makes WireGuard try at once, and again after 5 s.
@@ -29,7 +30,8 @@ fn time_to_live(lab: &Lab, from: &str, to: &str) -> Option<u8> {
 /// Says, in the way of the scenarios, that the leaves reach each other so.
 #[track_caller]
 fn arrives(lab: &Lab, path: Path) {
-    play::arrive(lab, path, Duration::from_secs(20)).unwrap_or_else(|why| panic!("{path:?}: {why}"));
+    look::arrive(lab, &look::all_by(lab, path), Duration::from_secs(20))
+        .unwrap_or_else(|why| panic!("{path:?}: {why}"));
 }
 
 fn has_handshake(lab: &Lab, at: &str, of: &str) -> bool {
@@ -38,11 +40,11 @@ fn has_handshake(lab: &Lab, at: &str, of: &str) -> bool {
 
 #[test]
 fn leaves_reach_each_other_through_the_hub() {
-    for scenario in ALL {
-        let lab = Lab::build(scenario);
+    for scenario in all() {
+        let lab = Lab::build(&scenario);
         arrives(&lab, Path::Hub);
         for leaf in lab.leaves() {
-            assert_eq!(time_to_live(&lab, leaf, HUB), Some(64), "{}: the hub", scenario.name);
+            assert_eq!(time_to_live(&lab, leaf, "hub"), Some(64), "{}: the hub", scenario.name);
         }
         for name in lab.names() {
             assert_eq!(lab.by_hand_changed(name), None);
@@ -53,11 +55,11 @@ fn leaves_reach_each_other_through_the_hub() {
 
 #[test]
 fn a_home_router_admits_only_whom_its_leaf_has_called() {
-    let lab = Lab::build(&HOME_HOME);
-    let [a, b] = lab.leaves();
+    let mut lab = Lab::build(&home_home());
+    let [a, b] = lab.two_leaves();
     arrives(&lab, Path::Hub);
     let at_hub = |of| {
-        lab.peer(HUB, of)
+        lab.peer("hub", of)
             .and_then(|peer| peer.endpoint)
             .expect("the hub heard the leaf")
             .to_string()
@@ -79,19 +81,19 @@ fn a_home_router_admits_only_whom_its_leaf_has_called() {
 
     lab.network.cut(a, b);
     assert_eq!(time_to_live(&lab, a, b), None, "the cut lets nothing pass");
-    assert_eq!(time_to_live(&lab, a, HUB), Some(64), "but the way to the hub stays");
+    assert_eq!(time_to_live(&lab, a, "hub"), Some(64), "but the way to the hub stays");
     lab.network.heal(a, b);
     arrives(&lab, Path::Direct);
 }
 
 #[test]
 fn leaves_of_one_lan_meet_there_and_nowhere_else() {
-    let lab = Lab::build(&SAME_LAN);
-    let [a, b] = lab.leaves();
+    let mut lab = Lab::build(&same_lan());
+    let [a, b] = lab.two_leaves();
     arrives(&lab, Path::Hub);
     let ports: Vec<u16> = [a, b]
         .map(|leaf| {
-            lab.peer(HUB, leaf)
+            lab.peer("hub", leaf)
                 .and_then(|peer| peer.endpoint)
                 .expect("the hub heard the leaf")
                 .port()
@@ -112,7 +114,7 @@ fn leaves_of_one_lan_meet_there_and_nowhere_else() {
 
     lab.network.cut(a, b);
     assert_eq!(time_to_live(&lab, a, b), None, "the cut lets nothing pass");
-    assert_eq!(time_to_live(&lab, b, HUB), Some(64), "but the way to the hub stays");
+    assert_eq!(time_to_live(&lab, b, "hub"), Some(64), "but the way to the hub stays");
     lab.network.heal(a, b);
     arrives(&lab, Path::Direct);
 }

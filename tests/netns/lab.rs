@@ -1,24 +1,25 @@
 //! A scenario on real interfaces: namespaces, NATs, WireGuard, and the daemon itself beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::process::Signal;
 use wirelink::mesh::identity::{AddressHash, PublicKey};
 
 use crate::command::Process;
-use crate::network::{Namespace, Network, PREFIX};
-use crate::scenario::Scenario;
+use crate::namespace::{Namespace, PREFIX};
+use crate::network::Network;
+use crate::operator;
+use crate::scenario::course::Course;
+use crate::scenario::{Name, Program, Scenario};
 use crate::show::{self, Device, Peer};
 use crate::sweep;
-use crate::tunnel::{INTERFACE, Inner, Interface, Keys, PORT, PeerLines};
-
-/// The name of the host that routes for all.
-pub(crate) const HUB: &str = "hub";
+use crate::tunnel::{INTERFACE, Inner, Interface, PeerLines, Written};
 
 /// The daemon under test.
 pub(crate) const WIRELINK: &str = env!("CARGO_BIN_EXE_wirelink");
@@ -30,21 +31,23 @@ const SHOWN_LINES: usize = 150;
 const SHOWN_ECHOES: usize = 5;
 
 /// The network of a scenario, built and configured hub-and-spoke. Nothing of it is left when this is dropped.
-#[derive(Debug)]
 pub(crate) struct Lab {
     // Fields are dropped in this order: first what runs, then where it runs.
-    hosts: BTreeMap<&'static str, Host>,
+    hosts: BTreeMap<Name, Host>,
     pub(crate) network: Network,
-    logs: PathBuf,
+    pub(crate) scenario: Scenario,
+    /// What was there before wirelink.
+    found: BTreeMap<Name, Found>,
+    pub(crate) logs: PathBuf,
 }
 
 /// A host beside its namespace.
-#[derive(Debug)]
-struct Host {
-    daemon: Option<Process>,
-    interface: Interface,
-    public_key: String,
-    inner: Inner,
+pub(crate) struct Host {
+    pub(crate) daemon: Option<Process>,
+    /// The name of the interface, which is no more only while the machine starts anew.
+    name: String,
+    interface: Option<Interface>,
+    written: Written,
     by_hand: PeerLines,
 }
 
@@ -52,69 +55,86 @@ struct Host {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     device: Device,
-    addresses: std::collections::BTreeSet<IpNet>,
+    addresses: BTreeSet<IpNet>,
+}
+
+impl Found {
+    /// Returns the same without a peer.
+    fn without(mut self, public_key: &str) -> Self {
+        self.device.peers.remove(public_key);
+        self
+    }
 }
 
 impl Lab {
     /// Builds a scenario.
     pub(crate) fn build(scenario: &Scenario) -> Self {
-        require_root();
-        static SWEPT: Once = Once::new();
-        SWEPT.call_once(sweep::sweep);
-        static WORLDS: AtomicU32 = AtomicU32::new(0);
-        let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
-        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{PREFIX}{process}-{world}-{}", scenario.name));
+        let world = new_world();
+        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{world}-{}", scenario.name));
         std::fs::create_dir_all(&logs).unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
         let mut lab = Self {
-            network: Network::build(&format!("{PREFIX}{process}-{world}"), HUB, scenario.sites),
+            network: Network::build(&world, scenario),
             hosts: BTreeMap::new(),
+            scenario: scenario.clone(),
+            found: BTreeMap::new(),
             logs,
         };
-        lab.add_hosts(scenario, &format!("{INTERFACE}{process}x{world}"));
+        let number = world.trim_start_matches(PREFIX).replace('-', "x");
+        lab.add_hosts(&format!("{INTERFACE}{number}"));
+        lab.write_names();
+        lab.names().into_iter().for_each(|name| lab.write_settings(name));
         lab
     }
 
-    fn add_hosts(&mut self, scenario: &Scenario, interface: &str) {
-        let leaves = scenario.sites.iter().flat_map(|site| site.leaves.iter().copied());
-        let names: Vec<&'static str> = [HUB].into_iter().chain(leaves).collect();
-        let keys: Vec<Keys> = names.iter().map(|_| Keys::generate()).collect();
-        for (number, name) in (0u8..).zip(&names) {
-            let inner = Inner::of(number, scenario.tunnel_ipv6);
-            let by_hand = PeerLines::by_hand(number);
-            let mut peers = vec![by_hand.clone()];
-            if *name == HUB {
-                let leaves = (1u8..).zip(&keys[1..]);
-                peers.extend(leaves.map(|(leaf, keys)| leaf_at_hub(Inner::of(leaf, scenario.tunnel_ipv6), keys)));
-            } else {
-                peers.push(hub_at_leaf(inner, &keys[0], &self.network));
+    fn add_hosts(&mut self, interface: &str) {
+        let endpoint = |hub: &str| self.network.public_address(hub);
+        for (host, letter) in operator::write(&self.scenario, endpoint).into_iter().zip('a'..='z') {
+            let interface = format!("{interface}{letter}");
+            let made = Interface::make(&interface, self.network.host(host.name), &host.written, &self.logs);
+            if self.is_hub(host.name) {
+                self.namespace(host.name).forwards();
             }
-            let interface = format!("{interface}{}", &name[..1]);
-            let own = &keys[usize::from(number)];
-            let made = Interface::make(&interface, self.network.host(name), own, &peers, inner, &self.logs);
-            if *name == HUB {
-                let forward = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1";
-                self.namespace(name).run(forward);
-            }
-            let host = Host {
+            let of_lab = Host {
                 daemon: None,
-                interface: made,
-                public_key: own.public.clone(),
-                inner,
-                by_hand,
+                name: interface,
+                interface: Some(made),
+                written: host.written,
+                by_hand: host.by_hand,
             };
-            self.hosts.insert(name, host);
+            self.hosts.insert(host.name, of_lab);
         }
     }
 
     /// Returns the names of all hosts.
-    pub(crate) fn names(&self) -> Vec<&'static str> {
-        self.hosts.keys().copied().collect()
+    pub(crate) fn names(&self) -> Vec<Name> {
+        self.scenario.names()
     }
 
-    /// Returns the two leaves.
-    pub(crate) fn leaves(&self) -> [&'static str; 2] {
-        let leaves: Vec<_> = self.names().into_iter().filter(|name| *name != HUB).collect();
-        leaves.try_into().expect("a scenario has two leaves")
+    /// Returns the names of the hubs.
+    pub(crate) fn hubs(&self) -> Vec<Name> {
+        self.scenario.hubs.iter().map(|hub| hub.name).collect()
+    }
+
+    /// Returns the hubs of a leaf.
+    pub(crate) fn hubs_of(&self, leaf: &str) -> Vec<Name> {
+        let found = self.scenario.leaves.iter().find(|of| of.name == leaf);
+        let hubs = found.into_iter().flat_map(|leaf| &leaf.hubs);
+        hubs.map(|index| self.scenario.hubs[*index].name).collect()
+    }
+
+    /// Returns whether a host routes for others.
+    pub(crate) fn is_hub(&self, name: &str) -> bool {
+        self.hubs().contains(&name)
+    }
+
+    /// Returns the names of the leaves.
+    pub(crate) fn leaves(&self) -> Vec<Name> {
+        self.scenario.leaves.iter().map(|leaf| leaf.name).collect()
+    }
+
+    /// Returns the two leaves of a scenario that has no more.
+    pub(crate) fn two_leaves(&self) -> [Name; 2] {
+        self.leaves().try_into().expect("the scenario has two leaves")
     }
 
     pub(crate) fn namespace(&self, name: &str) -> &Namespace {
@@ -122,20 +142,21 @@ impl Lab {
     }
 
     pub(crate) fn interface(&self, name: &str) -> &str {
-        &self.hosts[name].interface.name
+        &self.hosts[name].name
     }
 
     /// Makes the userspace WireGuard of a host deaf, or lets it go on; returns whether there is one.
     pub(crate) fn suspend(&self, name: &str, deaf: bool) -> bool {
-        self.hosts[name].interface.suspend(deaf)
+        let interface = self.hosts[name].interface.as_ref();
+        interface.is_some_and(|interface| interface.suspend(deaf))
     }
 
     pub(crate) fn public_key(&self, name: &str) -> &str {
-        &self.hosts[name].public_key
+        &self.hosts[name].written.keys.public
     }
 
     pub(crate) fn inner(&self, name: &str) -> Inner {
-        self.hosts[name].inner
+        self.hosts[name].written.inner
     }
 
     /// Returns the link-local address that the daemon of a host gives its interface.
@@ -147,7 +168,8 @@ impl Lab {
 
     /// Reads the device of a host as `wg` shows it.
     pub(crate) fn device(&self, name: &str) -> Result<Device, String> {
-        self.hosts[name].interface.read(self.namespace(name))
+        let interface = self.hosts[name].interface.as_ref();
+        interface.ok_or("there is no interface")?.read(self.namespace(name))
     }
 
     /// Reads what one host has of another as its peer.
@@ -156,7 +178,7 @@ impl Lab {
     }
 
     /// Returns the addresses on the WireGuard interface of a host.
-    pub(crate) fn addresses(&self, name: &str) -> std::collections::BTreeSet<IpNet> {
+    pub(crate) fn addresses(&self, name: &str) -> BTreeSet<IpNet> {
         let command = format!("ip -o addr show dev {}", self.interface(name));
         show::addresses(&self.namespace(name).attempt(&command).unwrap_or_default())
     }
@@ -169,6 +191,20 @@ impl Lab {
                 .unwrap_or_else(|error| panic!("{name}: {error}"))
                 .as_configured(),
             addresses: self.addresses(name),
+        }
+    }
+
+    /// Takes down what all daemons must leave as it is.
+    pub(crate) fn remember(&mut self) {
+        self.found = self.names().into_iter().map(|name| (name, self.found(name))).collect();
+    }
+
+    /// Compares with what was taken down, or with the last start of the machine; `gone` are no members any more.
+    pub(crate) fn expect_as_found(&self, gone: &[Name]) {
+        for (name, found) in &self.found {
+            let keys = gone.iter().map(|leaf| self.public_key(leaf));
+            let expected = keys.fold(found.clone(), Found::without);
+            assert_eq!(self.found(name), expected, "{name}: as it was found");
         }
     }
 
@@ -210,24 +246,84 @@ impl Lab {
 
     /// Starts a program beside the test, with its log among those of the lab.
     pub(crate) fn spawn(&self, name: &str, line: &str, log: &str) -> Process {
+        self.spawn_with(name, line, log, None)
+    }
+
+    fn spawn_with(&self, name: &str, line: &str, log: &str, variable: Option<(&str, PathBuf)>) -> Process {
         let mut command = self.namespace(name).command(line);
         for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("WIRELINK_")) {
             command.env_remove(variable);
         }
+        command.envs(variable);
         Process::spawn(command, &self.logs.join(log))
     }
 
     /// Starts wirelink on a host.
-    pub(crate) fn start(&mut self, name: &'static str) {
+    pub(crate) fn start(&mut self, name: Name) {
+        assert_eq!(
+            Course::new(&self.scenario).program(name),
+            Program::Ours,
+            "{name}: the lab has only this wirelink"
+        );
         let line = format!("{WIRELINK} --debug --iface {}", self.interface(name));
-        let daemon = self.spawn(name, &line, &format!("{name}.log"));
+        let settings = Some(self.settings(name)).filter(|folder| folder.exists());
+        let settings = settings.map(|folder| ("WIRELINK_CONFIG_PATH", folder));
+        let daemon = self.spawn_with(name, &line, &format!("{name}.log"), settings);
         self.hosts.get_mut(name).expect("a host").daemon = Some(daemon);
+    }
+
+    /// Starts the machine of a host anew: WireGuard knows what its operator wrote, and nobody was asked to stop.
+    pub(crate) fn reboot(&mut self, name: Name) {
+        let host = self.hosts.get_mut(name).expect("a host");
+        host.daemon.take().iter_mut().for_each(Process::kill);
+        let namespace = self.network.host(name);
+        if let Some(interface) = host.interface.take() {
+            interface.unmake(namespace);
+        }
+        host.interface = Some(Interface::make(&host.name, namespace, &host.written, &self.logs));
+        // The kernel gives an interface another address of its own each time.
+        self.found.insert(name, self.found(name));
+        self.start(name);
+    }
+
+    /// Suspends a machine for some time, as far as a namespace can be suspended: its programs stand still.
+    pub(crate) fn sleep(&mut self, name: Name, time: Duration) {
+        self.suspend(name, true);
+        self.daemon(name).signal(Signal::STOP);
+        std::thread::sleep(time);
+        self.suspend(name, false);
+        self.daemon(name).signal(Signal::CONT);
+    }
+
+    /// Removes a leaf from its hubs, as an operator does.
+    pub(crate) fn revoke(&self, leaf: Name) {
+        for hub in self.hubs_of(leaf) {
+            let (interface, key) = (self.interface(hub), self.public_key(leaf));
+            self.namespace(hub)
+                .run(&format!("wg set {interface} peer {key} remove"));
+        }
+    }
+
+    /// Gives a hub another public address, and its name leads there.
+    pub(crate) fn renumber(&mut self, hub: Name) {
+        self.network.renumber(hub);
+        self.write_names();
     }
 
     /// Returns the daemon that was started on a host.
     pub(crate) fn daemon(&mut self, name: &str) -> &mut Process {
         let daemon = self.hosts.get_mut(name).expect("a host").daemon.as_mut();
         daemon.unwrap_or_else(|| panic!("no wirelink was started on {name}"))
+    }
+
+    /// Returns the hosts on which wirelink runs.
+    pub(crate) fn running(&mut self) -> Vec<Name> {
+        let hosts = &mut self.hosts;
+        let runs = |name: &Name| {
+            let daemon = hosts.get_mut(name).and_then(|host| host.daemon.as_mut());
+            daemon.is_some_and(Process::is_running)
+        };
+        self.scenario.names().into_iter().filter(runs).collect()
     }
 
     /// Returns what the daemon of a host logged, over all its runs.
@@ -263,7 +359,7 @@ impl Lab {
                 .iter()
                 .for_each(|line| println!("{line}"));
         }
-        for name in self.names() {
+        for name in self.hosts.keys() {
             let shown = self
                 .namespace(name)
                 .attempt(&format!("wg show {}", self.interface(name)));
@@ -278,30 +374,14 @@ fn link_local_allowed_ip(public_key: &str) -> IpNet {
     AddressHash::Sha1.allowed_ip(&key)
 }
 
-/// Says whether a peer completed a handshake so lately that its session still counts.
-pub(crate) fn has_session(peer: &Peer) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    now.as_secs().saturating_sub(peer.latest_handshake) < 180
-}
-
-fn leaf_at_hub(inner: Inner, keys: &Keys) -> PeerLines {
-    PeerLines {
-        public_key: keys.public.clone(),
-        preshared_key: None,
-        allowed_ips: inner.own(),
-        endpoint: None,
-        keepalive: None,
-    }
-}
-
-fn hub_at_leaf(inner: Inner, keys: &Keys, network: &Network) -> PeerLines {
-    PeerLines {
-        public_key: keys.public.clone(),
-        preshared_key: None,
-        allowed_ips: inner.all(),
-        endpoint: Some(format!("{}:{PORT}", network.public_address(HUB))),
-        keepalive: Some(25),
-    }
+/// Makes up a name for a network, and sees to it that there can be one.
+pub(crate) fn new_world() -> String {
+    require_root();
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(sweep::sweep);
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    format!("{PREFIX}{process}-{world}")
 }
 
 fn require_root() {

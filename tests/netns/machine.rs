@@ -15,7 +15,7 @@ use wirelink::mesh::identity::{AddressHash, PublicKey};
 use wirelink::mesh::time::Timestamp;
 
 use crate::lab::Lab;
-use crate::scenario::PUBLIC_PUBLIC;
+use crate::scenario::table::public_public;
 
 const ADDED: PublicKey = PublicKey::from_bytes([2; 32]);
 const ABSENT: PublicKey = PublicKey::from_bytes([3; 32]);
@@ -95,7 +95,7 @@ fn steps() -> [DeviceChange; 8] {
 
 #[test]
 fn a_device_is_changed_in_small_steps_and_nothing_else_is_touched() {
-    let lab = Lab::build(&PUBLIC_PUBLIC);
+    let lab = Lab::build(&public_public());
     let (host, interface) = (lab.namespace("a"), lab.interface("a"));
     host.run(&format!(
         "wg set {interface} fwmark 7 peer {ROUTER} allowed-ips 10.98.1.0/24,10.98.2.0/24"
@@ -136,7 +136,7 @@ fn a_device_is_changed_in_small_steps_and_nothing_else_is_touched() {
 
 #[test]
 fn our_address_is_on_the_interface_while_we_run_and_no_longer() {
-    let lab = Lab::build(&PUBLIC_PUBLIC);
+    let lab = Lab::build(&public_public());
     let (namespace, interface) = (lab.namespace("a"), lab.interface("a"));
     let address = AddressHash::Sha1.link_local(&ADDED);
     let net = IpNet::new(IpAddr::V6(address), 64).expect("64 is a prefix length");
@@ -195,7 +195,7 @@ fn our_address_is_on_the_interface_while_we_run_and_no_longer() {
 
 #[test]
 fn routes_into_the_tunnel_and_their_exceptions_are_seen_and_no_others() {
-    let lab = Lab::build(&PUBLIC_PUBLIC);
+    let lab = Lab::build(&public_public());
     let (namespace, interface) = (lab.namespace("a"), lab.interface("a"));
     inside(&lab, "a", async || {
         let index = Device::open(interface).await.expect("it is WireGuard").index();

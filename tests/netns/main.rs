@@ -4,34 +4,25 @@
 //! has one, instead of wireguard-go.
 
 mod bed;
+mod borders;
 mod command;
 mod lab;
+mod look;
 mod machine;
+mod matrix;
+mod namespace;
 mod network;
+mod operator;
 mod play;
+mod router;
 #[path = "../scenario/mod.rs"]
+#[allow(dead_code, reason = "the two worlds share it, and neither needs all")]
 mod scenario;
+mod settings;
 mod show;
 mod single;
+mod stories;
 mod sweep;
+mod traffic;
 mod tunnel;
-
-#[test]
-fn public_public() {
-    play::play(&scenario::PUBLIC_PUBLIC);
-}
-
-#[test]
-fn home_home() {
-    play::play(&scenario::HOME_HOME);
-}
-
-#[test]
-fn home_public() {
-    play::play(&scenario::HOME_PUBLIC);
-}
-
-#[test]
-fn same_lan() {
-    play::play(&scenario::SAME_LAN);
-}
+mod twin;

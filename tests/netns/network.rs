@@ -1,138 +1,79 @@
-//! The world outside the tunnel: an internet of network namespaces, with home routers made of nftables.
+//! The world outside the tunnel: an internet of network namespaces, with routers made of nftables at its edges.
 //!
-//! The internet is one router; every site hangs on it by a /30 of 203.0.113.0/24. Private addresses have no route there,
-//! as with any provider.
+//! The internet is one router; every edge hangs on it by a /30 of 203.0.113.0/24. Private addresses have no route there, as with
+//! any provider. A host has one device, `eth0`, and takes it along when it goes elsewhere.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command;
-use crate::scenario::{Nat, Site};
+use crate::namespace::Namespace;
+use crate::router;
+use crate::scenario::border::Border;
+use crate::scenario::{Name, Scenario, Site};
 
-/// The namespaces of this program are called `wllab-<process>-<world>-<name>`.
-pub(crate) const PREFIX: &str = "wllab-";
+/// Addresses that mean nothing on the internet, and the ones of peers that do not exist.
+const NOWHERE: [&str; 5] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "203.0.113.192/26",
+];
 
-/// A router that drops what nobody asked for, for itself too: a packet that it answered or counted as a flow of its own
-/// would take the mapping away from the leaf that punches towards it.
-const HOME_ROUTER: &str = "
-table inet home {
-    chain to_router { type filter hook input priority filter; policy drop
-        ct state established,related accept
-        iifname lan accept
-    }
-    chain through { type filter hook forward priority filter; policy drop
-        ct state established,related accept
-        iifname lan accept
-    }
-    chain outward { type nat hook postrouting priority srcnat
-        oifname wan masquerade
-    }
-}";
-
-/// A network namespace; it goes, with all that is in it, when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Namespace {
-    name: String,
-}
-
-impl Namespace {
-    /// Makes a namespace with a working loopback.
-    pub(crate) fn new(world: &str, name: &str) -> Self {
-        let name = format!("{world}-{name}");
-        command::run(&format!("ip netns add {name}"));
-        let namespace = Self { name };
-        namespace.run("ip link set dev lo up");
-        namespace
-    }
-
-    /// Returns what a thread opens to enter it.
-    pub(crate) fn path(&self) -> PathBuf {
-        Path::new("/run/netns").join(&self.name)
-    }
-
-    /// Makes a command that runs inside and is killed with the thread that starts it, even if that is killed itself.
-    pub(crate) fn command(&self, line: &str) -> Command {
-        command::words(&format!("ip netns exec {} setpriv --pdeathsig KILL {line}", self.name))
-    }
-
-    /// Runs a line of words inside, to its end.
-    pub(crate) fn attempt(&self, line: &str) -> Result<String, String> {
-        self.attempt_with(line, "")
-    }
-
-    /// Runs a line of words inside, to its end, with something to read.
-    pub(crate) fn attempt_with(&self, line: &str, input: &str) -> Result<String, String> {
-        let name = &self.name;
-        // `ip` enters by itself, which saves a program; in an emulated guest that counts.
-        let line = match line.strip_prefix("ip ") {
-            Some(rest) => format!("ip -n {name} {rest}"),
-            None => format!("ip netns exec {name} {line}"),
-        };
-        command::attempt_with(command::words(&line), input)
-    }
-
-    /// Runs a line of words inside that must succeed.
-    #[track_caller]
-    pub(crate) fn run(&self, line: &str) -> String {
-        self.attempt(line).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// Adds netfilter rules.
-    fn filter(&self, rules: &str) {
-        self.attempt_with("nft -f -", rules)
-            .unwrap_or_else(|error| panic!("{error}"));
-    }
-
-    fn forwards(&self) {
-        self.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = command::attempt(command::words(&format!("ip netns del {}", self.name)));
-    }
-}
-
-/// The internet, the routers at its edge, and the namespaces of the hosts.
+/// The internet, the routers at its edges, and the namespaces of the hosts.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// By site; the hub's first. `None` where the host itself stands at the edge.
-    routers: Vec<Option<Namespace>>,
-    hosts: Vec<Place>,
+    hosts: BTreeMap<Name, Place>,
+    /// By edge; none where the host itself stands there.
+    routers: BTreeMap<usize, Namespace>,
     internet: Namespace,
+    /// The sites of the scenario are the first edges; the ones of the hubs follow, then those that hubs move to.
+    sites: Vec<Site>,
+    edges: usize,
+    cuts: BTreeSet<(Name, Name)>,
+    isolated: BTreeSet<Name>,
 }
 
 /// Where a host is.
 #[derive(Debug)]
 struct Place {
-    name: &'static str,
-    site: usize,
-    /// The number of its port on the LAN of its site.
+    edge: usize,
+    /// The number of its port on any LAN.
     port: usize,
     namespace: Namespace,
 }
 
 impl Network {
-    /// Builds the internet with the hub on the first public address, and the sites on the next.
-    pub(crate) fn build(world: &str, hub: &'static str, sites: &[Site]) -> Self {
+    /// Builds the internet, the sites of a scenario, and its hosts where they are at the beginning.
+    pub(crate) fn build(world: &str, scenario: &Scenario) -> Self {
+        let ipv6 = scenario.sites.iter().any(|site| site.ipv6.is_some());
+        assert!(!ipv6, "{}: the internet of the lab has no IPv6", scenario.name);
+        let nested_firewall = |site: &Site| site.behind.is_some() && matches!(site.border, Border::Firewall(_));
+        assert!(
+            !scenario.sites.iter().any(nested_firewall),
+            "{}: public addresses behind a NAT",
+            scenario.name
+        );
         let internet = Namespace::new(world, "internet");
         internet.forwards();
-        for private in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "203.0.113.192/26"] {
-            internet.run(&format!("ip route add blackhole {private}"));
+        for net in NOWHERE {
+            internet.run(&format!("ip route add blackhole {net}"));
         }
         let mut network = Self {
-            routers: Vec::new(),
-            hosts: Vec::new(),
+            hosts: BTreeMap::new(),
+            routers: BTreeMap::new(),
             internet,
+            sites: scenario.sites.clone(),
+            edges: scenario.sites.len(),
+            cuts: BTreeSet::new(),
+            isolated: BTreeSet::new(),
         };
-        network.add_public(world, hub);
-        for site in sites {
-            match (site.nat, site.leaves) {
-                (Nat::None, [leaf]) => network.add_public(world, leaf),
-                (Nat::None, _) => panic!("a site without a NAT has one leaf, which has the public address"),
-                (Nat::Home, leaves) => network.add_home(world, leaves),
-            }
+        network.add_routers(world);
+        for hub in &scenario.hubs {
+            let edge = network.new_edge();
+            network.add_host(world, hub.name, edge);
+        }
+        for leaf in &scenario.leaves {
+            network.add_host(world, leaf.name, leaf.site);
         }
         network
     }
@@ -142,132 +83,288 @@ impl Network {
         &self.place(name).namespace
     }
 
-    /// Returns the public address behind which a host is.
+    /// Returns the address that a host has on the internet, or behind which it is.
     pub(crate) fn public_address(&self, name: &str) -> String {
-        public_address(self.place(name).site)
+        let mut edge = self.place(name).edge;
+        while let Some(outer) = self.sites.get(edge).and_then(|site| site.behind) {
+            edge = outer;
+        }
+        match self.border(edge) {
+            Border::Firewall(_) => self.own_address(name),
+            Border::Open | Border::Nat(_) => public_address(edge),
+        }
     }
 
     /// Returns the address that a host has on its own network.
     pub(crate) fn own_address(&self, name: &str) -> String {
         let place = self.place(name);
-        match self.routers[place.site] {
-            Some(_) => lan_address(place.site, place.port),
-            None => public_address(place.site),
+        if self.routers.contains_key(&place.edge) {
+            self.lan(place.edge).address(place.port)
+        } else {
+            public_address(place.edge)
         }
     }
 
-    /// Lets nothing pass between two leaves any more, nor between their sites; all else goes on.
-    pub(crate) fn cut(&self, a: &str, b: &str) {
-        if self.place(a).site == self.place(b).site {
-            return self.isolate(a, b, "on");
-        }
-        let (one, other) = (self.public_address(a), self.public_address(b));
-        self.internet.filter(&format!(
-            "table ip cut {{ chain between {{
-                type filter hook forward priority filter; policy accept
-                ip saddr {one} ip daddr {other} drop
-                ip saddr {other} ip daddr {one} drop
-            }}
-            }}"
-        ));
+    /// Lets nothing pass between two hosts any more; all else goes on.
+    pub(crate) fn cut(&mut self, one: Name, other: Name) {
+        self.cuts.insert((one.min(other), one.max(other)));
+        self.pass_as_told();
     }
 
-    /// Takes the cut back.
-    pub(crate) fn heal(&self, a: &str, b: &str) {
-        if self.place(a).site == self.place(b).site {
-            return self.isolate(a, b, "off");
-        }
-        self.internet.filter("delete table ip cut");
+    /// Takes a cut back.
+    pub(crate) fn heal(&mut self, one: Name, other: Name) {
+        self.cuts.remove(&(one.min(other), one.max(other)));
+        self.pass_as_told();
     }
 
-    /// Isolated ports of a bridge reach the bridge itself, here the router, but not each other.
-    fn isolate(&self, a: &str, b: &str, isolated: &str) {
-        for place in [self.place(a), self.place(b)] {
-            let router = self.routers[place.site]
-                .as_ref()
-                .expect("two leaves of a site have a router");
-            let port = place.port;
-            router.run(&format!(
-                "ip link set dev port{port} type bridge_slave isolated {isolated}"
-            ));
+    /// Lets nothing reach a host any more, nor leave it; its own device does not notice.
+    pub(crate) fn isolate(&mut self, name: Name) {
+        self.isolated.insert(name);
+        self.pass_as_told();
+    }
+
+    /// Takes that back.
+    pub(crate) fn rejoin(&mut self, name: Name) {
+        self.isolated.remove(name);
+        self.pass_as_told();
+    }
+
+    /// Moves hosts to other sites: all leave before the first one arrives.
+    pub(crate) fn roam(&mut self, moves: &[(Name, usize)]) {
+        for (name, _) in moves {
+            self.host(name).run("ip link del dev eth0");
         }
+        for (name, site) in moves {
+            self.hosts.get_mut(name).expect("a host").edge = *site;
+            self.arrive(name);
+        }
+        self.pass_as_told();
+    }
+
+    /// Gives a hub another public address.
+    pub(crate) fn renumber(&mut self, hub: Name) {
+        let edge = self.new_edge();
+        self.roam(&[(hub, edge)]);
+    }
+
+    fn new_edge(&mut self) -> usize {
+        self.edges += 1;
+        self.edges - 1
     }
 
     fn place(&self, name: &str) -> &Place {
-        let place = self.hosts.iter().find(|place| place.name == name);
+        let place = self.hosts.get(name);
         place.unwrap_or_else(|| panic!("no host is called {name}"))
     }
 
-    fn add_public(&mut self, world: &str, name: &'static str) {
-        let (namespace, site) = (Namespace::new(world, name), self.routers.len());
-        self.connect(&namespace, site);
-        self.routers.push(None);
-        self.hosts.push(Place {
-            name,
-            site,
-            port: 0,
-            namespace,
-        });
+    /// What stands at an edge; the ones of hubs are open.
+    fn border(&self, edge: usize) -> Border {
+        self.sites.get(edge).map_or(Border::Open, |site| site.border)
     }
 
-    fn add_home(&mut self, world: &str, leaves: &[&'static str]) {
-        let site = self.routers.len();
-        let router = Namespace::new(world, &format!("router{site}"));
-        self.connect(&router, site);
-        router.run("ip link add name lan type bridge");
-        router.run(&format!("ip addr add {}/24 dev lan", lan_address(site, 0)));
-        router.run("ip link set dev lan up");
-        router.forwards();
-        router.filter(HOME_ROUTER);
-        for (port, name) in (1..).zip(leaves) {
-            let namespace = Namespace::new(world, name);
-            plug_in(&router, &namespace, site, port);
-            self.hosts.push(Place {
-                name,
-                site,
-                port,
-                namespace,
-            });
+    fn add_routers(&mut self, world: &str) {
+        for (edge, site) in self.sites.iter().enumerate() {
+            let Some(rules) = router::rules(site.border) else {
+                continue;
+            };
+            let (router, lan) = (Namespace::new(world, &format!("router{edge}")), self.lan(edge));
+            router.run("ip link add name lan type bridge");
+            router.run(&format!("ip addr add {} dev lan", lan.on_interface(0)));
+            router.run("ip link set dev lan up");
+            router.forwards();
+            router.filter(&rules);
+            self.routers.insert(edge, router);
         }
-        self.routers.push(Some(router));
+        for (edge, router) in &self.routers {
+            match self.sites[*edge].behind {
+                Some(outer) => self.plug_in(router, "wan", outer, self.port_of_router(*edge)),
+                None => self.connect(router, "wan", *edge),
+            }
+        }
     }
 
-    /// Connects the edge of a site with the internet.
-    fn connect(&self, edge: &Namespace, site: usize) {
+    fn add_host(&mut self, world: &str, name: Name, edge: usize) {
+        let place = Place {
+            edge,
+            port: 1 + self.hosts.len(),
+            namespace: Namespace::new(world, name),
+        };
+        self.hosts.insert(name, place);
+        self.arrive(name);
+    }
+
+    /// Connects a host with where it is now.
+    fn arrive(&self, name: &str) {
+        let place = self.place(name);
+        let Some(router) = self.routers.get(&place.edge) else {
+            return self.connect(&place.namespace, "eth0", place.edge);
+        };
+        self.plug_in(&place.namespace, "eth0", place.edge, place.port);
+        if router::forwards_port(self.border(place.edge)) {
+            router.filter(&router::forwarding(&self.own_address(name)));
+        }
+    }
+
+    /// Connects a device with the internet.
+    fn connect(&self, namespace: &Namespace, device: &str, edge: usize) {
         let inside = &self.internet;
-        edge.run(&format!(
-            "ip link add name wan type veth peer name site{site} netns {}",
+        namespace.run(&format!(
+            "ip link add name {device} type veth peer name edge{edge} netns {}",
             inside.name
         ));
-        inside.run(&format!("ip addr add {}/30 dev site{site}", gateway(site)));
-        inside.run(&format!("ip link set dev site{site} up"));
-        edge.run(&format!("ip addr add {}/30 dev wan", public_address(site)));
-        edge.run("ip link set dev wan up");
-        edge.run(&format!("ip route add default via {}", gateway(site)));
+        inside.run(&format!("ip addr add {}/30 dev edge{edge}", gateway(edge)));
+        inside.run(&format!("ip link set dev edge{edge} up"));
+        namespace.run(&format!("ip addr add {}/30 dev {device}", public_address(edge)));
+        namespace.run(&format!("ip link set dev {device} up"));
+        namespace.run(&format!("ip route add default via {}", gateway(edge)));
+        if let Border::Firewall(_) = self.border(edge) {
+            let (net, router) = (self.lan(edge).net(), public_address(edge));
+            inside.run(&format!("ip route add {net} via {router}"));
+        }
+    }
+
+    /// Connects a device with the LAN of a router.
+    fn plug_in(&self, namespace: &Namespace, device: &str, edge: usize, port: usize) {
+        let (router, lan) = (&self.routers[&edge], self.lan(edge));
+        namespace.run(&format!(
+            "ip link add name {device} type veth peer name port{port} netns {}",
+            router.name
+        ));
+        router.run(&format!("ip link set dev port{port} master lan up"));
+        namespace.run(&format!("ip addr add {} dev {device}", lan.on_interface(port)));
+        namespace.run(&format!("ip link set dev {device} up"));
+        namespace.run(&format!("ip route add default via {}", lan.address(0)));
+    }
+
+    fn port_of_router(&self, edge: usize) -> usize {
+        100 + edge
+    }
+
+    /// Returns the addresses behind the router of an edge.
+    fn lan(&self, edge: usize) -> Lan {
+        let (net, length) = match self.border(edge) {
+            Border::Firewall(_) => ("198.51.100".to_owned(), 28),
+            _ if self.sites.iter().any(|site| site.behind == Some(edge)) => (format!("100.64.{edge}"), 24),
+            Border::Open | Border::Nat(_) => (format!("192.168.{}", 10 + edge), 24),
+        };
+        let first = if length == 28 { 16 * edge } else { 0 };
+        Lan { net, first, length }
     }
 }
 
-/// Connects a leaf with the LAN of its router.
-fn plug_in(router: &Namespace, leaf: &Namespace, site: usize, port: usize) {
-    leaf.run(&format!(
-        "ip link add name eth0 type veth peer name port{port} netns {}",
-        router.name
+/// What is cut.
+impl Network {
+    /// Brings all filters to what is cut and isolated, wherever the hosts are now.
+    fn pass_as_told(&self) {
+        let at_routers = self.routers.iter().map(|(edge, router)| (router, self.cuts_at(*edge)));
+        let on_internet = (&self.internet, self.cuts_on_the_internet());
+        for (namespace, rules) in at_routers.chain([on_internet]) {
+            let chain = format!("chain between {{ type filter hook forward priority filter; policy accept\n{rules} }}");
+            namespace.filter(&router::replace("ip", "cut", &chain));
+        }
+        self.switch_as_told();
+    }
+
+    /// Returns the rules of a router between its hosts and others; it alone sees which of its hosts it is.
+    fn cuts_at(&self, edge: usize) -> String {
+        let both = self.cuts.iter().flat_map(|(one, other)| [(one, other), (other, one)]);
+        let here = both.filter(|(one, other)| self.place(one).edge == edge && self.meeting(one, other).is_empty());
+        here.map(|(one, other)| drop_between(&self.own_address(one), &self.public_address(other)))
+            .collect()
+    }
+
+    fn cuts_on_the_internet(&self) -> String {
+        let stands_there = |name: &str| !self.routers.contains_key(&self.place(name).edge);
+        let cuts = self
+            .cuts
+            .iter()
+            .filter(|(one, other)| stands_there(one) && stands_there(other));
+        let cuts = cuts.map(|(one, other)| drop_between(&self.public_address(one), &self.public_address(other)));
+        let lonely = self.isolated.iter().filter(|name| stands_there(name));
+        let lonely = lonely.map(|name| drop_between(&self.public_address(name), "0.0.0.0/0"));
+        cuts.chain(lonely).collect()
+    }
+
+    /// Isolated ports of a bridge reach the bridge itself, here the router, but not each other; ports without a bridge reach
+    /// nobody.
+    fn switch_as_told(&self) {
+        let apart: BTreeSet<(usize, usize)> = self
+            .cuts
+            .iter()
+            .flat_map(|(one, other)| self.meeting(one, other))
+            .collect();
+        for (name, place) in &self.hosts {
+            let Some(router) = self.routers.get(&place.edge) else {
+                continue;
+            };
+            let master = if self.isolated.contains(name) {
+                "nomaster"
+            } else {
+                "master lan"
+            };
+            router.run(&format!("ip link set dev port{} {master}", place.port));
+            if master != "nomaster" {
+                set_apart(router, place.port, apart.contains(&(place.edge, place.port)));
+            }
+        }
+        for (edge, site) in self.sites.iter().enumerate() {
+            if let Some(outer) = site.behind {
+                let port = self.port_of_router(edge);
+                set_apart(&self.routers[&outer], port, apart.contains(&(outer, port)));
+            }
+        }
+    }
+
+    /// Returns the two ports of one LAN by which two hosts reach each other, if there is one.
+    fn meeting(&self, one: &str, other: &str) -> Vec<(usize, usize)> {
+        let (one, other) = (self.place(one), self.place(other));
+        let behind = |place: &Place| self.sites.get(place.edge).and_then(|site| site.behind);
+        match (behind(one), behind(other)) {
+            _ if one.edge == other.edge => vec![(one.edge, one.port), (other.edge, other.port)],
+            (Some(outer), Some(same)) if outer == same => [one, other]
+                .map(|place| (outer, self.port_of_router(place.edge)))
+                .to_vec(),
+            (Some(_) | None, Some(_) | None) => Vec::new(),
+        }
+    }
+}
+
+fn drop_between(one: &str, other: &str) -> String {
+    format!("ip saddr {one} ip daddr {other} drop\nip saddr {other} ip daddr {one} drop\n")
+}
+
+fn set_apart(router: &Namespace, port: usize, apart: bool) {
+    let isolated = if apart { "on" } else { "off" };
+    router.run(&format!(
+        "ip link set dev port{port} type bridge_slave isolated {isolated}"
     ));
-    router.run(&format!("ip link set dev port{port} master lan up"));
-    leaf.run(&format!("ip addr add {}/24 dev eth0", lan_address(site, port)));
-    leaf.run("ip link set dev eth0 up");
-    leaf.run(&format!("ip route add default via {}", lan_address(site, 0)));
 }
 
-fn gateway(site: usize) -> String {
-    format!("203.0.113.{}", 4 * site + 1)
+/// The addresses of a local network: the router has number 0, whoever is at port `n` has number `n`.
+struct Lan {
+    net: String,
+    first: usize,
+    length: u8,
 }
 
-fn public_address(site: usize) -> String {
-    format!("203.0.113.{}", 4 * site + 2)
+impl Lan {
+    fn address(&self, number: usize) -> String {
+        format!("{}.{}", self.net, self.first + 1 + number)
+    }
+
+    fn on_interface(&self, number: usize) -> String {
+        format!("{}/{}", self.address(number), self.length)
+    }
+
+    fn net(&self) -> String {
+        format!("{}.{}/{}", self.net, self.first, self.length)
+    }
 }
 
-/// Port 0 is the router itself.
-fn lan_address(site: usize, port: usize) -> String {
-    format!("192.168.{}.{}", 10 + site, 1 + port)
+fn gateway(edge: usize) -> String {
+    format!("203.0.113.{}", 4 * edge + 1)
+}
+
+fn public_address(edge: usize) -> String {
+    format!("203.0.113.{}", 4 * edge + 2)
 }

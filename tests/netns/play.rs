@@ -1,15 +1,13 @@
-//! Plays the script of a scenario with real daemons, and looks from outside whether it comes true: at the devices with
-//! `wg`, at the traffic with `ping`.
+//! Plays the script of a scenario with real daemons, and looks from outside whether what must follow does.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::command::{self, Process};
-use crate::lab::{self, HUB, Lab};
-use crate::scenario::{Act, Path, Scenario};
-use crate::show;
+use crate::lab::Lab;
+use crate::look::{self, Watch};
+use crate::scenario::course::Course;
+use crate::scenario::{Act, Name, Path, Scenario, Step};
 
 /// How long a daemon may take to take its changes off the device and end.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
@@ -17,81 +15,165 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// How long the tunnel to the hub may take when nothing but WireGuard runs.
 const TUNNEL_WITHIN: Duration = Duration::from_secs(20);
 
-/// The echo requests that tell the way by the counters of the peers, and their size: above all that facts amount to.
-const BURST: (u64, u64) = (20, 1200);
-
-/// Requests a second of a [`Watch`].
-const WATCHED: u64 = 5;
-
-/// How often the way is looked at; every look starts a handful of programs.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-
 /// How long a leaf may not reach its hub, whatever happens between the leaves.
 const HUB_SILENCE: Duration = Duration::from_secs(5);
+
+/// How long leaves may not reach each other while nothing happens.
+const HOLD_SILENCE: Duration = Duration::from_secs(2);
+
+/// How a scenario ends, if its script does not say.
+const END: Step = Step {
+    act: Act::StopAll,
+    within: Duration::from_secs(20),
+    hold: Duration::ZERO,
+};
 
 /// Plays a scenario to its end.
 pub(crate) fn play(scenario: &Scenario) {
     let mut lab = Lab::build(scenario);
-    let [a, b] = lab.leaves();
-    arrive(&lab, Path::Hub, TUNNEL_WITHIN).unwrap_or_else(|why| panic!("{}: before: {why}", scenario.name));
-    let found = lab.names().into_iter().map(|name| (name, lab.found(name)));
-    let found: Vec<_> = found.collect();
-    let hub = [a, b].map(|leaf| Watch::start(&lab, leaf, HUB));
+    let mut course = Course::new(scenario);
+    let before = look::arrive(&lab, &look::ways(&course), TUNNEL_WITHIN);
+    before.unwrap_or_else(|why| panic!("{}: before: {why}", scenario.name));
+    lab.remember();
+    for step in scenario.script.iter().chain([&END]) {
+        if step.act != Act::StopAll || lab.names().iter().any(|name| course.runs(name)) {
+            course.take(step.act);
+            take(&mut lab, &course, step);
+        }
+    }
+    let gone: Vec<Name> = lab
+        .leaves()
+        .into_iter()
+        .filter(|leaf| !course.is_member(leaf))
+        .collect();
+    lab.expect_as_found(&gone);
+}
 
-    for step in scenario.script {
-        let between = Watch::start(&lab, a, b);
-        let began = Instant::now();
-        act(&mut lab, step.act);
-        let took = arrive(&lab, step.then, step.within.saturating_sub(began.elapsed())).unwrap_or_else(|why| {
-            let (name, within) = (scenario.name, step.within);
-            panic!(
-                "{name}: {:?} must lead to {:?} within {within:?}: {why}",
-                step.act, step.then
-            )
-        });
-        let (way, took) = (step.then, (began.elapsed() - took.confirming).as_secs_f32());
-        let silence = between.end().as_secs_f32();
-        println!(
-            "{}: {:?}: {way:?} after {took:.1} s, longest silence {silence:.1} s",
-            scenario.name, step.act
-        );
-        check(&mut lab, step.act != Act::Stop);
+/// Takes one step of a script; the course has taken it already.
+fn take(lab: &mut Lab, course: &Course<'_>, step: &Step) {
+    let (name, ways) = (lab.scenario.name.clone(), look::ways(course));
+    let fail = |why: String| -> ! {
+        panic!(
+            "{name}: {:?} must lead to {ways:?} within {:?}: {why}",
+            step.act, step.within
+        )
+    };
+    let pairs: Vec<Watch> = ways
+        .iter()
+        .map(|(one, other, _)| Watch::start(lab, one, other))
+        .collect();
+    let hubs: Vec<Watch> = to_undisturbed_hubs(lab, course, step.act);
+
+    let began = Instant::now();
+    act(lab, step.act);
+    let within = step.within.saturating_sub(began.elapsed());
+    let arrival = look::arrive(lab, &ways, within).unwrap_or_else(|why| fail(why));
+    let took = (began.elapsed() - arrival.confirming).as_secs_f32();
+    let silence = pairs
+        .into_iter()
+        .map(Watch::end)
+        .max()
+        .unwrap_or_default()
+        .as_secs_f32();
+    let paths: Vec<Path> = ways.iter().map(|(_, _, path)| *path).collect();
+    let act = step.act;
+    println!("{name}: {act:?}: {paths:?} after {took:.1} s, longest silence {silence:.1} s");
+
+    if !step.hold.is_zero() {
+        let reach = ways.iter().filter(|(_, _, path)| *path != Path::Nothing);
+        let pairs: Vec<Watch> = reach.map(|(one, other, _)| Watch::start(lab, one, other)).collect();
+        let stayed = look::stay(lab, &ways, step.hold);
+        stayed.unwrap_or_else(|why| fail(format!("and stay so for {:?}: {why}", step.hold)));
+        let silence = expect_answers(&name, pairs, HOLD_SILENCE);
+        println!("{name}: stayed so for {:?}, longest silence {silence:.1} s", step.hold);
     }
-    for (leaf, watch) in [a, b].into_iter().zip(hub) {
+    let silence = expect_answers(&name, hubs, HUB_SILENCE);
+    if silence > 0.0 {
+        println!("{name}: longest silence of a hub {silence:.1} s");
+    }
+    check(lab, course);
+}
+
+/// Ends watches and returns the longest silence, in seconds.
+fn expect_answers(scenario: &str, watches: Vec<Watch>, limit: Duration) -> f32 {
+    let silences = watches.into_iter().map(|watch| {
+        let (from, to) = (watch.from, watch.to);
         let silence = watch.end();
-        println!(
-            "{}: longest silence of the hub towards {leaf} {:.1} s",
-            scenario.name,
-            silence.as_secs_f32()
+        assert!(
+            silence <= limit,
+            "{scenario}: {from} did not reach {to} for {silence:?}"
         );
-        assert!(silence <= HUB_SILENCE, "{leaf} did not reach the hub for {silence:?}");
-    }
-    for (name, before) in found {
-        assert_eq!(lab.found(name), before, "{name}: as it was found");
+        silence
+    });
+    silences.max().unwrap_or_default().as_secs_f32()
+}
+
+/// Watches the way of every leaf to its hubs, but where what happens now, or happened before, is in that way itself.
+fn to_undisturbed_hubs(lab: &Lab, course: &Course<'_>, act: Act) -> Vec<Watch> {
+    let touched = touched(act);
+    let leaves = lab.leaves().into_iter().filter(|leaf| course.is_member(leaf));
+    let pairs = leaves.flat_map(|leaf| lab.hubs_of(leaf).into_iter().map(move |hub| (leaf, hub)));
+    let open = pairs.filter(|(leaf, hub)| {
+        let between_leaves = matches!(act, Act::Cut(..) | Act::Heal(..)) && !touched.contains(hub);
+        let left_alone = between_leaves || ![*leaf, *hub].iter().any(|name| touched.contains(name));
+        left_alone && !course.is_cut(leaf, hub)
+    });
+    open.map(|(leaf, hub)| Watch::start(lab, leaf, hub)).collect()
+}
+
+/// Returns the hosts that something happens to.
+fn touched(act: Act) -> Vec<Name> {
+    match act {
+        Act::StartAll | Act::StopAll | Act::Start(_) | Act::Stop(_) | Act::Lie(_) | Act::Wait => Vec::new(),
+        Act::Reboot(name)
+        | Act::Isolate(name)
+        | Act::Rejoin(name)
+        | Act::Roam(name, _)
+        | Act::Renumber(name)
+        | Act::Sleep(name, _)
+        | Act::Revoke(name) => vec![name],
+        Act::Cut(one, other) | Act::Heal(one, other) | Act::RoamBoth((one, _), (other, _)) => vec![one, other],
     }
 }
 
 /// Does what a step says.
 pub(crate) fn act(lab: &mut Lab, act: Act) {
-    let [a, b] = lab.leaves();
     match act {
-        Act::Start => lab.names().into_iter().for_each(|name| lab.start(name)),
-        Act::Cut => lab.network.cut(a, b),
-        Act::Heal => lab.network.heal(a, b),
-        Act::Stop => stop(lab),
+        Act::StartAll => lab.names().into_iter().for_each(|name| lab.start(name)),
+        Act::StopAll => {
+            let running = lab.running();
+            stop(lab, &running);
+        }
+        Act::Start(name) => lab.start(name),
+        Act::Stop(name) => stop(lab, &[name]),
+        Act::Reboot(name) => lab.reboot(name),
+        Act::Cut(one, other) => lab.network.cut(one, other),
+        Act::Heal(one, other) => lab.network.heal(one, other),
+        Act::Isolate(name) => lab.network.isolate(name),
+        Act::Rejoin(name) => lab.network.rejoin(name),
+        Act::Roam(name, site) => lab.network.roam(&[(name, site)]),
+        Act::RoamBoth(one, other) => lab.network.roam(&[one, other]),
+        Act::Renumber(hub) => lab.renumber(hub),
+        Act::Sleep(name, time) => lab.sleep(name, time),
+        Act::Revoke(name) => {
+            stop(lab, &[name]);
+            lab.revoke(name);
+        }
+        Act::Lie(name) => panic!("{name}: nobody lies in the lab"),
+        Act::Wait => {}
     }
 }
 
-/// Stops all daemons at once; each must end well.
-fn stop(lab: &mut Lab) {
-    for name in lab.names() {
+/// Stops daemons at once; each must end well.
+fn stop(lab: &mut Lab, names: &[Name]) {
+    for name in names {
         assert!(
             lab.daemon(name).catches(Signal::TERM, STOP_WITHIN),
             "{name}: wirelink does not run"
         );
         lab.daemon(name).signal(Signal::TERM);
     }
-    for name in lab.names() {
+    for name in names {
         let status = lab.daemon(name).ended(STOP_WITHIN);
         assert_eq!(
             status.and_then(|status| status.code()),
@@ -102,7 +184,9 @@ fn stop(lab: &mut Lab) {
 }
 
 /// Checks what must hold at any time.
-pub(crate) fn check(lab: &mut Lab, running: bool) {
+pub(crate) fn check(lab: &mut Lab, course: &Course<'_>) {
+    let running: Vec<Name> = lab.names().into_iter().filter(|name| course.runs(name)).collect();
+    assert_eq!(lab.running(), running, "where wirelink runs");
     for name in lab.names() {
         assert_eq!(lab.by_hand_changed(name), None);
         let log = lab.log(name);
@@ -110,128 +194,18 @@ pub(crate) fn check(lab: &mut Lab, running: bool) {
             .lines()
             .find(|line| line.contains("ERROR") || line.contains("panicked"));
         assert_eq!(bad, None, "{name}: in the log of wirelink");
-        assert_eq!(lab.daemon(name).is_running(), running, "{name}: whether wirelink runs");
     }
 }
 
-/// How an arrival was seen.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    /// How long it took to make sure, which is no time of the daemon's.
-    pub(crate) confirming: Duration,
-}
-
-/// Waits until the leaves reach each other in a way, both in the tables and in the counters; or says what is the case instead.
-pub(crate) fn arrive(lab: &Lab, wanted: Path, within: Duration) -> Result<Arrival, String> {
-    let mut last = String::new();
-    let arrived = command::until_every(LOOK_EVERY, within, || {
-        let seen = Instant::now();
-        let [a, b] = lab.leaves();
-        let both = expect_way(lab, a, b, wanted).and_then(|()| expect_way(lab, b, a, wanted));
-        let sure = both
-            .and_then(|()| expect_traffic(lab, a, b, wanted))
-            .and_then(|()| expect_traffic(lab, b, a, wanted));
-        sure.map_err(|why| last = why).ok().map(|()| Arrival {
-            confirming: seen.elapsed(),
-        })
-    });
-    arrived.ok_or(last)
-}
-
-/// Looks at the table of a leaf and at the hops of an echo.
-fn expect_way(lab: &Lab, from: &str, to: &str, wanted: Path) -> Result<(), String> {
-    let peer = lab.peer(from, to);
-    let inner = lab.inner(to);
-    let owns = |prefix| peer.as_ref().is_some_and(|peer| peer.allowed_ips.contains(prefix));
-    let (session, ttl) = match wanted {
-        Path::Direct => (peer.as_ref().is_some_and(lab::has_session), 64),
-        Path::Hub => (true, 63),
+/// Plays that wirelink was started everywhere, and waits for the ways of the oracle.
+pub(crate) fn start_all(lab: &mut Lab, within: Duration) {
+    let scenario = lab.scenario.clone();
+    let mut course = Course::new(&scenario);
+    let step = Step {
+        act: Act::StartAll,
+        within,
+        hold: Duration::ZERO,
     };
-    let routed = inner
-        .own()
-        .iter()
-        .all(|prefix| owns(prefix) == (wanted == Path::Direct));
-    if !routed || !session {
-        return Err(format!("{from} has {to} as {peer:?}"));
-    }
-    let v6 = inner.v6.map(IpAddr::V6);
-    for address in [IpAddr::V4(inner.v4)].into_iter().chain(v6) {
-        let echo = lab.echo(from, address);
-        if echo.map(|echo| echo.ttl) != Some(ttl) {
-            return Err(format!(
-                "{from} to {address}: wanted a time to live of {ttl}, got {echo:?}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Sends a burst, and looks which peer's counters rise by it.
-fn expect_traffic(lab: &Lab, from: &str, to: &str, wanted: Path) -> Result<(), String> {
-    let (count, size) = BURST;
-    let before = (volume(lab, from, to), volume(lab, from, HUB));
-    let address = lab.inner(to).v4;
-    lab.namespace(from)
-        .attempt(&format!("ping -n -q -c {count} -i 0.05 -s {size} -W 1 {address}"))?;
-    let direct = volume(lab, from, to).since(before.0);
-    let hub = volume(lab, from, HUB).since(before.1);
-    let (by, not_by) = match wanted {
-        Path::Direct => (direct, hub),
-        Path::Hub => (hub, direct),
-    };
-    let moved = by.sent.min(by.received) >= count * size && not_by.sent.max(not_by.received) < count * size / 2;
-    moved.then_some(()).ok_or_else(|| {
-        format!(
-            "{from} to {to}: a burst of {} bytes moved {direct:?} directly, {hub:?} by the hub",
-            count * size
-        )
-    })
-}
-
-/// The counters of a peer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Volume {
-    sent: u64,
-    received: u64,
-}
-
-impl Volume {
-    fn since(self, before: Self) -> Self {
-        Self {
-            sent: self.sent.saturating_sub(before.sent),
-            received: self.received.saturating_sub(before.received),
-        }
-    }
-}
-
-fn volume(lab: &Lab, at: &str, of: &str) -> Volume {
-    lab.peer(at, of).map_or_else(Volume::default, |peer| Volume {
-        sent: peer.sent,
-        received: peer.received,
-    })
-}
-
-/// Echo requests in the background, as long as it lives.
-struct Watch {
-    ping: Process,
-}
-
-impl Watch {
-    fn start(lab: &Lab, from: &str, to: &str) -> Self {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let line = format!("ping -n -i 0.2 -W 1 {}", lab.inner(to).v4);
-        let mut ping = lab.spawn(from, &line, &format!("{from}-{to}-{number}.ping"));
-        ping.catches(Signal::INT, TUNNEL_WITHIN);
-        Self { ping }
-    }
-
-    /// Returns how long there was no answer, at most.
-    fn end(mut self) -> Duration {
-        self.ping.signal(Signal::INT);
-        self.ping.ended(STOP_WITHIN);
-        let output = self.ping.output();
-        let missed = show::longest_silence(&output).unwrap_or_else(|| panic!("no summary of ping: {output}"));
-        Duration::from_millis(missed * 1000 / WATCHED)
-    }
+    course.take(step.act);
+    take(lab, &course, &step);
 }

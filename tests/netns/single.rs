@@ -9,16 +9,18 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::command;
-use crate::lab::{HUB, Lab, WIRELINK};
+use crate::lab::{Lab, WIRELINK};
+use crate::look;
 use crate::play;
-use crate::scenario::{Act, PUBLIC_PUBLIC, Path};
+use crate::scenario::Path;
+use crate::scenario::table::public_public;
 
 /// How long anything here may take that is no matter of the network.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Builds a network and starts one daemon, until it has given its interface the link-local address.
 fn started(name: &'static str) -> Lab {
-    let mut lab = Lab::build(&PUBLIC_PUBLIC);
+    let mut lab = Lab::build(&public_public());
     lab.start(name);
     let own = lab.link_local(name);
     let up = command::until(SOON, || lab.addresses(name).contains(&own).then_some(()));
@@ -50,7 +52,7 @@ fn refuses(lab: &Lab, interface: &str, words: &[&str]) {
 
 #[test]
 fn an_interface_that_does_not_exist_is_refused() {
-    let lab = Lab::build(&PUBLIC_PUBLIC);
+    let lab = Lab::build(&public_public());
     refuses(
         &lab,
         "wl-nowhere",
@@ -60,11 +62,11 @@ fn an_interface_that_does_not_exist_is_refused() {
 
 #[test]
 fn an_interface_that_is_not_wireguard_is_refused() {
-    let lab = Lab::build(&PUBLIC_PUBLIC);
-    let before = lab.namespace("a").run("ip -o addr show dev wan");
-    refuses(&lab, "wan", &["not a wireguard", "not wireguard", "no wireguard"]);
+    let lab = Lab::build(&public_public());
+    let before = lab.namespace("a").run("ip -o addr show dev eth0");
+    refuses(&lab, "eth0", &["not a wireguard", "not wireguard", "no wireguard"]);
     assert_eq!(
-        lab.namespace("a").run("ip -o addr show dev wan"),
+        lab.namespace("a").run("ip -o addr show dev eth0"),
         before,
         "nothing is touched"
     );
@@ -72,7 +74,7 @@ fn an_interface_that_is_not_wireguard_is_refused() {
 
 #[test]
 fn without_root_it_says_what_it_needs() {
-    let lab = Lab::build(&PUBLIC_PUBLIC);
+    let lab = Lab::build(&public_public());
     let before = lab.found("a");
     let (program, interface) = (Reachable::copy(), lab.interface("a"));
     let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
@@ -117,7 +119,7 @@ fn usr1_prints_the_state_and_int_stops() {
     assert!(lab.daemon("a").catches(Signal::USR1, SOON), "SIGUSR1 is caught");
     let quiet = lab.log("a").len();
     lab.daemon("a").signal(Signal::USR1);
-    let hub = lab.public_key(HUB)[..8].to_owned();
+    let hub = lab.public_key("hub")[..8].to_owned();
     let told = command::until(SOON, || lab.log("a")[quiet..].contains(&hub).then_some(()));
     assert_eq!(told, Some(()), "the hub ({hub}) is in the state: {}", lab.log("a"));
     assert!(lab.daemon("a").is_running(), "wirelink goes on");
@@ -132,32 +134,25 @@ fn usr1_prints_the_state_and_int_stops() {
 
 #[test]
 fn leaves_without_a_listen_port_of_their_own_go_direct() {
-    let mut lab = Lab::build(&PUBLIC_PUBLIC);
+    let mut lab = Lab::build(&public_public());
     // As wg-quick leaves it to WireGuard where the file says nothing.
     for (leaf, port) in [("a", 40_017), ("b", 47_011)] {
         let interface = lab.interface(leaf).to_owned();
         lab.namespace(leaf)
             .run(&format!("wg set {interface} listen-port {port}"));
     }
-    play::act(&mut lab, Act::Start);
-    play::arrive(&lab, Path::Direct, Duration::from_secs(30)).unwrap_or_else(|why| panic!("{why}"));
-    play::check(&mut lab, true);
+    play::start_all(&mut lab, Duration::from_secs(30));
 }
 
 #[test]
 fn a_killed_daemon_takes_up_its_work_when_it_is_back() {
-    let mut lab = Lab::build(&PUBLIC_PUBLIC);
-    let reach = |lab: &Lab, path, seconds, what: &str| {
-        play::arrive(lab, path, Duration::from_secs(seconds)).unwrap_or_else(|why| panic!("{what}: {why}"));
-    };
-    reach(&lab, Path::Hub, 20, "before");
-    play::act(&mut lab, Act::Start);
-    reach(&lab, Path::Direct, 30, "first start");
+    let mut lab = Lab::build(&public_public());
+    play::start_all(&mut lab, Duration::from_secs(30));
     lab.daemon("a").kill();
     lab.start("a");
     // What the first one brought onto the device looks like the operator's to the second, which so leaves it where it is.
-    reach(&lab, Path::Direct, 60, "second start");
-    play::check(&mut lab, true);
+    let direct = look::all_by(&lab, Path::Direct);
+    look::arrive(&lab, &direct, Duration::from_secs(60)).unwrap_or_else(|why| panic!("second start: {why}"));
 }
 
 #[test]
@@ -182,7 +177,7 @@ fn a_second_daemon_is_refused_and_the_first_one_keeps_its_address() {
 
 #[test]
 fn an_interface_that_is_down_is_waited_for() {
-    let mut lab = Lab::build(&PUBLIC_PUBLIC);
+    let mut lab = Lab::build(&public_public());
     let (interface, own) = (lab.interface("a").to_owned(), lab.link_local("a"));
     lab.namespace("a").run(&format!("ip link set dev {interface} down"));
     // As with wg-quick without a ListenPort: WireGuard chooses one when the interface comes up.

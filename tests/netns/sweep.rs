@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command;
-use crate::network::PREFIX;
+use crate::namespace::{FILES, PREFIX};
 use crate::tunnel::{INTERFACE, SOCKETS};
 
 /// Looks once for namespaces, folders and sockets that have lost their owner.
@@ -14,7 +14,11 @@ pub(crate) fn sweep() {
     let names = command::attempt(command::words("ip netns list")).unwrap_or_default();
     let names = names.lines().filter_map(|line| line.split(' ').next());
     names.filter(|name| is_abandoned(name)).for_each(remove_namespace);
-    for folder in [Path::new(env!("CARGO_TARGET_TMPDIR")), &std::env::temp_dir()] {
+    for folder in [
+        Path::new(env!("CARGO_TARGET_TMPDIR")),
+        &std::env::temp_dir(),
+        Path::new(FILES),
+    ] {
         for (name, path) in entries(folder) {
             if is_abandoned(&name) {
                 let _ = std::fs::remove_dir_all(path);

@@ -1,6 +1,7 @@
 //! WireGuard interfaces, made and configured as an operator would: by `ip`, `wg` and, without kernel support, wireguard-go.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use ipnet::IpNet;
 use rustix::process::Signal;
 
 use crate::command::{self, Process};
-use crate::network::Namespace;
+use crate::namespace::Namespace;
 use crate::show::Device;
 
 /// WireGuard's port on every host; all the same, so that two leaves behind one router compete for it.
@@ -72,30 +73,34 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Returns the addresses of the `number`th host; the hub is 0.
-    pub(crate) fn of(number: u8, with_v6: bool) -> Self {
+    /// Returns the addresses of a host in the network of a hub; the hub itself is 1.
+    pub(crate) fn of(hub: u8, host: u8, with_v6: bool) -> Self {
+        let v6 = Ipv6Addr::new(0xfd99, 0, 0, hub.into(), 0, 0, 0, host.into());
         Self {
-            v4: Ipv4Addr::new(10, 99, 0, 1 + number),
-            v6: with_v6.then(|| Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1 + u16::from(number))),
+            v4: Ipv4Addr::new(10, 99, hub, host),
+            v6: with_v6.then_some(v6),
         }
     }
 
     /// Returns the prefixes that belong to the host alone.
     pub(crate) fn own(&self) -> Vec<IpNet> {
-        let v6 = self.v6.map(|address| IpNet::from(std::net::IpAddr::V6(address)));
-        [IpNet::from(std::net::IpAddr::V4(self.v4))]
-            .into_iter()
-            .chain(v6)
-            .collect()
+        self.nets(32, 128)
+    }
+
+    /// Returns the prefixes of the hub whose network the host is in.
+    pub(crate) fn of_hub(&self) -> Vec<IpNet> {
+        self.nets(24, 64)
     }
 
     /// Returns the prefixes of the whole tunnel.
     pub(crate) fn all(&self) -> Vec<IpNet> {
-        let v6 = self.v6.map(|_| "fd99::/64".parse().expect("a prefix"));
-        ["10.99.0.0/24".parse().expect("a prefix")]
-            .into_iter()
-            .chain(v6)
-            .collect()
+        self.nets(16, 48)
+    }
+
+    fn nets(&self, v4: u8, v6: u8) -> Vec<IpNet> {
+        let net = |address, length| IpNet::new(address, length).expect("a prefix length").trunc();
+        let v6 = self.v6.map(|address| net(IpAddr::V6(address), v6));
+        [net(IpAddr::V4(self.v4), v4)].into_iter().chain(v6).collect()
     }
 
     fn on_interface(&self) -> Vec<String> {
@@ -122,7 +127,7 @@ impl PeerLines {
         Self {
             public_key: Keys::generate().public,
             preshared_key: Some(command::run("wg genpsk").trim().to_owned()),
-            allowed_ips: vec![IpNet::from(std::net::IpAddr::V4(Ipv4Addr::new(172, 31, 5, number)))],
+            allowed_ips: vec![IpNet::from(IpAddr::V4(Ipv4Addr::new(172, 31, 5, number)))],
             endpoint: Some(format!("203.0.113.{}:{PORT}", 200 + number)),
             keepalive: Some(HAND_MADE_KEEPALIVE),
         }
@@ -144,6 +149,14 @@ impl PeerLines {
     }
 }
 
+/// All that the operator wrote about an interface.
+#[derive(Clone)]
+pub(crate) struct Written {
+    pub(crate) keys: Keys,
+    pub(crate) inner: Inner,
+    pub(crate) peers: Vec<PeerLines>,
+}
+
 /// A WireGuard interface in a namespace.
 #[derive(Debug)]
 pub(crate) struct Interface {
@@ -154,14 +167,7 @@ pub(crate) struct Interface {
 
 impl Interface {
     /// Makes an interface and configures it.
-    pub(crate) fn make(
-        name: &str,
-        host: &Namespace,
-        keys: &Keys,
-        peers: &[PeerLines],
-        inner: Inner,
-        logs: &Path,
-    ) -> Self {
+    pub(crate) fn make(name: &str, host: &Namespace, written: &Written, logs: &Path) -> Self {
         let backend = Backend::wanted();
         let userspace = match backend {
             Backend::Userspace => Some(wireguard_go(name, host, logs)),
@@ -175,11 +181,19 @@ impl Interface {
             backend,
             userspace,
         };
-        interface.configure(host, keys, peers);
-        for address in inner.on_interface() {
+        interface.configure(host, written);
+        for address in written.inner.on_interface() {
             host.run(&format!("ip addr add {address} dev {name}"));
         }
         host.run(&format!("ip link set dev {name} up"));
+        // As wg-quick does; the hand-made peers are left out, whom nobody calls.
+        let nets = written.peers.iter().flat_map(|peer| &peer.allowed_ips);
+        let own = written.inner.of_hub();
+        for net in
+            nets.filter(|net| !own.iter().any(|own| own.contains(*net)) && net.max_prefix_len() != net.prefix_len())
+        {
+            host.run(&format!("ip route replace {net} dev {name}"));
+        }
         interface
     }
 
@@ -190,17 +204,25 @@ impl Interface {
         self.userspace.is_some()
     }
 
+    /// Takes the interface away, with all that WireGuard knows.
+    pub(crate) fn unmake(mut self, host: &Namespace) {
+        match self.backend {
+            Backend::Userspace => drop(self.userspace.take()),
+            Backend::Kernel => drop(host.run(&format!("ip link del dev {}", self.name))),
+        }
+    }
+
     /// Reads the device, or says why that does not work.
     pub(crate) fn read(&self, host: &Namespace) -> Result<Device, String> {
         let dump = host.attempt(&format!("wg show {} dump", self.name))?;
         Device::parse(&dump).ok_or_else(|| "`wg show dump` printed what cannot be read".to_owned())
     }
 
-    fn configure(&self, host: &Namespace, keys: &Keys, peers: &[PeerLines]) {
-        let peers: String = peers.iter().map(PeerLines::section).collect();
+    fn configure(&self, host: &Namespace, written: &Written) {
+        let peers: String = written.peers.iter().map(PeerLines::section).collect();
         let lines = format!(
             "[Interface]\nPrivateKey = {}\nListenPort = {PORT}\n{peers}",
-            keys.private
+            written.keys.private
         );
         let setconf = format!("wg setconf {} /dev/stdin", self.name);
         host.attempt_with(&setconf, &lines)
@@ -227,7 +249,8 @@ fn wireguard_go(name: &str, host: &Namespace, logs: &Path) -> Process {
     command.env("LOG_LEVEL", "error");
     let mut process = Process::spawn(command, &logs.join(format!("{name}.wireguard-go.log")));
     let made = command::until(INTERFACE_WITHIN, || {
-        let ready = socket(name).exists() && host.attempt(&format!("wg show {name}")).is_ok();
+        // `wg` removes a socket at which nobody listens yet, so this asks first.
+        let ready = UnixStream::connect(socket(name)).is_ok() && host.attempt(&format!("wg show {name}")).is_ok();
         (ready || !process.is_running()).then_some(ready)
     });
     assert_eq!(made, Some(true), "wireguard-go made no interface: {}", process.output());

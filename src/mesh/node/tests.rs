@@ -1,6 +1,8 @@
 //! What whole nodes do together.
 
+mod flood;
 mod history;
+mod renewal;
 mod world;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use ipnet::IpNet;
 
 use self::world::*;
 use super::*;
-use crate::mesh::device::PeerState;
+use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::event::RejectReason;
 use crate::mesh::link::State;
 

@@ -9,6 +9,7 @@ use wirelink::mesh::event::{Input, Output};
 use super::{What, World};
 use crate::host::{self, Config, ECHO, Host};
 use crate::net::{HostId, Nic};
+use crate::wireguard::Packet;
 
 impl World {
     /// Adds a machine on which only WireGuard runs.
@@ -37,7 +38,7 @@ impl World {
         let host = &mut self.hosts[id];
         let Some(mut node) = host.node.take() else { return };
         while node.poll_output().is_some() {}
-        node.handle(now, Input::Device(host.tunnel.device().clone()));
+        node.handle(now, Input::Device(host.tunnel.device()));
         node.handle(now, Input::Stop);
         while let Some(output) = node.poll_output() {
             if let Output::Configure(change) = output {
@@ -104,6 +105,12 @@ impl World {
             self.settle(from);
         }
         number
+    }
+
+    /// Sends a packet through the tunnel of a machine.
+    pub(crate) fn inject(&mut self, from: HostId, packet: Packet) {
+        self.emit(from, packet);
+        self.settle(from);
     }
 
     /// Returns what was left of the time to live of the answer to an echo request, if there was one.

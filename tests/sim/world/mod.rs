@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) net: Net,
     /// Whether events and changes are kept with the hosts.
     pub(crate) records: bool,
+    /// Whether somebody lies: then it is no fault that something is refused.
+    pub(crate) lies: bool,
     /// What broke an invariant.
     pub(crate) violations: Vec<String>,
     /// How many events there were.
@@ -92,6 +94,7 @@ impl World {
             hosts: Vec::new(),
             net: Net::new(&draw),
             records: false,
+            lies: false,
             violations: Vec::new(),
             events: 0,
             queue: BinaryHeap::new(),
@@ -197,7 +200,7 @@ impl World {
         let now = self.now;
         let host = &mut self.hosts[id];
         let Some(node) = &mut host.node else { return };
-        node.handle(now, Input::Device(host.tunnel.device().clone()));
+        node.handle(now, Input::Device(host.tunnel.device()));
         node.handle(now, Input::Timeout);
         host.passes += 1;
         host.may_configure = true;

@@ -6,9 +6,10 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::super::*;
-use crate::mesh::device::{DeviceChange, PeerState};
+use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::event::Interface;
 use crate::mesh::link::State;
+use crate::mesh::link::liveness::Liveness;
 use crate::mesh::settings::FACT_TTL;
 
 pub(super) const HUB: usize = 0;
@@ -35,6 +36,10 @@ pub(super) struct World {
     pub(super) machines: Vec<Machine>,
     pub(super) cut: bool,
     pub(super) in_flight: Vec<(Timestamp, usize, Ipv6Addr, Vec<u8>)>,
+    /// Of a hundred datagrams, how many are lost; which ones, is drawn from the generator.
+    pub(super) loss: (u32, ChaCha20Rng),
+    /// The bytes of facts that were sent, by sender and recipient.
+    pub(super) sent: BTreeMap<(usize, usize), u64>,
 }
 
 pub(super) fn private(index: usize) -> PrivateKey {
@@ -60,6 +65,8 @@ impl World {
             machines,
             cut: false,
             in_flight: Vec::new(),
+            loss: (0, ChaCha20Rng::from_seed([5; 32])),
+            sent: BTreeMap::new(),
         }
     }
 
@@ -85,7 +92,7 @@ impl World {
     pub(super) fn stop(&mut self, index: usize) {
         let device = self.machines[index].device.clone();
         let now = self.now;
-        self.machines[index].node.handle(now, Input::Device(device));
+        self.machines[index].node.handle(now, Input::Device(&device));
         self.machines[index].node.handle(now, Input::Stop);
         self.carry_out(index);
         self.machines[index].running = false;
@@ -115,7 +122,7 @@ impl World {
 
     pub(super) fn wake(&mut self, index: usize) {
         let machine = &mut self.machines[index];
-        machine.node.handle(self.now, Input::Device(machine.device.clone()));
+        machine.node.handle(self.now, Input::Device(&machine.device));
         machine.node.handle(self.now, Input::Timeout);
         self.carry_out(index);
         let at = self.machines[index].node.poll_timeout().unwrap().at;
@@ -160,6 +167,10 @@ impl World {
         self.shake_hands(from, &target_key, None);
         self.shake_hands(target, &key, Some(source));
         let address = self.machines[from].node.address();
+        *self.sent.entry((from, target)).or_default() += payload.len() as u64;
+        if self.loss.1.next_u32() % 100 < self.loss.0 {
+            return;
+        }
         self.in_flight.push((self.now + HOP, target, address, payload));
     }
 
