@@ -11,11 +11,15 @@ mod lies;
 mod nat;
 mod net;
 mod play;
+mod program;
+mod promises;
 mod random;
+#[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod scenarios;
 mod stage;
+mod star;
 mod v1;
 mod wire;
 mod wireguard;

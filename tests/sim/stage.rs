@@ -73,6 +73,12 @@ impl<'a> Stage<'a> {
         self.hosts[name]
     }
 
+    /// Returns the addresses of a host on its own networks.
+    pub(crate) fn address(&self, name: Name) -> Vec<IpAddr> {
+        let nics = self.world.net.nics(self.id(name)).iter();
+        nics.flat_map(|nic| nic.addresses.iter().map(IpNet::addr)).collect()
+    }
+
     /// Returns every host with its number.
     pub(crate) fn hosts(&self) -> Vec<(Name, HostId)> {
         self.hosts.iter().map(|(name, id)| (*name, *id)).collect()
