@@ -83,7 +83,7 @@ fn decode(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         wire::decode(black_box(&datagram))
             .expect("well formed")
-            .unverified_facts()
+            .unverified_facts(sender.public_key())
     });
 }
 

@@ -209,7 +209,68 @@ fn two_nodes() -> (Auth, Auth) {
             AddressHash::Sha1,
         )
     };
-    (node(1), node(2))
+    let (mut sender, mut recipient) = (node(1), node(2));
+    sender.admit([recipient.public_key()]);
+    recipient.admit([sender.public_key()]);
+    (sender, recipient)
+}
+
+#[test]
+fn a_sign_of_life_in_a_compact_group_takes_36_bytes() {
+    let (mut sender, mut recipient) = two_nodes();
+    let alive = Timed {
+        fact: Fact {
+            subject: *sender.public_key(),
+            value: Value::Alive(BootId::from_bytes([7; 16])),
+        },
+        ttl: Duration::from_secs(15),
+    };
+    let runs = wire::pack_compact(sender.public_key(), [&alive]).concat();
+    let datagram = sender.tag_compact(recipient.public_key(), &runs).unwrap();
+    assert_eq!(datagram.len(), 36);
+    let source = AddressHash::Sha1.link_local(sender.public_key());
+    let verified = recipient.verify(source, &wire::decode(&datagram).unwrap()).unwrap();
+    assert_eq!(
+        (verified.sender(), verified.facts()),
+        (sender.public_key(), &[alive][..])
+    );
+}
+
+#[test]
+fn facts_about_one_subject_share_its_key_in_a_compact_group() {
+    let (sender, _) = two_nodes();
+    let facts: Vec<Timed> = (0..300)
+        .map(|port| timed_endpoint(([192, 0, 2, 1], port).into()))
+        .collect();
+    let groups = wire::pack_compact(sender.public_key(), &facts);
+    let lens: Vec<usize> = groups.iter().map(Vec::len).collect();
+    // A run has at most 127 items, and there is no room for a second one.
+    assert_eq!(lens, [127 * 9 + 33, 127 * 9 + 33, 46 * 9 + 33]);
+}
+
+#[test]
+fn a_compact_group_is_of_its_sender_for_its_recipient_and_as_it_was_sent() {
+    let (mut sender, mut recipient) = two_nodes();
+    let runs = wire::pack_compact(sender.public_key(), [&timed_endpoint(([192, 0, 2, 1], 7).into())]).concat();
+    let (from, to) = (*sender.public_key(), *recipient.public_key());
+    let datagram = sender.tag_compact(&to, &runs).unwrap();
+    let source = AddressHash::Sha1.link_local(&from);
+    let mut changed = datagram.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let mirrored = recipient.tag_compact(&from, &runs).unwrap();
+    for wrong in [&changed, &mirrored] {
+        let outcome = recipient.verify(source, &wire::decode(wrong).unwrap());
+        assert_eq!(outcome, Err(AuthError::WrongTag));
+    }
+    let elsewhere = recipient.verify("fe80::1".parse().unwrap(), &wire::decode(&datagram).unwrap());
+    assert_eq!(elsewhere, Err(AuthError::WrongAddress));
+    assert!(recipient.verify(source, &wire::decode(&datagram).unwrap()).is_ok());
+    assert_eq!(wire::decode(&[0xd3; 10]), Err(WireError::Truncated));
+    let empty = [&[0xd3][..], &[0; 16], &[0x80]].concat();
+    assert_eq!(
+        wire::decode(&empty).unwrap().unverified_facts(&KEY),
+        Err(WireError::EmptyRun)
+    );
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -224,6 +285,10 @@ fn any_value() -> impl Strategy<Value = Value> {
         (any::<[u8; 4]>(), 0..=32u8).prop_map(|(ip, len)| Value::AllowedIp(net(ip.into(), len))),
         (any::<[u8; 16]>(), 0..=128u8).prop_map(|(ip, len)| Value::AllowedIp(net(ip.into(), len))),
         Just(Value::Member),
+        any::<u64>().prop_map(Value::Digest),
+        any::<u64>().prop_map(Value::Reset),
+        any::<[u64; 32]>().prop_map(|half| Value::Holdings(Box::new(std::array::from_fn(|index| half[index / 2])))),
+        proptest::collection::vec(any::<u64>(), 0..128).prop_map(Value::Withdrawn),
         (proptest::option::of("\\PC{0,20}"), any::<bool>(), any_items()).prop_map(|(name, basic, rest)| {
             let known = Metadata::new(name.as_deref(), basic);
             let known: Vec<_> = known.items().map(|(key, bytes)| (key, bytes.to_vec())).collect();
@@ -263,13 +328,21 @@ proptest! {
             let verified = recipient.verify(source, &wire::decode(&datagram).unwrap()).unwrap();
             received.extend(verified.into_facts().1);
         }
+        prop_assert_eq!(&received, &facts);
+        let mut received = Vec::new();
+        for runs in wire::pack_compact(sender.public_key(), &facts) {
+            let datagram = sender.tag_compact(&recipient_key, &runs).unwrap();
+            prop_assert!(datagram.len() <= wire::MAX_SENT);
+            let verified = recipient.verify(source, &wire::decode(&datagram).unwrap()).unwrap();
+            received.extend(verified.into_facts().1);
+        }
         prop_assert_eq!(received, facts);
     }
 
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         if let Ok(envelope) = wire::decode(&bytes) {
-            let _ = envelope.unverified_facts();
+            let _ = envelope.unverified_facts(&KEY);
         }
     }
 
@@ -284,6 +357,24 @@ proptest! {
         bytes.extend_from_slice(&[attribute, 5]);
         bytes.extend_from_slice(&rest);
         let envelope = wire::decode(&bytes).unwrap();
-        let _ = envelope.unverified_facts();
+        let _ = envelope.unverified_facts(&KEY);
+    }
+
+    #[test]
+    fn no_runs_make_it_panic(
+        first in prop_oneof![0..4u8, 0x80..0x84u8],
+        attribute in proptest::sample::select(&b"!eEaAmMS\x91\xe4\xe8\xf2\xf7"[..]),
+        rest in proptest::collection::vec(any::<u8>(), 0..120),
+    ) {
+        let mut bytes = vec![0xd3];
+        bytes.extend_from_slice(&[0; wire::TAG_LEN]);
+        bytes.push(first);
+        if first & 0x80 == 0 {
+            bytes.extend_from_slice(KEY.as_bytes());
+        }
+        bytes.extend_from_slice(&[attribute, 5]);
+        bytes.extend_from_slice(&rest);
+        let envelope = wire::decode(&bytes).unwrap();
+        let _ = envelope.unverified_facts(&KEY);
     }
 }

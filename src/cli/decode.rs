@@ -14,8 +14,8 @@ use crate::config::address_hash;
 use crate::mesh::auth::{Auth, AuthError};
 use crate::mesh::fact::Timed;
 use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::wire::{self, Envelope, MAX_ACCEPTED};
-use crate::mesh::identity::{AddressHash, InvalidKey, PrivateKey};
+use crate::mesh::fact::wire::{self, Envelope, Form, MAX_ACCEPTED};
+use crate::mesh::identity::{AddressHash, InvalidKey, PrivateKey, PublicKey};
 
 /// The longest line that is read: a datagram in hexadecimal, with room for blanks.
 const MAX_LINE: u64 = 4 * 65_536;
@@ -36,6 +36,10 @@ pub struct DecodeArgs {
     /// The private key of the recipient, in a file as `wg genkey` prints it; it is never shown
     #[arg(long, value_name = "FILE")]
     private_key_file: Option<PathBuf>,
+
+    /// Who sent the compact groups, which do not name their sender; a public key
+    #[arg(long, value_name = "KEY")]
+    sender: Option<PublicKey>,
 
     /// How addresses follow from keys, all nodes alike: sha1 or blake2s
     #[arg(long, value_name = "HASH", default_value = "sha1", value_parser = address_hash)]
@@ -60,7 +64,7 @@ pub fn run(args: &DecodeArgs, mut input: impl BufRead, output: impl Write) -> an
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let shown = show(args.hash, auth.as_mut(), &line);
+        let shown = show(args.hash, args.sender, auth.as_mut(), &line);
         if !go_on(writeln!(output, "{shown}").and_then(|()| output.flush()))
             .context("standard output cannot be written")?
         {
@@ -85,21 +89,31 @@ fn read_key(path: &Path) -> anyhow::Result<PrivateKey> {
         .map_err(|error: InvalidKey| UsageError(format!("{name} (not shown) is {error}")))?)
 }
 
-fn show(hash: AddressHash, auth: Option<&mut Auth>, line: &[u8]) -> Json {
+fn show(hash: AddressHash, named: Option<PublicKey>, auth: Option<&mut Auth>, line: &[u8]) -> Json {
     let Some(datagram) = from_hex(line) else {
         return json!({ "verified": false, "why": "not hexadecimal, or longer than a datagram", "facts": [] });
     };
     match wire::decode(&datagram) {
-        Ok(envelope) => show_envelope(hash, auth, &envelope),
+        Ok(envelope) => show_envelope(hash, named, auth, &envelope),
         Err(error) => json!({ "verified": false, "why": error.to_string(), "facts": [] }),
     }
 }
 
-fn show_envelope(hash: AddressHash, auth: Option<&mut Auth>, envelope: &Envelope<'_>) -> Json {
-    let address = hash.link_local(&envelope.sender);
+fn show_envelope(
+    hash: AddressHash,
+    named: Option<PublicKey>,
+    mut auth: Option<&mut Auth>,
+    envelope: &Envelope<'_>,
+) -> Json {
+    let Some(sender) = sender(envelope).or(named) else {
+        let why = "a compact group: its sender follows from the source address, so name it with --sender";
+        return json!({ "verified": false, "why": why, "facts": [] });
+    };
+    let address = hash.link_local(&sender);
+    auth.iter_mut().for_each(|auth| auth.admit([&sender]));
     let verified = match auth {
         // Its tag is for a recipient that the datagram does not name.
-        Some(auth) if *auth.public_key() == envelope.sender => {
+        Some(auth) if *auth.public_key() == sender => {
             Err("its sender has this private key, and only its recipient's verifies it".to_owned())
         }
         Some(auth) => auth
@@ -108,14 +122,21 @@ fn show_envelope(hash: AddressHash, auth: Option<&mut Auth>, envelope: &Envelope
             .map_err(|error| explain(&error)),
         None => Err("no private key was given".to_owned()),
     };
-    let facts = envelope.unverified_facts();
-    let mut shown = json!({ "sender": envelope.sender, "address": address, "verified": verified.is_ok() });
+    let facts = envelope.unverified_facts(&sender);
+    let mut shown = json!({ "sender": sender, "address": address, "verified": verified.is_ok() });
     // Where the layout is wrong, that is the reason, whether the tag was looked at or not.
     if let Some(why) = facts.as_ref().err().map(ToString::to_string).or(verified.err()) {
         shown["why"] = why.into();
     }
     shown["facts"] = facts.unwrap_or_default().iter().map(show_fact).collect();
     shown
+}
+
+fn sender(envelope: &Envelope<'_>) -> Option<PublicKey> {
+    match envelope.form {
+        Form::Signed { sender, .. } => Some(sender),
+        Form::Compact => None,
+    }
 }
 
 /// Says more than the daemon does, which knows that it is the recipient.
@@ -133,6 +154,10 @@ fn show_fact(timed: &Timed) -> Json {
         Value::AllowedIp(prefix) => json!(prefix),
         Value::Member => Json::Null,
         Value::MemberMetadata(metadata) => show_metadata(metadata),
+        Value::Digest(sum) => json!(format!("{sum:016x}")),
+        Value::Holdings(sums) => sums.iter().map(|sum| format!("{sum:016x}")).collect(),
+        Value::Reset(buckets) => json!(format!("{buckets:016x}")),
+        Value::Withdrawn(hashes) => hashes.iter().map(|hash| format!("{hash:016x}")).collect(),
     };
     json!({
         "attribute": timed.fact.attribute().row().name,

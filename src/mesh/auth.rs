@@ -1,17 +1,20 @@
 //! Who said it: the tag of a group, under the secret that two nodes share.
 //!
-//! XChaCha20-Poly1305 under the raw X25519 secret, with the facts as additional data and nothing to encrypt (wirelink v1). It
-//! proves the sender to one recipient, and nothing to a third node.
+//! XChaCha20-Poly1305 under the raw X25519 secret, with the facts as additional data and nothing to encrypt (wirelink v1); for
+//! compact groups keyed BLAKE2s under a key of its own. Both prove the sender to one recipient, and nothing to a third node.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
+use blake2::Blake2sMac;
+use blake2::digest::consts::{U16, U32};
+use blake2::digest::{KeyInit as _, Mac as _};
 use chacha20::{R20, hchacha};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::fact::Verified;
-use super::fact::wire::{self, Envelope, NONCE_LEN, WireError};
+use super::fact::wire::{self, Envelope, Form, NONCE_LEN, TAG_LEN, WireError};
 use super::identity::{AddressHash, PrivateKey, PublicKey};
 
 /// Tags and verifies groups; it holds the private key of the node and the secrets that follow from it.
@@ -19,15 +22,29 @@ pub struct Auth {
     identity: PrivateKey,
     public_key: PublicKey,
     address_hash: AddressHash,
-    peers: BTreeMap<PublicKey, Peer>,
+    peers: BTreeMap<Ipv6Addr, Peer>,
 }
 
-/// What follows from the key of a peer, computed once.
+/// A peer, under the address that follows from its key.
 struct Peer {
-    address: Ipv6Addr,
-    /// `None` for a key of low order, with which there is no secret.
-    secret: Option<Zeroizing<[u8; 32]>>,
+    key: PublicKey,
+    secrets: Option<Secrets>,
 }
+
+/// What follows from the keys of both, computed once; nothing for a key of low order, with which there is no secret.
+#[derive(Clone)]
+enum Secrets {
+    None,
+    Shared {
+        /// The raw secret, for groups of wirelink v1.
+        group: Zeroizing<[u8; 32]>,
+        /// What follows from it for compact groups.
+        compact: Zeroizing<[u8; 32]>,
+    },
+}
+
+/// The label under which the key for compact groups follows from the secret.
+const COMPACT_LABEL: &[u8] = b"wirelink compact group 1";
 
 /// Why a group cannot be attributed to anybody, and is refused whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -63,9 +80,21 @@ impl Auth {
         &self.public_key
     }
 
-    /// Forgets the secrets of all that are not peers any more.
+    /// Forgets all that are not peers any more.
     pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
-        self.peers.retain(|key, _| is_peer(key));
+        self.peers.retain(|_, peer| is_peer(&peer.key));
+    }
+
+    /// Takes in who is a peer, so that it is known by its address.
+    pub fn admit<'a>(&mut self, peers: impl IntoIterator<Item = &'a PublicKey>) {
+        for key in peers {
+            self.peer(key);
+        }
+    }
+
+    /// Returns the peer that has this address, if it was [admitted](Self::admit).
+    pub fn owner(&self, address: &Ipv6Addr) -> Option<PublicKey> {
+        self.peers.get(address).map(|peer| peer.key)
     }
 
     /// Finds out whether the sender of a datagram is who it says, and reads what it says.
@@ -75,25 +104,35 @@ impl Auth {
     /// # Errors
     /// When it is not, or anything in the group does not decode.
     pub fn verify(&mut self, source: Ipv6Addr, envelope: &Envelope<'_>) -> Result<Verified, AuthError> {
-        let peer = self.peer(&envelope.sender);
-        if peer.address != source {
-            return Err(AuthError::WrongAddress);
+        let sender = match envelope.form {
+            Form::Signed { sender, .. } if self.address_hash.link_local(&sender) == source => sender,
+            Form::Signed { .. } => return Err(AuthError::WrongAddress),
+            Form::Compact => self.owner(&source).ok_or(AuthError::WrongAddress)?,
+        };
+        let Secrets::Shared { group, compact } = self.secrets(&sender) else {
+            return Err(AuthError::WeakKey);
+        };
+        let genuine = match envelope.form {
+            Form::Signed { nonce, .. } => open(group, &nonce, envelope.facts, envelope.tag),
+            Form::Compact => mac(compact, &sender, envelope.facts)
+                .verify(&envelope.tag.into())
+                .is_ok(),
+        };
+        if !genuine {
+            return Err(AuthError::WrongTag);
         }
-        let secret = peer.secret.as_ref().ok_or(AuthError::WeakKey)?;
-        let (key, nonce) = cipher(secret, &envelope.nonce);
-        let mut tag = envelope.tag;
-        key.open_in_place(nonce, Aad::from(envelope.facts), &mut tag)
-            .map_err(|_| AuthError::WrongTag)?;
         Ok(Verified {
-            sender: envelope.sender,
-            facts: envelope.unverified_facts()?,
+            facts: envelope.unverified_facts(&sender)?,
+            sender,
         })
     }
 
     /// Makes the datagram that brings `facts` to `recipient`; `None` where that key is of low order.
     pub fn tag(&mut self, recipient: &PublicKey, nonce: [u8; NONCE_LEN], facts: &[u8]) -> Option<Vec<u8>> {
-        let secret = self.peer(recipient).secret.as_ref()?;
-        let (key, once) = cipher(secret, &nonce);
+        let Secrets::Shared { group, .. } = self.secrets(recipient) else {
+            return None;
+        };
+        let (key, once) = cipher(group, &nonce);
         let tag = key
             .seal_in_place_separate_tag(once, Aad::from(facts), &mut [])
             .expect("a datagram is far below the limit of the cipher");
@@ -101,12 +140,61 @@ impl Auth {
         Some(wire::group(&self.public_key, nonce, tag, facts))
     }
 
-    fn peer(&mut self, key: &PublicKey) -> &Peer {
-        self.peers.entry(*key).or_insert_with(|| Peer {
-            address: self.address_hash.link_local(key),
-            secret: self.identity.shared_secret(key),
+    /// Makes the compact datagram that brings `runs` to `recipient`; `None` where that key is of low order.
+    pub fn tag_compact(&mut self, recipient: &PublicKey, runs: &[u8]) -> Option<Vec<u8>> {
+        let sender = self.public_key;
+        let Secrets::Shared { compact, .. } = self.secrets(recipient) else {
+            return None;
+        };
+        let tag = mac(compact, &sender, runs).finalize().into_bytes();
+        Some(wire::compact_group(tag.into(), runs))
+    }
+
+    fn peer(&mut self, key: &PublicKey) -> &mut Peer {
+        let address = self.address_hash.link_local(key);
+        self.peers.entry(address).or_insert_with(|| Peer {
+            key: *key,
+            secrets: None,
         })
     }
+
+    fn secrets(&mut self, key: &PublicKey) -> &Secrets {
+        let address = self.address_hash.link_local(key);
+        let identity = &self.identity;
+        let peer = self.peers.entry(address).or_insert_with(|| Peer {
+            key: *key,
+            secrets: None,
+        });
+        peer.secrets.get_or_insert_with(|| Secrets::new(identity, key))
+    }
+}
+
+impl Secrets {
+    fn new(identity: &PrivateKey, peer: &PublicKey) -> Self {
+        let Some(group) = identity.shared_secret(peer) else {
+            return Self::None;
+        };
+        let mut derived = KeyedHash::<U32>::new_from_slice(&*group).expect("32 bytes are a key");
+        derived.update(COMPACT_LABEL);
+        let compact = Zeroizing::new(derived.finalize().into_bytes().into());
+        Self::Shared { group, compact }
+    }
+}
+
+type KeyedHash<Len> = Blake2sMac<Len>;
+
+/// Keyed BLAKE2s-128 over who says it and what. No nonce: WireGuard itself drops what was replayed on the way, and the sender may
+/// repeat itself.
+fn mac(key: &Zeroizing<[u8; 32]>, sender: &PublicKey, runs: &[u8]) -> KeyedHash<U16> {
+    let mut mac = KeyedHash::<U16>::new_from_slice(&**key).expect("32 bytes are a key");
+    mac.update(sender.as_bytes());
+    mac.update(runs);
+    mac
+}
+
+fn open(secret: &Zeroizing<[u8; 32]>, nonce: &[u8; NONCE_LEN], facts: &[u8], mut tag: [u8; TAG_LEN]) -> bool {
+    let (key, nonce) = cipher(secret, nonce);
+    key.open_in_place(nonce, Aad::from(facts), &mut tag).is_ok()
 }
 
 /// Returns the key and the nonce of ChaCha20-Poly1305 that stand for the secret and the long nonce of XChaCha20-Poly1305

@@ -88,7 +88,14 @@ pub fn name_of(settings: &Settings, store: &Store, peer: &PublicKey) -> Option<S
     configured.or_else(|| {
         store.about(peer).find_map(|(fact, _)| match &fact.value {
             Value::MemberMetadata(metadata) => metadata.name(),
-            Value::Alive(_) | Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member => None,
+            Value::Alive(_)
+            | Value::Endpoint(_)
+            | Value::AllowedIp(_)
+            | Value::Member
+            | Value::Digest(_)
+            | Value::Holdings(_)
+            | Value::Reset(_)
+            | Value::Withdrawn(_) => None,
         })
     })
 }

@@ -108,7 +108,9 @@ impl Node {
             Input::Packet { source, payload } => self.hear(now, source, payload),
             Input::Device(device) => self.device = Some(device),
             Input::Host(host) => {
-                self.trust.observe_routes(TunnelRoutes::new(&host.routes));
+                if self.trust.observe_routes(TunnelRoutes::new(&host.routes)) {
+                    self.gossip.trust_changed();
+                }
                 self.host = host;
                 self.expect_news(now);
             }

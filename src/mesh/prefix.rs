@@ -30,14 +30,14 @@ pub fn is_reserved(prefix: &IpNet) -> bool {
 }
 
 /// The routes that lead into the tunnel, and their more specific exceptions: longest prefix wins.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct TunnelRoutes {
     v4: Vec<Length>,
     v6: Vec<Length>,
 }
 
 /// The routes of one prefix length; lengths come longest first.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Length {
     mask: u128,
     into_tunnel: BTreeMap<u128, bool>,

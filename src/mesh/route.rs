@@ -133,7 +133,7 @@ impl Routes {
                 .filter(|introduced| Some(introduced.peer) == owner);
             let next = match (owner, ours) {
                 (Some(owner), Some(ours)) => self.keep_or_return(view, &owners, prefix, owner, ours),
-                (None, _) => self.give_or_restore(view, prefix),
+                (None, _) => self.give_or_restore(view, &owners, prefix),
                 (Some(owner), None) => self.take(view, &owners, prefix, owner, &mut decision.conflicts),
             };
             if next != owner {
@@ -158,11 +158,24 @@ impl Routes {
     }
 
     /// Decides about a prefix without an owner; one that was taken from a router returns there when its peer is gone.
-    fn give_or_restore(&mut self, view: &View<'_>, prefix: IpNet) -> Option<PublicKey> {
+    ///
+    /// A network of which others have parts stays with the router that covers it: what is sent to those others by their own router
+    /// comes from a peer that they do not expect it from, and is dropped.
+    fn give_or_restore(
+        &mut self,
+        view: &View<'_>,
+        owners: &BTreeMap<IpNet, PublicKey>,
+        prefix: IpNet,
+    ) -> Option<PublicKey> {
         let taken_from = self
             .introduced
             .get(&prefix)
             .and_then(|introduced| introduced.taken_from);
+        let covered = |claimant| is_covered(view, owners, &prefix, &claimant);
+        if has_parts(view, owners, &prefix) && claimants(view, &prefix).any(covered) {
+            self.introduced.remove(&prefix);
+            return None;
+        }
         self.give(view, prefix, taken_from)
             .or(taken_from.filter(|peer| view.device.peers.contains_key(peer)))
     }
@@ -188,7 +201,9 @@ impl Routes {
             || is_covered(view, owners, &prefix, &owner),
             |peer| view.healthy.contains(&peer),
         );
-        if claimed && !reachable {
+        // Where nobody else would take it, the direct way is the only one; also for a prefix that nobody claims any more because the
+        // router that did is gone.
+        if !reachable && (claimed || view.up.contains(&owner)) {
             return Some(owner);
         }
         self.introduced.remove(&prefix);

@@ -68,15 +68,19 @@ impl TrustPolicy {
         }
     }
 
-    /// Takes in who is a peer, and who of them routes for others.
-    pub fn observe_peers(&mut self, peers: BTreeSet<PublicKey>, routers: BTreeSet<PublicKey>) {
+    /// Takes in who is a peer, and who of them routes for others; returns whether that is news.
+    pub fn observe_peers(&mut self, peers: BTreeSet<PublicKey>, routers: BTreeSet<PublicKey>) -> bool {
+        let is_news = self.peers != peers || self.routers != routers;
         self.peers = peers;
         self.routers = routers;
+        is_news
     }
 
-    /// Takes in what routes through the tunnel.
-    pub fn observe_routes(&mut self, tunnel: TunnelRoutes) {
+    /// Takes in what routes through the tunnel; returns whether that is news.
+    pub fn observe_routes(&mut self, tunnel: TunnelRoutes) -> bool {
+        let is_news = self.tunnel != tunnel;
         self.tunnel = tunnel;
+        is_news
     }
 
     /// Returns how far the word of a node goes, or `None` where nothing has an opinion. The first opinion counts: the
@@ -116,26 +120,35 @@ impl TrustPolicy {
         }
     }
 
-    /// Decides about each fact of a group, in order.
-    pub fn judge(&self, verified: Verified) -> impl Iterator<Item = Result<Accepted, Refusal>> {
+    /// Decides about each fact of a group, in order; what is refused comes with the reason.
+    pub fn judge(&self, verified: Verified) -> impl Iterator<Item = Result<Accepted, (Refusal, Timed)>> {
         let (sender, facts) = verified.into_facts();
-        let level = self.peers.contains(&sender).then(|| self.level(&sender)).flatten();
+        let level = self.level_as_sender(&sender);
+        let origin = Origin::Peer(sender);
         facts
             .into_iter()
-            .map(move |timed| self.judge_one(&sender, level, timed))
+            .map(move |timed| match self.check(&sender, level, &timed.fact) {
+                Ok(()) => Ok(Accepted { timed, origin }),
+                Err(refusal) => Err((refusal, timed)),
+            })
     }
 
-    fn judge_one(&self, sender: &PublicKey, level: Option<TrustLevel>, timed: Timed) -> Result<Accepted, Refusal> {
+    /// Returns whether a fact that the sender said is one that it may say.
+    pub fn believes(&self, sender: &PublicKey, fact: &Fact) -> bool {
+        self.check(sender, self.level_as_sender(sender), fact).is_ok()
+    }
+
+    fn level_as_sender(&self, sender: &PublicKey) -> Option<TrustLevel> {
+        self.peers.contains(sender).then(|| self.level(sender)).flatten()
+    }
+
+    fn check(&self, sender: &PublicKey, level: Option<TrustLevel>, fact: &Fact) -> Result<(), Refusal> {
         let has = level.ok_or(Refusal::NotAPeer)?;
-        let needed = self.speak(sender, &timed.fact)?;
+        let needed = self.speak(sender, fact)?;
         if has < needed {
             return Err(Refusal::NotTrusted { needed, has });
         }
-        self.plausible(&timed.fact.value)?;
-        Ok(Accepted {
-            timed,
-            origin: Origin::Peer(*sender),
-        })
+        self.plausible(&fact.value)
     }
 
     /// Returns the level that the fact needs from this sender.
@@ -160,7 +173,14 @@ impl TrustPolicy {
         match value {
             Value::Endpoint(endpoint) => self.is_endpoint(endpoint),
             Value::AllowedIp(prefix) if prefix::is_reserved(prefix) => Err(Refusal::ReservedPrefix),
-            Value::AllowedIp(_) | Value::Alive(_) | Value::Member | Value::MemberMetadata(_) => Ok(()),
+            Value::AllowedIp(_)
+            | Value::Alive(_)
+            | Value::Member
+            | Value::MemberMetadata(_)
+            | Value::Digest(_)
+            | Value::Holdings(_)
+            | Value::Reset(_)
+            | Value::Withdrawn(_) => Ok(()),
         }
     }
 }
@@ -232,6 +252,7 @@ mod tests {
             .next()
             .unwrap()
             .map(|accepted| assert_eq!(accepted.origin(), Origin::Peer(sender)))
+            .map_err(|(refusal, _)| refusal)
     }
 
     #[test]

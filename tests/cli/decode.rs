@@ -1,6 +1,15 @@
 //! `wirelink decode`, with the datagrams of the deployed program.
 
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use wirelink::mesh::auth::Auth;
+use wirelink::mesh::fact::value::Value as FactValue;
+use wirelink::mesh::fact::{Fact, Timed, wire};
+use wirelink::mesh::identity::{AddressHash, PrivateKey};
+use zeroize::Zeroizing;
 
 use super::{Directory, contains, fed};
 
@@ -75,6 +84,38 @@ fn without_the_key_the_facts_are_shown_and_the_reason() {
         (&json!(false), &json!("no private key was given"))
     );
     assert!(!shown["facts"].as_array().expect("facts").is_empty());
+}
+
+#[test]
+fn a_compact_group_is_verified_once_its_sender_is_named() {
+    let private = |byte| PrivateKey::from_bytes(&Zeroizing::new([byte; 32]));
+    let mut sender = Auth::new(private(1), AddressHash::Sha1);
+    let recipient = private(2).public_key();
+    let fact = Fact {
+        subject: *sender.public_key(),
+        value: FactValue::Digest(0x0123_4567_89ab_cdef),
+    };
+    let ttl = Duration::from_secs(215);
+    let runs = wire::pack_compact(sender.public_key(), [&Timed { fact, ttl }]).concat();
+    let datagram = sender.tag_compact(&recipient, &runs).expect("a sound key");
+    let hex: String = datagram.iter().map(|byte| format!("{byte:02x}")).collect();
+    let nameless = decode(&hex, None);
+    assert!(
+        nameless["why"].as_str().expect("a reason").contains("--sender"),
+        "{nameless}"
+    );
+
+    let key = sender.public_key().to_string();
+    let directory = Directory::new().and("key", format!("{}\n", BASE64_STANDARD.encode([2; 32])));
+    let file = directory.path("key");
+    let (status, output, _) = fed(&["decode", "--private-key-file", &file, "--sender", &key], &hex);
+    let shown: Value = serde_json::from_str(&output).expect("one JSON object");
+    assert_eq!(
+        (status, &shown["verified"], &shown["sender"]),
+        (Some(0), &json!(true), &json!(key))
+    );
+    let digest = json!({ "attribute": "digest", "subject": key, "ttl": 215, "value": "0123456789abcdef" });
+    assert_eq!(shown["facts"], json!([digest]));
 }
 
 #[test]

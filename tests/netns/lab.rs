@@ -16,10 +16,10 @@ use crate::namespace::{Namespace, PREFIX};
 use crate::network::Network;
 use crate::operator;
 use crate::scenario::course::Course;
-use crate::scenario::{Hub, Name, Program, Scenario};
+use crate::scenario::{Name, Program, Scenario};
 use crate::show::{self, Device, Peer};
 use crate::sweep;
-use crate::tunnel::{INTERFACE, Inner, Interface, PORT, PeerLines, Written};
+use crate::tunnel::{INTERFACE, Inner, Interface, PeerLines, Written};
 
 /// The daemon under test.
 pub(crate) const WIRELINK: &str = env!("CARGO_BIN_EXE_wirelink");
@@ -36,7 +36,9 @@ pub(crate) struct Lab {
     hosts: BTreeMap<Name, Host>,
     pub(crate) network: Network,
     pub(crate) scenario: Scenario,
-    logs: PathBuf,
+    /// What was there before wirelink.
+    found: BTreeMap<Name, Found>,
+    pub(crate) logs: PathBuf,
 }
 
 /// A host beside its namespace.
@@ -58,7 +60,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// Returns the same without a peer.
-    pub(crate) fn without(mut self, public_key: &str) -> Self {
+    fn without(mut self, public_key: &str) -> Self {
         self.device.peers.remove(public_key);
         self
     }
@@ -67,22 +69,20 @@ impl Found {
 impl Lab {
     /// Builds a scenario.
     pub(crate) fn build(scenario: &Scenario) -> Self {
-        require_root();
-        static SWEPT: Once = Once::new();
-        SWEPT.call_once(sweep::sweep);
-        static WORLDS: AtomicU32 = AtomicU32::new(0);
-        let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
-        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{PREFIX}{process}-{world}-{}", scenario.name));
+        let world = new_world();
+        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{world}-{}", scenario.name));
         std::fs::create_dir_all(&logs).unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
         let mut lab = Self {
-            network: Network::build(&format!("{PREFIX}{process}-{world}"), scenario),
+            network: Network::build(&world, scenario),
             hosts: BTreeMap::new(),
             scenario: scenario.clone(),
+            found: BTreeMap::new(),
             logs,
         };
-        lab.add_hosts(&format!("{INTERFACE}{process}x{world}"));
+        let number = world.trim_start_matches(PREFIX).replace('-', "x");
+        lab.add_hosts(&format!("{INTERFACE}{number}"));
         lab.write_names();
-        lab.leaves().into_iter().for_each(|leaf| lab.write_settings(leaf));
+        lab.names().into_iter().for_each(|name| lab.write_settings(name));
         lab
     }
 
@@ -122,7 +122,8 @@ impl Lab {
         hubs.map(|index| self.scenario.hubs[*index].name).collect()
     }
 
-    fn is_hub(&self, name: &str) -> bool {
+    /// Returns whether a host routes for others.
+    pub(crate) fn is_hub(&self, name: &str) -> bool {
         self.hubs().contains(&name)
     }
 
@@ -190,6 +191,20 @@ impl Lab {
                 .unwrap_or_else(|error| panic!("{name}: {error}"))
                 .as_configured(),
             addresses: self.addresses(name),
+        }
+    }
+
+    /// Takes down what all daemons must leave as it is.
+    pub(crate) fn remember(&mut self) {
+        self.found = self.names().into_iter().map(|name| (name, self.found(name))).collect();
+    }
+
+    /// Compares with what was taken down, or with the last start of the machine; `gone` are no members any more.
+    pub(crate) fn expect_as_found(&self, gone: &[Name]) {
+        for (name, found) in &self.found {
+            let keys = gone.iter().map(|leaf| self.public_key(leaf));
+            let expected = keys.fold(found.clone(), Found::without);
+            assert_eq!(self.found(name), expected, "{name}: as it was found");
         }
     }
 
@@ -266,6 +281,8 @@ impl Lab {
             interface.unmake(namespace);
         }
         host.interface = Some(Interface::make(&host.name, namespace, &host.written, &self.logs));
+        // The kernel gives an interface another address of its own each time.
+        self.found.insert(name, self.found(name));
         self.start(name);
     }
 
@@ -315,47 +332,6 @@ impl Lab {
     }
 }
 
-/// Names in the DNS, and the settings that name them.
-impl Lab {
-    /// Returns the folder with the settings of a host.
-    fn settings(&self, name: &str) -> PathBuf {
-        self.logs.join(format!("{name}.settings"))
-    }
-
-    /// Writes the settings of a leaf: the DNS names of its hubs that have one.
-    fn write_settings(&self, leaf: &str) {
-        let by_name = |hub: &&Name| self.scenario.hubs.iter().any(|of| of.name == **hub && of.by_dns_name);
-        let peer = |hub: Name| {
-            let endpoint = format!("{}:{PORT}", dns_name(hub));
-            serde_json::json!({ "PublicKey": self.public_key(hub), "Endpoints": [endpoint] })
-        };
-        let peers: Vec<_> = self.hubs_of(leaf).iter().filter(by_name).map(|hub| peer(hub)).collect();
-        if peers.is_empty() {
-            return;
-        }
-        let folder = self.settings(leaf);
-        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let file = folder.join(format!("wirelink.{}.json", self.interface(leaf)));
-        let text = serde_json::json!({ "Peers": peers }).to_string();
-        std::fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    }
-
-    /// Writes where the names of hubs lead, for every leaf.
-    fn write_names(&self) {
-        let named = self.scenario.hubs.iter().filter(|hub| hub.by_dns_name);
-        let line = |hub: &Hub| format!("{} {}\n", self.network.public_address(hub.name), dns_name(hub.name));
-        let lines: String = named.map(line).collect();
-        if !lines.is_empty() {
-            let leaves = self.leaves().into_iter();
-            leaves.for_each(|leaf| self.namespace(leaf).write_hosts(&lines));
-        }
-    }
-}
-
-fn dns_name(hub: &str) -> String {
-    format!("{hub}.wirelink.test")
-}
-
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -383,7 +359,7 @@ impl Lab {
                 .iter()
                 .for_each(|line| println!("{line}"));
         }
-        for name in self.names() {
+        for name in self.hosts.keys() {
             let shown = self
                 .namespace(name)
                 .attempt(&format!("wg show {}", self.interface(name)));
@@ -396,6 +372,16 @@ impl Lab {
 fn link_local_allowed_ip(public_key: &str) -> IpNet {
     let key: PublicKey = public_key.parse().expect("wg made this key");
     AddressHash::Sha1.allowed_ip(&key)
+}
+
+/// Makes up a name for a network, and sees to it that there can be one.
+pub(crate) fn new_world() -> String {
+    require_root();
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(sweep::sweep);
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    format!("{PREFIX}{process}-{world}")
 }
 
 fn require_root() {

@@ -4,6 +4,7 @@
 //! has one, instead of wireguard-go.
 
 mod bed;
+mod borders;
 mod command;
 mod lab;
 mod look;
@@ -17,6 +18,7 @@ mod router;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "the two worlds share it, and neither needs all")]
 mod scenario;
+mod settings;
 mod show;
 mod single;
 mod stories;

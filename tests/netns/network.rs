@@ -47,6 +47,12 @@ impl Network {
     pub(crate) fn build(world: &str, scenario: &Scenario) -> Self {
         let ipv6 = scenario.sites.iter().any(|site| site.ipv6.is_some());
         assert!(!ipv6, "{}: the internet of the lab has no IPv6", scenario.name);
+        let nested_firewall = |site: &Site| site.behind.is_some() && matches!(site.border, Border::Firewall(_));
+        assert!(
+            !scenario.sites.iter().any(nested_firewall),
+            "{}: public addresses behind a NAT",
+            scenario.name
+        );
         let internet = Namespace::new(world, "internet");
         internet.forwards();
         for net in NOWHERE {
@@ -99,7 +105,7 @@ impl Network {
         }
     }
 
-    /// Lets nothing pass between two hosts any more, nor between their sites; all else goes on.
+    /// Lets nothing pass between two hosts any more; all else goes on.
     pub(crate) fn cut(&mut self, one: Name, other: Name) {
         self.cuts.insert((one.min(other), one.max(other)));
         self.pass_as_told();
@@ -250,22 +256,33 @@ impl Network {
 impl Network {
     /// Brings all filters to what is cut and isolated, wherever the hosts are now.
     fn pass_as_told(&self) {
-        let cuts = self.cuts.iter().map(|(one, other)| {
-            let (one, other) = (self.public_address(one), self.public_address(other));
-            format!("ip saddr {one} ip daddr {other} drop\nip saddr {other} ip daddr {one} drop\n")
-        });
-        let lonely = self
-            .isolated
-            .iter()
-            .filter(|name| !self.routers.contains_key(&self.place(name).edge));
-        let lonely = lonely.map(|name| {
-            let address = self.public_address(name);
-            format!("ip saddr {address} drop\nip daddr {address} drop\n")
-        });
-        let rules: String = cuts.chain(lonely).collect();
-        let chain = format!("chain between {{ type filter hook forward priority filter; policy accept\n{rules} }}");
-        self.internet.filter(&router::replace("ip", "cut", &chain));
+        let at_routers = self.routers.iter().map(|(edge, router)| (router, self.cuts_at(*edge)));
+        let on_internet = (&self.internet, self.cuts_on_the_internet());
+        for (namespace, rules) in at_routers.chain([on_internet]) {
+            let chain = format!("chain between {{ type filter hook forward priority filter; policy accept\n{rules} }}");
+            namespace.filter(&router::replace("ip", "cut", &chain));
+        }
         self.switch_as_told();
+    }
+
+    /// Returns the rules of a router between its hosts and others; it alone sees which of its hosts it is.
+    fn cuts_at(&self, edge: usize) -> String {
+        let both = self.cuts.iter().flat_map(|(one, other)| [(one, other), (other, one)]);
+        let here = both.filter(|(one, other)| self.place(one).edge == edge && self.meeting(one, other).is_empty());
+        here.map(|(one, other)| drop_between(&self.own_address(one), &self.public_address(other)))
+            .collect()
+    }
+
+    fn cuts_on_the_internet(&self) -> String {
+        let stands_there = |name: &str| !self.routers.contains_key(&self.place(name).edge);
+        let cuts = self
+            .cuts
+            .iter()
+            .filter(|(one, other)| stands_there(one) && stands_there(other));
+        let cuts = cuts.map(|(one, other)| drop_between(&self.public_address(one), &self.public_address(other)));
+        let lonely = self.isolated.iter().filter(|name| stands_there(name));
+        let lonely = lonely.map(|name| drop_between(&self.public_address(name), "0.0.0.0/0"));
+        cuts.chain(lonely).collect()
     }
 
     /// Isolated ports of a bridge reach the bridge itself, here the router, but not each other; ports without a bridge reach
@@ -310,6 +327,10 @@ impl Network {
             (Some(_) | None, Some(_) | None) => Vec::new(),
         }
     }
+}
+
+fn drop_between(one: &str, other: &str) -> String {
+    format!("ip saddr {one} ip daddr {other} drop\nip saddr {other} ip daddr {one} drop\n")
 }
 
 fn set_apart(router: &Namespace, port: usize, apart: bool) {

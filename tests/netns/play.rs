@@ -34,18 +34,19 @@ pub(crate) fn play(scenario: &Scenario) {
     let mut course = Course::new(scenario);
     let before = look::arrive(&lab, &look::ways(&course), TUNNEL_WITHIN);
     before.unwrap_or_else(|why| panic!("{}: before: {why}", scenario.name));
-    let found: Vec<_> = lab.names().into_iter().map(|name| (name, lab.found(name))).collect();
+    lab.remember();
     for step in scenario.script.iter().chain([&END]) {
         if step.act != Act::StopAll || lab.names().iter().any(|name| course.runs(name)) {
             course.take(step.act);
             take(&mut lab, &course, step);
         }
     }
-    for (name, before) in found {
-        let revoked = lab.leaves().into_iter().filter(|leaf| !course.is_member(leaf));
-        let before = revoked.fold(before, |found, leaf| found.without(lab.public_key(leaf)));
-        assert_eq!(lab.found(name), before, "{name}: as it was found");
-    }
+    let gone: Vec<Name> = lab
+        .leaves()
+        .into_iter()
+        .filter(|leaf| !course.is_member(leaf))
+        .collect();
+    lab.expect_as_found(&gone);
 }
 
 /// Takes one step of a script; the course has taken it already.

@@ -1,10 +1,15 @@
 //! The scenarios of the table, each as a test of its name; what takes many minutes is played when it is asked for.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::command;
+use crate::lab::Lab;
 use crate::play;
 use crate::scenario::{Worlds, table};
 
 macro_rules! stories {
-    (quick: $($quick:ident)*; slow: $($slow:ident)*;) => {
+    (quick: $($quick:ident)*; slow: $($slow:ident)*; unsolved: $($unsolved:ident)*;) => {
         $(#[test]
         fn $quick() {
             play::play(&table::$quick());
@@ -16,13 +21,25 @@ macro_rules! stories {
             play::play(&table::$slow());
         })*
 
+        mod unsolved {
+            $(#[test]
+            #[ignore = "does not always come true yet"]
+            fn $unsolved() {
+                crate::play::play(&crate::scenario::table::$unsolved());
+            })*
+        }
+
         #[test]
         fn none_is_left_out() {
-            let played = [$((table::$quick().name, Worlds::Both),)* $((table::$slow().name, Worlds::BothSlow)),*];
-            let all = table::all().into_iter().chain(table::stories());
-            for scenario in all.filter(|scenario| !matches!(scenario.worlds, Worlds::Simulator(_))) {
-                let entry = (scenario.name, scenario.worlds);
-                assert!(played.contains(&entry), "{entry:?} is not played here, or not so");
+            let quick = [$(table::$quick().name,)* $(table::$unsolved().name),*];
+            let slow = [$(table::$slow().name),*];
+            for scenario in table::all().into_iter().chain(table::stories()) {
+                let played = match scenario.worlds {
+                    Worlds::Both => quick.contains(&scenario.name),
+                    Worlds::BothSlow => slow.contains(&scenario.name),
+                    Worlds::Simulator(_) => true,
+                };
+                assert!(played, "{} is not played here, or not so", scenario.name);
             }
         }
     };
@@ -31,8 +48,23 @@ macro_rules! stories {
 stories! {
     quick:
         public_public home_home home_public same_lan
-        two_hubs chained_routers hub_restarts leaf_roams leaf_comes_home both_roam
-        carrier one_strict_carrier mesh_of_five;
+        two_hubs chained_routers hub_restarts leaf_roams_before_public short_sleep carrier one_strict_carrier mesh_of_five;
     slow:
-        hub_is_away hub_moves partition isolation revocation;
+        hub_is_away leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation;
+    unsolved:
+        chained_routers_apart;
+}
+
+#[test]
+#[ignore = "does not always come true yet: unsolved"]
+fn unsolved_a_leaf_reaches_the_hub_of_others() {
+    let mut lab = Lab::build(&table::chained_routers());
+    let reaches = |lab: &Lab| {
+        let echoes = [("a", "hub2"), ("b", "hub")].map(|(leaf, hub)| lab.echo(leaf, IpAddr::V4(lab.inner(hub).v4)));
+        echoes.iter().all(Option::is_some).then_some(())
+    };
+    let soon = Duration::from_secs(10);
+    assert_eq!(command::until(soon, || reaches(&lab)), Some(()), "without wirelink");
+    play::start_all(&mut lab, Duration::from_secs(30));
+    assert_eq!(command::until(soon, || reaches(&lab)), Some(()), "with wirelink");
 }

@@ -1,6 +1,7 @@
 //! WireGuard interfaces, made and configured as an operator would: by `ip`, `wg` and, without kernel support, wireguard-go.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -103,8 +104,8 @@ impl Inner {
     }
 
     fn on_interface(&self) -> Vec<String> {
-        let v6 = self.v6.map(|address| format!("{address}/48"));
-        [format!("{}/16", self.v4)].into_iter().chain(v6).collect()
+        let v6 = self.v6.map(|address| format!("{address}/64"));
+        [format!("{}/24", self.v4)].into_iter().chain(v6).collect()
     }
 }
 
@@ -185,6 +186,14 @@ impl Interface {
             host.run(&format!("ip addr add {address} dev {name}"));
         }
         host.run(&format!("ip link set dev {name} up"));
+        // As wg-quick does; the hand-made peers are left out, whom nobody calls.
+        let nets = written.peers.iter().flat_map(|peer| &peer.allowed_ips);
+        let own = written.inner.of_hub();
+        for net in
+            nets.filter(|net| !own.iter().any(|own| own.contains(*net)) && net.max_prefix_len() != net.prefix_len())
+        {
+            host.run(&format!("ip route replace {net} dev {name}"));
+        }
         interface
     }
 
@@ -240,7 +249,8 @@ fn wireguard_go(name: &str, host: &Namespace, logs: &Path) -> Process {
     command.env("LOG_LEVEL", "error");
     let mut process = Process::spawn(command, &logs.join(format!("{name}.wireguard-go.log")));
     let made = command::until(INTERFACE_WITHIN, || {
-        let ready = socket(name).exists() && host.attempt(&format!("wg show {name}")).is_ok();
+        // `wg` removes a socket at which nobody listens yet, so this asks first.
+        let ready = UnixStream::connect(socket(name)).is_ok() && host.attempt(&format!("wg show {name}")).is_ok();
         (ready || !process.is_running()).then_some(ready)
     });
     assert_eq!(made, Some(true), "wireguard-go made no interface: {}", process.output());

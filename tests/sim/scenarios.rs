@@ -36,9 +36,3 @@ fn matrix_of_linux() {
 fn matrix_of_rfc_4787() {
     play_all(&table::matrix_of_rfc_4787());
 }
-
-#[test]
-#[ignore = "these need decisions about routes"]
-fn unsolved() {
-    play_all(&table::unsolved());
-}

@@ -1,5 +1,6 @@
 //! THE table of attributes: one row says all that is particular to one.
 
+use super::wire::EXTENDED;
 use crate::mesh::settings::TrustLevel;
 
 /// What a fact can be about.
@@ -19,6 +20,14 @@ pub enum Attribute {
     Member,
     /// The subject belongs to the network, and what it is called.
     MemberMetadata,
+    /// What the sender told the recipient so far, summed up: all of it lives on.
+    Digest,
+    /// What the sender heard of the recipient and holds, summed up by bucket: an answer to a digest that does not fit.
+    Holdings,
+    /// What the recipient holds of some buckets is to be forgotten: it is told again.
+    Reset,
+    /// Facts that the sender told the recipient, and no longer vouches for.
+    Withdrawn,
 }
 
 /// The properties of an attribute.
@@ -50,23 +59,31 @@ pub enum Speaker {
 }
 
 /// One row for each attribute, in the order of [`Attribute`].
-pub const TABLE: [Row; 7] = [
-    Row {
-        attribute: Attribute::Alive,
-        byte: b'!',
-        name: "alive",
-        needed: TrustLevel::Untrusted,
-        speaker: Speaker::Subject,
-        told_to_subject: false,
-        resync_on_expiry: false,
-    },
+pub const TABLE: [Row; 11] = [
+    about_sender(Attribute::Alive, b'!', "alive"),
     endpoint(Attribute::EndpointV4, b'e'),
     endpoint(Attribute::EndpointV6, b'E'),
     allowed_ip(Attribute::AllowedIpV4, b'a'),
     allowed_ip(Attribute::AllowedIpV6, b'A'),
     member(Attribute::Member, b'm', "member", false),
     member(Attribute::MemberMetadata, b'M', "member metadata", true),
+    about_sender(Attribute::Digest, EXTENDED | b'd', "digest"),
+    about_sender(Attribute::Holdings, EXTENDED | b'h', "holdings"),
+    about_sender(Attribute::Reset, EXTENDED | b'r', "reset"),
+    about_sender(Attribute::Withdrawn, EXTENDED | b'w', "withdrawn"),
 ];
+
+const fn about_sender(attribute: Attribute, byte: u8, name: &'static str) -> Row {
+    Row {
+        attribute,
+        byte,
+        name,
+        needed: TrustLevel::Untrusted,
+        speaker: Speaker::Subject,
+        told_to_subject: false,
+        resync_on_expiry: false,
+    }
+}
 
 const fn endpoint(attribute: Attribute, byte: u8) -> Row {
     Row {
@@ -125,11 +142,12 @@ mod tests {
         for row in &TABLE {
             assert_eq!(row.attribute.row().byte, row.byte);
             assert_eq!(Attribute::from_byte(row.byte), Some(row.attribute));
-            assert_eq!(row.byte & wire_extended_bit(), 0, "the high bit marks extended facts");
         }
-    }
-
-    fn wire_extended_bit() -> u8 {
-        super::super::wire::EXTENDED
+        let extended: Vec<u8> = TABLE
+            .iter()
+            .map(|row| row.byte)
+            .filter(|byte| byte & EXTENDED != 0)
+            .collect();
+        assert_eq!(extended, [0xe4, 0xe8, 0xf2, 0xf7], "the rest is wirelink v1's");
     }
 }

@@ -23,15 +23,27 @@ pub struct BootId([u8; 16]);
 pub struct Announcement {
     /// The revision of our protocol, at least 1.
     pub revision: u8,
-    /// What the node can do, one bit each; none is defined in revision 1.
+    /// What the node can do, one bit each.
     pub capabilities: u32,
 }
+
+/// The capability to read compact groups ([`wire`](super::wire)).
+pub const COMPACT_GROUPS: u32 = 1;
+/// The capability to renew facts by a digest of them ([`gossip`](crate::mesh::gossip)).
+pub const DIGESTS: u32 = 1 << 1;
 
 /// What this node announces.
 pub const OURS: Announcement = Announcement {
     revision: 1,
-    capabilities: 0,
+    capabilities: COMPACT_GROUPS | DIGESTS,
 };
+
+impl Announcement {
+    /// Returns whether the node has a capability.
+    pub fn can(self, capability: u32) -> bool {
+        self.capabilities & capability != 0
+    }
+}
 
 impl BootId {
     /// The length in bytes.
@@ -56,6 +68,11 @@ impl BootId {
         bytes[8] = 0x80 | (bytes[8] & 0x3f);
         bytes[12..].copy_from_slice(&what.capabilities.to_be_bytes());
         Self(bytes)
+    }
+
+    /// Returns whether the node announces a capability.
+    pub fn can(&self, capability: u32) -> bool {
+        self.announcement().is_some_and(|announced| announced.can(capability))
     }
 
     /// Returns what the node announces, or `None` for a v1 node.

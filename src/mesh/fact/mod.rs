@@ -5,14 +5,17 @@
 
 pub mod attribute;
 pub mod boot;
+mod pack;
 pub mod store;
 pub mod value;
 pub mod wire;
 
 use std::time::Duration;
 
+use blake2::{Blake2s256, Digest as _};
+
 use self::attribute::Attribute;
-use self::value::Value;
+use self::value::{FactHash, Value};
 use super::identity::PublicKey;
 
 /// What is said about a node: the attribute follows from the value.
@@ -28,6 +31,19 @@ impl Fact {
     /// Returns which property of the subject this is.
     pub fn attribute(&self) -> Attribute {
         self.value.attribute()
+    }
+
+    /// Returns its hash in digests.
+    pub fn hash(&self) -> FactHash {
+        let mut value = Vec::with_capacity(32);
+        self.value.encode(&mut value);
+        let hash = Blake2s256::new()
+            .chain_update([self.attribute().row().byte])
+            .chain_update(self.subject.as_bytes())
+            .chain_update(&value)
+            .finalize();
+        let (first, _) = hash.split_first_chunk().expect("32 bytes");
+        FactHash::from_be_bytes(*first)
     }
 }
 

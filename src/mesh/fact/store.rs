@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::value::Value;
+use super::value::FactHash;
 use super::{Accepted, Fact, Origin, Timed};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
@@ -14,15 +14,29 @@ pub const MAX_PER_SUBJECT: usize = 1024;
 /// The most facts that one other node can hold in the store as their best source.
 pub const MAX_PER_ORIGIN: usize = 32_768;
 
-/// Names a stored fact for as long as it is stored; never used again after that.
+/// Names a stored fact for as long as it is stored, and another one after that: small numbers, for sets of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FactId(u64);
+pub struct FactId(u32);
+
+impl FactId {
+    /// Returns the number, less than [`MAX_FACTS`] and what this node itself says together.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Returns the name with this number.
+    pub const fn from_index(index: usize) -> Self {
+        Self(index as u32)
+    }
+}
 
 /// A fact with its age and source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its name in this store.
     pub id: FactId,
+    /// Its hash in digests.
+    pub hash: FactHash,
     /// When it is forgotten unless it is renewed.
     pub expires: Timestamp,
     /// Who said the copy that lives longest.
@@ -59,12 +73,14 @@ pub enum Limit {
 /// The facts that this node believes, by subject and value.
 #[derive(Debug, Default)]
 pub struct Store {
-    facts: BTreeMap<Fact, Stored>,
-    per_subject: BTreeMap<PublicKey, usize>,
+    entries: Vec<Option<(Fact, Stored)>>,
+    free: Vec<FactId>,
+    /// The facts about each subject, by value.
+    subjects: BTreeMap<PublicKey, Vec<FactId>>,
     per_origin: BTreeMap<Origin, usize>,
-    last_id: u64,
     /// No fact expires before it; some may later.
     earliest: Option<Timestamp>,
+    revision: u64,
 }
 
 impl Store {
@@ -75,68 +91,98 @@ impl Store {
             origin,
         } = accepted;
         let expires = now + ttl;
-        if let Some(stored) = self.facts.get_mut(&fact) {
-            if expires <= stored.expires {
-                return Insertion::Known(stored.id);
-            }
-            stored.expires = expires;
-            if origin != stored.origin {
-                decrement(&mut self.per_origin, &stored.origin);
-                *self.per_origin.entry(origin).or_default() += 1;
-                stored.origin = origin;
-            }
-            return Insertion::Renewed(stored.id);
-        }
-        match self.limit(&fact.subject, origin) {
-            Some(limit) => Insertion::Full(limit),
-            None => Insertion::New(self.add(fact, expires, origin)),
+        match self.find(&fact) {
+            Ok(id) if self.renew(id, expires, origin) => Insertion::Renewed(id),
+            Ok(id) => Insertion::Known(id),
+            Err(place) => match self.limit(&fact.subject, origin) {
+                Some(limit) => Insertion::Full(limit),
+                None => Insertion::New(self.add(place, fact, expires, origin)),
+            },
         }
     }
 
-    fn add(&mut self, fact: Fact, expires: Timestamp, origin: Origin) -> FactId {
-        self.last_id += 1;
-        let id = FactId(self.last_id);
-        *self.per_subject.entry(fact.subject).or_default() += 1;
+    /// Lets a fact live until `expires` by the word of `origin`; returns whether it lives longer by that.
+    pub fn renew(&mut self, id: FactId, expires: Timestamp, origin: Origin) -> bool {
+        let Some((_, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) else {
+            return false;
+        };
+        if expires <= stored.expires {
+            return false;
+        }
+        stored.expires = expires;
+        let before = std::mem::replace(&mut stored.origin, origin);
+        if before != origin {
+            decrement(&mut self.per_origin, &before);
+            *self.per_origin.entry(origin).or_default() += 1;
+            self.revision += u64::from(before.is_authority() != origin.is_authority());
+        }
+        true
+    }
+
+    /// Returns the fact's name, or where among those about its subject it belongs.
+    fn find(&self, fact: &Fact) -> Result<FactId, usize> {
+        let about = self.subjects.get(&fact.subject).map_or(&[][..], Vec::as_slice);
+        let place = about.binary_search_by(|id| self.fact(*id).value.cmp(&fact.value));
+        place.map(|place| about[place])
+    }
+
+    fn fact(&self, id: FactId) -> &Fact {
+        let (fact, _) = self.by_id(id).expect("subjects name stored facts only");
+        fact
+    }
+
+    fn add(&mut self, place: usize, fact: Fact, expires: Timestamp, origin: Origin) -> FactId {
+        let id = self.free.pop().unwrap_or(FactId::from_index(self.entries.len()));
+        self.subjects.entry(fact.subject).or_default().insert(place, id);
         *self.per_origin.entry(origin).or_default() += 1;
         self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
-        self.facts.insert(fact, Stored { id, expires, origin });
+        self.revision += 1;
+        let stored = Stored {
+            id,
+            hash: fact.hash(),
+            expires,
+            origin,
+        };
+        if id.index() == self.entries.len() {
+            self.entries.push(None);
+        }
+        self.entries[id.index()] = Some((fact, stored));
         id
     }
 
     /// What this node itself knows is never turned away for room: its own machine bounds it.
     fn limit(&self, subject: &PublicKey, origin: Origin) -> Option<Limit> {
         let Origin::Peer(_) = origin else { return None };
-        if self.facts.len() >= MAX_FACTS {
-            return Some(Limit::Facts);
+        let count = |counts: Option<&usize>| counts.copied().unwrap_or_default();
+        if self.len() >= MAX_FACTS {
+            Some(Limit::Facts)
+        } else if count(self.per_origin.get(&origin)) >= MAX_PER_ORIGIN {
+            Some(Limit::Origin)
+        } else {
+            let about = self.subjects.get(subject).map_or(0, Vec::len);
+            (about >= MAX_PER_SUBJECT).then_some(Limit::Subject)
         }
-        if self
-            .per_origin
-            .get(&origin)
-            .is_some_and(|count| *count >= MAX_PER_ORIGIN)
-        {
-            return Some(Limit::Origin);
-        }
-        self.per_subject
-            .get(subject)
-            .is_some_and(|count| *count >= MAX_PER_SUBJECT)
-            .then_some(Limit::Subject)
     }
 
     /// Forgets what has expired and returns it.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<Fact> {
+    pub fn expire(&mut self, now: Timestamp) -> Vec<(Fact, Stored)> {
         if self.earliest.is_none_or(|earliest| now < earliest) {
             return Vec::new();
         }
-        let expired: Vec<Fact> = self
-            .facts
-            .extract_if(.., |_, stored| stored.expires <= now)
-            .map(|(fact, stored)| {
-                decrement(&mut self.per_origin, &stored.origin);
-                decrement(&mut self.per_subject, &fact.subject);
-                fact
-            })
-            .collect();
-        self.earliest = self.facts.values().map(|stored| stored.expires).min();
+        let is_due = |entry: &mut Option<(Fact, Stored)>| entry.take_if(|(_, stored)| stored.expires <= now);
+        let expired: Vec<(Fact, Stored)> = self.entries.iter_mut().filter_map(is_due).collect();
+        for (fact, stored) in &expired {
+            self.free.push(stored.id);
+            decrement(&mut self.per_origin, &stored.origin);
+            if let Some(about) = self.subjects.get_mut(&fact.subject) {
+                about.retain(|id| *id != stored.id);
+                if about.is_empty() {
+                    self.subjects.remove(&fact.subject);
+                }
+            }
+        }
+        self.revision += u64::from(!expired.is_empty());
+        self.earliest = self.entries.iter().flatten().map(|(_, stored)| stored.expires).min();
         expired
     }
 
@@ -145,40 +191,46 @@ impl Store {
         self.earliest
     }
 
-    /// Returns all facts, ordered by subject.
+    /// Returns a number that changes whenever a fact comes, goes, or becomes or ceases to be an authority.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Returns all facts, ordered by subject and value.
     pub fn iter(&self) -> impl Iterator<Item = (&Fact, &Stored)> {
-        self.facts.iter()
+        self.subjects.values().flatten().filter_map(|id| self.by_id(*id))
     }
 
     /// Returns the facts about one subject.
-    pub fn about<'a>(&'a self, subject: &'a PublicKey) -> impl Iterator<Item = (&'a Fact, &'a Stored)> {
-        let first = Fact {
-            subject: *subject,
-            value: Value::FIRST,
-        };
-        self.facts
-            .range(first..)
-            .take_while(move |(fact, _)| fact.subject == *subject)
+    pub fn about<'a>(&'a self, subject: &PublicKey) -> impl Iterator<Item = (&'a Fact, &'a Stored)> + use<'a> {
+        let about = self.subjects.get(subject).into_iter().flatten();
+        about.filter_map(|id| self.by_id(*id))
     }
 
     /// Returns a fact by its identity.
     pub fn get(&self, fact: &Fact) -> Option<&Stored> {
-        self.facts.get(fact)
+        self.entry(fact).map(|(_, stored)| stored)
     }
 
     /// Returns a fact with what is stored of it.
     pub fn entry(&self, fact: &Fact) -> Option<(&Fact, &Stored)> {
-        self.facts.get_key_value(fact)
+        self.find(fact).ok().and_then(|id| self.by_id(id))
+    }
+
+    /// Returns a fact by its name.
+    pub fn by_id(&self, id: FactId) -> Option<(&Fact, &Stored)> {
+        let entry = self.entries.get(id.index())?.as_ref();
+        entry.map(|(fact, stored)| (fact, stored))
     }
 
     /// Returns how many facts are stored.
     pub fn len(&self) -> usize {
-        self.facts.len()
+        self.entries.len() - self.free.len()
     }
 
     /// Returns whether nothing is stored.
     pub fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+        self.len() == 0
     }
 }
 
@@ -197,6 +249,8 @@ mod tests {
 
     use super::*;
     use crate::mesh::fact::FirstHand;
+
+    use crate::mesh::fact::value::Value;
 
     const SUBJECT: PublicKey = PublicKey::from_bytes([1; 32]);
     const PEER: Origin = Origin::Peer(PublicKey::from_bytes([2; 32]));
@@ -237,6 +291,7 @@ mod tests {
             store.get(&fact).unwrap(),
             &Stored {
                 id,
+                hash: fact.hash(),
                 expires: at(101),
                 origin: Origin::Observed
             }
@@ -244,14 +299,50 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_is_forgotten_at_its_expiry_and_named_anew_after_it() {
+    fn a_fact_is_forgotten_at_its_expiry_and_its_name_is_used_again() {
         let mut store = Store::default();
         let fact = endpoint(SUBJECT, 1);
+        store.insert(at(0), heard(endpoint(SUBJECT, 2), 20));
         let first = store.insert(at(0), heard(fact.clone(), 10));
         assert_eq!(store.expire(at(9)), []);
-        assert_eq!(store.expire(at(10)), std::slice::from_ref(&fact));
-        assert!(store.is_empty() && store.next_expiry().is_none());
-        assert_ne!(store.insert(at(10), heard(fact, 10)), first);
+        let expired = store.expire(at(10));
+        assert_eq!(expired.iter().map(|(fact, _)| fact).collect::<Vec<_>>(), [&fact]);
+        assert_eq!((store.len(), store.next_expiry()), (1, Some(at(20))));
+        assert_eq!(store.insert(at(10), heard(endpoint(SUBJECT, 3), 10)), first);
+        assert_eq!(store.get(&fact), None);
+    }
+
+    #[test]
+    fn a_renewal_never_shortens_a_life_and_never_revives() {
+        let mut store = Store::default();
+        let Insertion::New(id) = store.insert(at(0), heard(endpoint(SUBJECT, 1), 10)) else {
+            panic!()
+        };
+        assert!(!store.renew(id, at(10), Origin::Observed));
+        assert!(store.renew(id, at(11), Origin::Observed));
+        assert_eq!(store.by_id(id).map(|(_, stored)| stored.origin), Some(Origin::Observed));
+        store.expire(at(11));
+        assert!(!store.renew(id, at(20), PEER));
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn the_revision_tells_of_what_comes_goes_and_gains_authority() {
+        let mut store = Store::default();
+        let fact = endpoint(SUBJECT, 1);
+        let mut seen = vec![store.revision()];
+        store.insert(
+            at(0),
+            Accepted::first_hand(fact.clone(), Duration::from_secs(5), FirstHand::Observed),
+        );
+        seen.push(store.revision());
+        store.insert(at(1), heard(fact.clone(), 10));
+        seen.push(store.revision());
+        store.insert(at(2), heard(fact, 10));
+        assert_eq!(seen.last(), Some(&store.revision()), "a longer life is no change");
+        store.expire(at(12));
+        seen.push(store.revision());
+        assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
     }
 
     #[test]

@@ -22,12 +22,23 @@ pub enum Value {
     Member,
     /// See [`Attribute::MemberMetadata`].
     MemberMetadata(Metadata),
+    /// See [`Attribute::Digest`]: the sum of the [hashes](FactHash) of the facts.
+    Digest(FactHash),
+    /// See [`Attribute::Holdings`]: such a sum for each bucket.
+    Holdings(Box<[FactHash; BUCKETS]>),
+    /// See [`Attribute::Reset`]: a bit for each bucket, the lowest for the first.
+    Reset(u64),
+    /// See [`Attribute::Withdrawn`]: the hashes of the facts.
+    Withdrawn(Vec<FactHash>),
 }
 
-impl Value {
-    /// The first of all values in their order.
-    pub(super) const FIRST: Self = Self::Alive(BootId::from_bytes([0; BootId::LEN]));
+/// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire.
+pub type FactHash = u64;
 
+/// The number of buckets in [`Value::Holdings`]; the six highest bits of its hash say in which one a fact is.
+pub const BUCKETS: usize = 64;
+
+impl Value {
     /// Returns the attribute that has such values.
     pub fn attribute(&self) -> Attribute {
         match self {
@@ -38,6 +49,10 @@ impl Value {
             Self::AllowedIp(IpNet::V6(_)) => Attribute::AllowedIpV6,
             Self::Member => Attribute::Member,
             Self::MemberMetadata(_) => Attribute::MemberMetadata,
+            Self::Digest(_) => Attribute::Digest,
+            Self::Holdings(_) => Attribute::Holdings,
+            Self::Reset(_) => Attribute::Reset,
+            Self::Withdrawn(_) => Attribute::Withdrawn,
         }
     }
 
@@ -45,7 +60,13 @@ impl Value {
     pub fn is_membership(&self) -> bool {
         match self {
             Self::Member | Self::MemberMetadata(_) => true,
-            Self::Alive(_) | Self::Endpoint(_) | Self::AllowedIp(_) => false,
+            Self::Alive(_)
+            | Self::Endpoint(_)
+            | Self::AllowedIp(_)
+            | Self::Digest(_)
+            | Self::Holdings(_)
+            | Self::Reset(_)
+            | Self::Withdrawn(_) => false,
         }
     }
 
@@ -63,6 +84,9 @@ impl Value {
             }
             Self::Member => {}
             Self::MemberMetadata(metadata) => metadata.encode(out),
+            Self::Digest(sum) | Self::Reset(sum) => out.extend_from_slice(&sum.to_be_bytes()),
+            Self::Holdings(sums) => put_hashes(&**sums, out),
+            Self::Withdrawn(hashes) => put_hashes(hashes, out),
         }
     }
 
@@ -76,8 +100,38 @@ impl Value {
             Attribute::AllowedIpV6 => Self::AllowedIp(prefix(v6(bytes)?, bytes.u8()?)?),
             Attribute::Member => Self::Member,
             Attribute::MemberMetadata => Self::MemberMetadata(Metadata::decode(bytes)?),
+            Attribute::Digest => Self::Digest(hash(bytes)?),
+            Attribute::Holdings => Self::Holdings(holdings(bytes)?),
+            Attribute::Reset => Self::Reset(hash(bytes)?),
+            Attribute::Withdrawn => Self::Withdrawn(withdrawn(bytes)?),
         })
     }
+}
+
+fn put_hashes(hashes: &[FactHash], out: &mut Vec<u8>) {
+    hashes
+        .iter()
+        .for_each(|hash| out.extend_from_slice(&hash.to_be_bytes()));
+}
+
+fn hash(bytes: &mut Reader<'_>) -> Result<FactHash, WireError> {
+    bytes.array().map(FactHash::from_be_bytes)
+}
+
+fn holdings(bytes: &mut Reader<'_>) -> Result<Box<[FactHash; BUCKETS]>, WireError> {
+    let mut sums = Box::new([0; BUCKETS]);
+    for sum in sums.iter_mut() {
+        *sum = hash(bytes)?;
+    }
+    Ok(sums)
+}
+
+fn withdrawn(bytes: &mut Reader<'_>) -> Result<Vec<FactHash>, WireError> {
+    let mut hashes = Vec::new();
+    while !bytes.is_empty() {
+        hashes.push(hash(bytes)?);
+    }
+    Ok(hashes)
 }
 
 fn put_address(address: IpAddr, out: &mut Vec<u8>) {

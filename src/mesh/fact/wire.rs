@@ -1,15 +1,21 @@
-//! The layout of datagrams: one signed group each.
+//! The layout of datagrams: one group each.
 //!
 //! ```text
-//! fact   attribute 1 | TTL varint 1-3, seconds | subject 32 | value, as long as the attribute says
-//! group  'S' | 0 | sender 32 | nonce 24 | tag 16 | facts to the end
+//! fact     attribute 1 | TTL varint 1-3, seconds | subject 32 | value, as long as the attribute says
+//! group    'S' | 0 | sender 32 | nonce 24 | tag 16 | facts to the end                              (wirelink v1)
+//!
+//! item     attribute 1 | TTL varint 1-3, seconds | value
+//! run      0x80 + count 1 | items about the sender      or      count 1 | subject 32 | items about the subject
+//! compact  0xd3 | tag 16 | runs to the end                       (to nodes that announced that they can read it)
 //! ```
 //!
-//! An attribute with the [`EXTENDED`] bit has a varint length before its value; where it is unknown it is skipped.
+//! An attribute with the [`EXTENDED`] bit has a varint length before its value; where it is unknown it is skipped. The sender
+//! of a compact group is the peer whose link-local address it came from: WireGuard lets nobody else use that.
 
 use std::time::Duration;
 
 use super::attribute::Attribute;
+pub use super::pack::{pack, pack_compact, put_fact};
 use super::value::Value;
 use super::{Fact, Timed};
 use crate::mesh::identity::PublicKey;
@@ -31,7 +37,15 @@ pub const TAG_LEN: usize = 16;
 /// The longest time a fact can live on the wire.
 pub const MAX_TTL: Duration = Duration::from_secs(u16::MAX as u64);
 
+/// The bytes of a compact group before its runs.
+pub const COMPACT_OVERHEAD: usize = 1 + TAG_LEN;
+
 const GROUP: u8 = b'S';
+const COMPACT: u8 = EXTENDED | b'S';
+/// The most items of a run.
+pub(super) const MAX_RUN: u8 = 0x7f;
+/// The bit of a run's first byte that says that the sender itself is the subject.
+pub(super) const ABOUT_SENDER: u8 = 0x80;
 const MAX_TTL_LEN: usize = 3;
 const FACT_HEADER: usize = 1 + 1 + PublicKey::LEN;
 
@@ -50,6 +64,9 @@ pub enum WireError {
     /// The group says that it expires.
     #[error("a group with a TTL")]
     GroupTtl,
+    /// A run without items.
+    #[error("a run of no facts")]
+    EmptyRun,
     /// A group inside a group.
     #[error("a group inside a group")]
     Nested,
@@ -82,46 +99,64 @@ pub enum WireError {
 /// A datagram whose outer layout is right. Nothing is known of who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// The key that the sender claims.
-    pub sender: PublicKey,
-    pub(in crate::mesh) nonce: [u8; NONCE_LEN],
+    /// Its form, and what only that form has.
+    pub form: Form,
     pub(in crate::mesh) tag: [u8; TAG_LEN],
     pub(in crate::mesh) facts: &'a [u8],
+}
+
+/// The two forms of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As wirelink v1 has it.
+    Signed {
+        /// The key that the sender claims.
+        sender: PublicKey,
+        /// A number that the sender uses once.
+        nonce: [u8; NONCE_LEN],
+    },
+    /// Between nodes of ours: who sent it follows from where it came from.
+    Compact,
 }
 
 /// Reads the layout of a datagram.
 ///
 /// # Errors
-/// When it is too long or too short, or no signed group.
+/// When it is too long or too short, or no group.
 pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, WireError> {
     if datagram.len() > MAX_ACCEPTED {
         return Err(WireError::TooLong);
     }
     let mut bytes = Reader(datagram);
-    if bytes.u8()? != GROUP {
-        return Err(WireError::NotSigned);
-    }
-    if !ttl(&mut bytes)?.is_zero() {
-        return Err(WireError::GroupTtl);
-    }
+    let form = match bytes.u8()? {
+        GROUP if !ttl(&mut bytes)?.is_zero() => return Err(WireError::GroupTtl),
+        GROUP => Form::Signed {
+            sender: PublicKey::from_bytes(bytes.array()?),
+            nonce: bytes.array()?,
+        },
+        COMPACT => Form::Compact,
+        _ => return Err(WireError::NotSigned),
+    };
     Ok(Envelope {
-        sender: PublicKey::from_bytes(bytes.array()?),
-        nonce: bytes.array()?,
+        form,
         tag: bytes.array()?,
         facts: bytes.rest(),
     })
 }
 
 impl Envelope<'_> {
-    /// Reads all facts without asking who said them: for showing a capture, where no key is at hand.
+    /// Reads all facts as those of `sender`, without asking whether it said them: for showing a capture, where no key is at hand.
     ///
     /// # Errors
     /// When any of them does not decode.
-    pub fn unverified_facts(&self) -> Result<Vec<Timed>, WireError> {
+    pub fn unverified_facts(&self, sender: &PublicKey) -> Result<Vec<Timed>, WireError> {
         let mut facts = Vec::with_capacity(self.facts.len() / (FACT_HEADER + 5));
         let mut bytes = Reader(self.facts);
         while !bytes.is_empty() {
-            read_fact(&mut bytes, &mut facts)?;
+            match self.form {
+                Form::Signed { .. } => read_fact(&mut bytes, &mut facts)?,
+                Form::Compact => read_run(&mut bytes, sender, &mut facts)?,
+            }
         }
         Ok(facts)
     }
@@ -129,20 +164,58 @@ impl Envelope<'_> {
 
 /// Reads one fact, or skips one that is extended and unknown.
 fn read_fact(bytes: &mut Reader<'_>, facts: &mut Vec<Timed>) -> Result<(), WireError> {
-    let byte = bytes.u8()?;
-    if byte == GROUP {
-        return Err(WireError::Nested);
-    }
-    if byte & EXTENDED != 0 {
-        ttl(bytes)?;
-        bytes.array::<{ PublicKey::LEN }>()?;
-        bytes.counted()?;
-        return Ok(());
-    }
-    let attribute = Attribute::from_byte(byte).ok_or(WireError::UnknownAttribute(byte))?;
+    let byte = attribute(bytes)?;
     let ttl = ttl(bytes)?;
     let subject = PublicKey::from_bytes(bytes.array()?);
-    let value = Value::decode(attribute, bytes)?;
+    read_value(bytes, byte, ttl, subject, facts)
+}
+
+fn read_run(bytes: &mut Reader<'_>, sender: &PublicKey, facts: &mut Vec<Timed>) -> Result<(), WireError> {
+    let first = bytes.u8()?;
+    let count = first & MAX_RUN;
+    if count == 0 {
+        return Err(WireError::EmptyRun);
+    }
+    let subject = match first & ABOUT_SENDER {
+        0 => PublicKey::from_bytes(bytes.array()?),
+        _ => *sender,
+    };
+    for _ in 0..count {
+        let byte = attribute(bytes)?;
+        let ttl = ttl(bytes)?;
+        read_value(bytes, byte, ttl, subject, facts)?;
+    }
+    Ok(())
+}
+
+/// Reads an attribute byte; one that is unknown and not extended makes the rest unreadable, whatever follows.
+fn attribute(bytes: &mut Reader<'_>) -> Result<u8, WireError> {
+    match bytes.u8()? {
+        GROUP => Err(WireError::Nested),
+        byte if byte & EXTENDED == 0 && Attribute::from_byte(byte).is_none() => Err(WireError::UnknownAttribute(byte)),
+        byte => Ok(byte),
+    }
+}
+
+fn read_value(
+    bytes: &mut Reader<'_>,
+    byte: u8,
+    ttl: Duration,
+    subject: PublicKey,
+    facts: &mut Vec<Timed>,
+) -> Result<(), WireError> {
+    let mut counted = if byte & EXTENDED != 0 {
+        Some(bytes.counted()?)
+    } else {
+        None
+    };
+    let Some(attribute) = Attribute::from_byte(byte) else {
+        return Ok(());
+    };
+    let value = Value::decode(attribute, counted.as_mut().unwrap_or(bytes))?;
+    if counted.is_some_and(|rest| !rest.is_empty()) {
+        return Err(WireError::Length);
+    }
     facts.push(Timed {
         fact: Fact { subject, value },
         ttl,
@@ -163,30 +236,6 @@ fn ttl(bytes: &mut Reader<'_>) -> Result<Duration, WireError> {
         .map_err(|_| WireError::Ttl)
 }
 
-/// Appends a fact; a longer life than the wire can say is cut to [`MAX_TTL`].
-pub fn put_fact(timed: &Timed, out: &mut Vec<u8>) {
-    out.push(timed.fact.attribute().row().byte);
-    put_varint(timed.ttl.min(MAX_TTL).as_secs(), out);
-    out.extend_from_slice(timed.fact.subject.as_bytes());
-    timed.fact.value.encode(out);
-}
-
-/// Packs facts, in order, into as few groups as hold them; a fact that fits no group is left out.
-pub fn pack<'a>(facts: impl IntoIterator<Item = &'a Timed>) -> Vec<Vec<u8>> {
-    let mut groups: Vec<Vec<u8>> = Vec::new();
-    let mut one = Vec::new();
-    for fact in facts {
-        one.clear();
-        put_fact(fact, &mut one);
-        match groups.last_mut() {
-            Some(group) if group.len() + one.len() <= MAX_FACTS => group.extend_from_slice(&one),
-            _ if one.len() <= MAX_FACTS => groups.push(one.clone()),
-            _ => {}
-        }
-    }
-    groups
-}
-
 /// Puts a group together.
 pub(in crate::mesh) fn group(sender: &PublicKey, nonce: [u8; NONCE_LEN], tag: [u8; TAG_LEN], facts: &[u8]) -> Vec<u8> {
     let mut datagram = Vec::with_capacity(GROUP_OVERHEAD + facts.len());
@@ -195,6 +244,15 @@ pub(in crate::mesh) fn group(sender: &PublicKey, nonce: [u8; NONCE_LEN], tag: [u
     datagram.extend_from_slice(&nonce);
     datagram.extend_from_slice(&tag);
     datagram.extend_from_slice(facts);
+    datagram
+}
+
+/// Puts a compact group together.
+pub(in crate::mesh) fn compact_group(tag: [u8; TAG_LEN], runs: &[u8]) -> Vec<u8> {
+    let mut datagram = Vec::with_capacity(COMPACT_OVERHEAD + runs.len());
+    datagram.push(COMPACT);
+    datagram.extend_from_slice(&tag);
+    datagram.extend_from_slice(runs);
     datagram
 }
 

@@ -1,17 +1,32 @@
 //! Who is told what, when. News is passed on at once; what a peer is about to forget, before it does; a sign of life in time.
+//!
+//! Between nodes that announced it, what was told is renewed by a digest of it: both sides keep a [ledger](Ledger) of what one
+//! told the other, and as long as the sums are equal everything in it lives on.
+//!
+//! ```text
+//! facts        with at least MIN_LIFE to live: entered on both sides
+//! digest       every DIGEST_PERIOD, and CONFIRM after news, with the next sign of life: the sum, and how long all of it still lives
+//! holdings     the answer where the sum does not fit: the sums by bucket
+//! reset        the answer to that: these buckets are emptied on both sides, and their facts told again
+//! withdrawn    what is about to expire, or is about somebody who is gone: struck on both sides, it lives as long as it lives
+//! ```
 
+mod audience;
+mod exchange;
 pub mod knowledge;
+pub mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use self::knowledge::{Knowledge, RENEW_BEFORE};
-use super::fact::boot::BootId;
+pub use self::audience::{Audience, Standing};
+use self::exchange::{Batch, Context, Exchange, Vouched};
+use self::ledger::Ids;
+use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
 use super::fact::store::{FactId, Store, Stored};
-use super::fact::value::Value;
+use super::fact::value::{BUCKETS, FactHash, Value};
 use super::fact::{Fact, Timed};
 use super::identity::PublicKey;
-use super::settings::TrustLevel;
 use super::time::Timestamp;
 
 /// The most bytes of facts for one peer in one go, so that a newcomer in a large network does not drown.
@@ -20,52 +35,21 @@ const BURST: usize = 32 * super::fact::wire::MAX_FACTS;
 const BURST_ALL: usize = 16 * BURST;
 /// With more news than this, everything is looked at instead.
 const MAX_NEWS: usize = 4096;
-/// How often everything is looked at anyway: what becomes first-hand knowledge lives longer without being news.
-const SCAN_PERIOD: Duration = Duration::from_secs(60);
 /// How much too early a sign of life is given, to go out together with others: a thousand peers do not make a thousand deadlines.
 const EARLY: Duration = Duration::from_millis(500);
-/// How often a peer can ask by a new boot ID to be told everything: more often would make this node its amplifier.
+/// How often a peer can ask to be told everything: more often would make this node its amplifier.
 const RETELL_EVERY: Duration = Duration::from_secs(5);
 /// How often a peer that waits for our sign of life is answered at most: two that answer each other must not spin.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 /// When what did not fit follows.
 const PACE: Duration = Duration::from_millis(50);
-
-/// What a peer is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Everything that is meant for others.
-    AllFacts,
-    /// That this node is alive.
-    AliveOnly,
-}
-
-/// How a peer stands to this node.
-#[derive(Clone, Copy, Debug)]
-pub struct Standing {
-    /// Whether it runs no wirelink.
-    pub basic: bool,
-    /// How far its word goes.
-    pub level: Option<TrustLevel>,
-    /// Whether it routes for others.
-    pub router: bool,
-    /// Whether the operator wants it to be told all.
-    pub fact_exchanger: bool,
-    /// Whether there is a live session.
-    pub healthy: bool,
-}
-
-impl Audience {
-    /// Returns what a peer is told, by a node that is `talkative` (a router, or chatty) or not (wirelink v1).
-    pub fn of(peer: &Standing, talkative: bool) -> Self {
-        let passes_on = peer.level >= Some(TrustLevel::AllowedIPs) || peer.router || peer.fact_exchanger;
-        if !peer.basic && (passes_on || talkative && peer.healthy) {
-            Self::AllFacts
-        } else {
-            Self::AliveOnly
-        }
-    }
-}
+/// How long a fact must still live to be renewed by digests: three of them may be lost.
+pub const MIN_LIFE: Duration = Duration::from_secs(128);
+/// How often a digest is sent. With each router that passes facts on, they live that much shorter: after three, they are renewed
+/// one by one.
+pub const DIGEST_PERIOD: Duration = Duration::from_secs(40);
+/// How soon after news a digest tells whether it arrived.
+const CONFIRM: Duration = Duration::from_secs(5);
 
 /// A peer that can be told something.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +64,17 @@ pub struct Recipient {
     pub alive_ttl: Duration,
 }
 
+/// What a peer is told in one go.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Who.
+    pub peer: PublicKey,
+    /// What, in this order.
+    pub facts: Vec<Timed>,
+    /// Whether it reads compact groups.
+    pub compact: bool,
+}
+
 /// Remembers what each peer knows.
 #[derive(Debug)]
 pub struct Gossip {
@@ -88,20 +83,20 @@ pub struct Gossip {
     peers: BTreeMap<PublicKey, Peer>,
     /// Facts that are new, or live longer, or about somebody of whom more is told now.
     news: BTreeSet<Fact>,
+    /// Who is served first next time, where not everybody can be.
+    turn: Option<PublicKey>,
 }
 
 #[derive(Debug, Default)]
 struct Peer {
-    knowledge: Knowledge,
     /// The boot ID that counts, and since when.
     boot_id: Option<(BootId, Timestamp)>,
-    audience: Option<Audience>,
     /// When the peer was last told that we live; never, where it must be told at once.
     alive_told: Option<Timestamp>,
     alive_due: Timestamp,
     answered: Option<Timestamp>,
-    /// When all facts are compared with what the peer knows.
-    scan_at: Timestamp,
+    /// What is exchanged beside that; most peers of a leaf exchange nothing.
+    exchange: Option<Box<Exchange>>,
 }
 
 impl Gossip {
@@ -112,6 +107,7 @@ impl Gossip {
             boot_id,
             peers: BTreeMap::new(),
             news: BTreeSet::new(),
+            turn: None,
         }
     }
 
@@ -131,6 +127,17 @@ impl Gossip {
         self.peers.retain(|key, _| is_peer(key));
     }
 
+    /// Takes in that facts are no longer stored: their names may be given to others.
+    pub fn forget(&mut self, expired: &[(Fact, Stored)]) {
+        if expired.is_empty() {
+            return;
+        }
+        let hashes: BTreeMap<FactId, FactHash> = expired.iter().map(|(_, stored)| (stored.id, stored.hash)).collect();
+        let ids: Ids = hashes.keys().copied().collect();
+        let exchanges = self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut());
+        exchanges.for_each(|exchange| exchange.forget(&ids, &hashes));
+    }
+
     /// Notes that the peer gave this boot ID. Under a new one, also the first that is heard, it may lack what it was told
     /// before: it is told everything again. Returns whether the ID is new; one that follows another too soon is taken up when it
     /// is heard again.
@@ -147,9 +154,78 @@ impl Gossip {
         true
     }
 
-    /// Notes that the peer said this fact, and so knows it.
-    pub fn heard_fact(&mut self, peer: &PublicKey, id: FactId, until: Timestamp) {
-        self.peers.entry(*peer).or_default().knowledge.learn(id, until);
+    /// Returns whether what the peer tells is renewed by digests, which find out what was lost on the way.
+    pub fn renews_by_digest(&self, peer: &PublicKey) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.can(DIGESTS))
+    }
+
+    /// Notes that the peer said this fact, which lives until then by its word, and so knows it.
+    pub fn heard_fact(&mut self, now: Timestamp, peer: &PublicKey, id: FactId, hash: FactHash, until: Timestamp) {
+        let entry = self.peers.entry(*peer).or_default();
+        let entered = entry.can(DIGESTS) && until.since(now) >= MIN_LIFE;
+        let exchange = entry.exchange();
+        if entered {
+            exchange.hear(now, id, hash);
+        } else {
+            exchange.knowledge.learn(id, until);
+        }
+    }
+
+    /// Notes that the peer said something that is not believed, with so long to live: its digests count it.
+    pub fn heard_in_vain(&mut self, peer: &PublicKey, hash: FactHash, life: Duration) {
+        let entry = self.peers.entry(*peer).or_default();
+        if entry.can(DIGESTS) && life >= MIN_LIFE {
+            entry.exchange().heard.enter_unheld(hash);
+        }
+    }
+
+    /// Compares a digest with what the peer told; returns what it renews, or `None` where something was lost: the peer will be
+    /// asked for it.
+    pub fn heard_digest(&mut self, now: Timestamp, peer: &PublicKey, sum: FactHash) -> Option<Ids> {
+        let exchange = self.peers.entry(*peer).or_default().exchange();
+        exchange.compare(now, sum)
+    }
+
+    /// Notes that the peer may no longer say a fact, which it said before.
+    pub fn no_longer_believed(&mut self, peer: &PublicKey, id: FactId, hash: FactHash) {
+        let exchange = self.peers.entry(*peer).or_default().exchange();
+        if exchange.heard.strike(id, hash) {
+            exchange.heard.enter_unheld(hash);
+        }
+    }
+
+    /// Notes that what may be said, and by whom, is judged otherwise from now on: what was not believed is asked for again.
+    pub fn trust_changed(&mut self) {
+        let exchanges = self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut());
+        exchanges.for_each(|exchange| exchange.heard.strike_all_unheld());
+    }
+
+    /// Compares what the peer holds of ours with what it was told; what differs is told again.
+    pub fn heard_holdings(&mut self, now: Timestamp, peer: &PublicKey, sums: &[FactHash; BUCKETS], store: &Store) {
+        let exchange = self.peers.entry(*peer).or_default().exchange();
+        exchange.mend(now, sums, store);
+    }
+
+    /// Empties buckets of what the peer told: it tells them again.
+    pub fn heard_reset(&mut self, now: Timestamp, peer: &PublicKey, buckets: u64, store: &Store) {
+        let exchange = self.peers.entry(*peer).or_default().exchange();
+        exchange.reset(now, buckets, store);
+    }
+
+    /// Strikes what the peer does not vouch for any more; it may need to be told in turn.
+    pub fn heard_withdrawn(&mut self, peer: &PublicKey, hashes: &[FactHash], store: &Store) {
+        let Some(exchange) = self.peers.get_mut(peer).and_then(|peer| peer.exchange.as_mut()) else {
+            return;
+        };
+        let withdrawn: BTreeSet<FactHash> = hashes.iter().copied().collect();
+        withdrawn.iter().for_each(|hash| exchange.heard.strike_unheld(*hash));
+        for id in exchange.heard.facts().clone().iter() {
+            let Some((fact, stored)) = store.by_id(id).filter(|(_, stored)| withdrawn.contains(&stored.hash)) else {
+                continue;
+            };
+            exchange.heard.strike(id, stored.hash);
+            self.news.insert(fact.clone());
+        }
     }
 
     /// Notes a fact that others should hear soon.
@@ -157,7 +233,8 @@ impl Gossip {
         self.news.insert(fact);
         if self.news.len() > MAX_NEWS {
             self.news.clear();
-            self.peers.values_mut().for_each(|peer| peer.scan_at = Timestamp::START);
+            let exchanges = self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut());
+            exchanges.for_each(|exchange| exchange.scan_at = Timestamp::START);
         }
     }
 
@@ -184,34 +261,39 @@ impl Gossip {
         recipients: &[Recipient],
         store: &Store,
         is_told: impl Fn(&PublicKey) -> bool,
-    ) -> Vec<(PublicKey, Vec<Timed>)> {
+    ) -> Vec<Told> {
         let news = std::mem::take(&mut self.news);
         let news: Vec<(&Fact, &Stored)> = news.iter().filter_map(|fact| store.entry(fact)).collect();
+        let own_key = self.own_key;
+        let is_told = |subject: &PublicKey| *subject == own_key || is_told(subject);
+        let context = Context {
+            now,
+            store,
+            news: &news,
+            is_told: &is_told,
+        };
+        let mut vouched: Option<Vouched> = None;
         let mut budget = BURST_ALL;
         let mut told = Vec::new();
-        for recipient in recipients {
-            let own_key = &self.own_key;
-            let is_meant = |fact: &Fact| {
-                let about_it = fact.subject == recipient.peer;
-                (fact.subject == *own_key || is_told(&fact.subject))
-                    && (!about_it || fact.attribute().row().told_to_subject)
-            };
+        let turn = self.turn.take();
+        let first = turn.map_or(0, |turn| recipients.partition_point(|recipient| recipient.peer < turn));
+        for recipient in recipients[first..].iter().chain(&recipients[..first]) {
             let peer = self.peers.entry(recipient.peer).or_default();
-            peer.adopt(now, recipient);
-            let room = budget.min(BURST);
-            let mut batch = Batch {
-                facts: Vec::new(),
-                room,
-                cut: false,
-            };
-            peer.collect(now, &mut batch, store, &news, is_meant);
-            if !batch.facts.is_empty() || peer.alive_due <= now + EARLY {
-                batch.facts.insert(0, alive(own_key, self.boot_id, recipient.alive_ttl));
-                peer.alive_told = Some(now);
-                peer.alive_due = now + recipient.alive_period;
-                budget -= room - batch.room;
-                told.push((recipient.peer, batch.facts));
+            let batch = peer.collect(&context, recipient, budget.min(BURST), &mut vouched);
+            budget -= batch.used();
+            if batch.is_cut() && self.turn.is_none() {
+                self.turn = Some(recipient.peer);
             }
+            if batch.is_empty() && peer.alive_due > now + EARLY {
+                continue;
+            }
+            peer.alive_told = Some(now);
+            peer.alive_due = now + recipient.alive_period;
+            told.push(Told {
+                peer: recipient.peer,
+                compact: peer.can(COMPACT_GROUPS),
+                facts: batch.finish(&own_key, self.boot_id, recipient.alive_ttl),
+            });
         }
         told
     }
@@ -221,108 +303,58 @@ impl Gossip {
         let peers = recipients
             .iter()
             .filter_map(|recipient| self.peers.get(&recipient.peer));
+        let scan_at = |peer: &Peer| peer.exchange.as_ref().and_then(|exchange| exchange.next_scan());
         peers
-            .map(|peer| match peer.audience {
-                Some(Audience::AllFacts) => peer.alive_due.min(peer.scan_at),
-                Some(Audience::AliveOnly) | None => peer.alive_due,
-            })
+            .map(|peer| scan_at(peer).map_or(peer.alive_due, |at| at.min(peer.alive_due)))
             .min()
     }
 }
 
-/// What one peer is told in one go.
-struct Batch {
-    facts: Vec<Timed>,
-    room: usize,
-    cut: bool,
-}
-
 impl Peer {
-    /// Takes in what is decided about the peer now.
-    fn adopt(&mut self, now: Timestamp, recipient: &Recipient) {
-        self.alive_due = self.alive_told.map_or(now, |told| told + recipient.alive_period);
-        if self.audience != Some(recipient.audience) {
-            self.audience = Some(recipient.audience);
-            self.scan_at = now;
-        }
+    fn can(&self, capability: u32) -> bool {
+        self.boot_id.is_some_and(|(boot_id, _)| boot_id.can(capability))
     }
 
+    fn exchange(&mut self) -> &mut Exchange {
+        self.exchange.get_or_insert_default()
+    }
+
+    /// Takes in what is decided about the peer now, and collects what it is told beside that we live.
     fn collect(
         &mut self,
-        now: Timestamp,
-        batch: &mut Batch,
-        store: &Store,
-        news: &[(&Fact, &Stored)],
-        is_meant: impl Fn(&Fact) -> bool,
-    ) {
-        if self.audience != Some(Audience::AllFacts) {
-            return;
+        context: &Context<'_>,
+        recipient: &Recipient,
+        room: usize,
+        vouched: &mut Option<Vouched>,
+    ) -> Batch {
+        let now = context.now;
+        self.alive_due = self.alive_told.map_or(now, |told| told + recipient.alive_period);
+        let by_digest = self.can(DIGESTS);
+        let mut batch = Batch::new(room, self.can(COMPACT_GROUPS));
+        if self.exchange.is_none() && recipient.audience == Audience::AliveOnly {
+            return batch;
         }
-        if now < self.scan_at {
-            let next = self.offer(now, batch, news.iter().copied(), is_meant);
-            self.scan_at = next.map_or(self.scan_at, |next| next.min(self.scan_at));
-        } else {
-            self.knowledge.prune(now);
-            let next = self.offer(now, batch, store.iter(), is_meant);
-            self.scan_at = next.map_or(now + SCAN_PERIOD, |next| next.min(now + SCAN_PERIOD));
+        let speaks_anyway = self.alive_due <= now + EARLY;
+        let exchange = self.exchange();
+        exchange.adopt(now, recipient.audience, by_digest);
+        exchange.collect(context, &recipient.peer, &mut batch);
+        if (speaks_anyway || !batch.is_empty()) && exchange.digest_is_due(now, &batch) {
+            let vouched = vouched.get_or_insert_with(|| Vouched::of(context));
+            exchange.sum_up(context, vouched, &mut batch);
         }
-        if batch.cut {
-            self.scan_at = now + PACE;
-        }
-    }
-
-    /// Takes from the facts what the peer needs now; returns when it next needs one of them.
-    fn offer<'a>(
-        &mut self,
-        now: Timestamp,
-        batch: &mut Batch,
-        facts: impl Iterator<Item = (&'a Fact, &'a Stored)>,
-        is_meant: impl Fn(&Fact) -> bool,
-    ) -> Option<Timestamp> {
-        let mut next: Option<Timestamp> = None;
-        let mut later = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
-        for (fact, stored) in facts.filter(|(fact, _)| is_meant(fact)) {
-            match self.knowledge.due(stored.id, stored.expires) {
-                Some(at) if at <= now => batch.add(now, fact, stored, &mut self.knowledge),
-                Some(at) => later(at),
-                None => {}
-            }
-            // A copy that lives longer by then is due; one that was not renewed in between costs a look.
-            if stored.expires - RENEW_BEFORE > now {
-                later(stored.expires - RENEW_BEFORE);
-            }
-        }
-        next
+        batch
     }
 }
 
-impl Batch {
-    fn add(&mut self, now: Timestamp, fact: &Fact, stored: &Stored, knowledge: &mut Knowledge) {
-        let ttl = Duration::from_secs(stored.expires.since(now).as_secs());
-        if ttl.is_zero() {
-            return;
-        }
-        let timed = Timed {
-            fact: fact.clone(),
-            ttl,
-        };
-        let mut bytes = Vec::new();
-        super::fact::wire::put_fact(&timed, &mut bytes);
-        if bytes.len() > self.room {
-            self.cut = true;
-            return;
-        }
-        self.room -= bytes.len();
-        knowledge.learn(stored.id, stored.expires);
-        self.facts.push(timed);
-    }
+fn hash_of(store: &Store, id: FactId) -> Option<FactHash> {
+    store.by_id(id).map(|(_, stored)| stored.hash)
 }
 
-fn alive(own_key: &PublicKey, boot_id: BootId, ttl: Duration) -> Timed {
+fn about_sender(own_key: &PublicKey, value: Value, ttl: Duration) -> Timed {
     Timed {
         fact: Fact {
             subject: *own_key,
-            value: Value::Alive(boot_id),
+            value,
         },
         ttl,
     }

@@ -1,12 +1,13 @@
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng as _;
 
+use super::knowledge::RENEW_BEFORE;
 use super::*;
 use crate::mesh::fact::boot::OURS;
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::value::Metadata;
-use crate::mesh::fact::{Accepted, FirstHand};
-use crate::mesh::settings::FACT_TTL;
+use crate::mesh::fact::{Accepted, FirstHand, Timed};
+use crate::mesh::settings::{FACT_TTL, TrustLevel};
 
 const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
 const A: PublicKey = PublicKey::from_bytes([1; 32]);
@@ -68,11 +69,11 @@ impl World {
     /// What each peer is told beside that we live; who is told nothing is left out.
     fn told(&mut self, seconds: f64) -> Vec<(PublicKey, Vec<Fact>)> {
         let told = self.gossip.due(at(seconds), &self.recipients, &self.store, |_| true);
-        let facts = |timed: Vec<Timed>| {
+        let facts = |timed: Vec<Timed>| -> Vec<Fact> {
             assert_eq!(timed[0].fact.value, Value::Alive(self.gossip.boot_id()));
             timed.into_iter().skip(1).map(|timed| timed.fact).collect()
         };
-        told.into_iter().map(|(peer, timed)| (peer, facts(timed))).collect()
+        told.into_iter().map(|told| (told.peer, facts(told.facts))).collect()
     }
 }
 
@@ -110,7 +111,8 @@ fn news_goes_to_all_but_its_sender_at_once() {
     let mut world = World::new(Audience::AllFacts);
     world.told(0.0);
     let id = world.know(1.0, endpoint(OWN, 7));
-    world.gossip.heard_fact(&A, id, at(256.0));
+    let hash = endpoint(OWN, 7).hash();
+    world.gossip.heard_fact(at(1.0), &A, id, hash, at(256.0));
     world.gossip.add_news(endpoint(OWN, 7));
     assert_eq!(world.told(1.0), [(B, vec![endpoint(OWN, 7)])]);
 }
@@ -194,7 +196,7 @@ fn facts_about_absent_peers_are_not_passed_on() {
     let told = world
         .gossip
         .due(at(0.0), &world.recipients, &world.store, |subject| *subject != B);
-    assert!(told.iter().all(|(_, facts)| facts.len() == 1), "{told:?}");
+    assert!(told.iter().all(|told| told.facts.len() == 1), "{told:?}");
 }
 
 #[test]
@@ -207,7 +209,8 @@ fn a_newcomer_in_a_large_network_is_told_everything_in_bounded_pieces() {
     let mut heard = 0;
     let mut now = at(0.0);
     for _ in 0..10 {
-        for (_, facts) in world.gossip.due(now, &world.recipients, &world.store, |_| true) {
+        for told in world.gossip.due(now, &world.recipients, &world.store, |_| true) {
+            let facts = told.facts;
             let bytes: usize = super::super::fact::wire::pack(&facts).iter().map(Vec::len).sum();
             assert!(bytes <= BURST + 100);
             heard += facts.len() - 1;

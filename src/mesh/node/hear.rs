@@ -1,11 +1,13 @@
 //! A datagram, from its bytes to the store. It changes nothing else: only a deadline does.
 
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use crate::mesh::event::{Event, RejectReason};
 use crate::mesh::fact::store::Insertion;
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Accepted, Verified, wire};
+use crate::mesh::fact::value::{FactHash, Value};
+use crate::mesh::fact::wire::Form;
+use crate::mesh::fact::{Accepted, Origin, Verified, wire};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::liveness::Liveness;
 use crate::mesh::node::Node;
@@ -22,14 +24,16 @@ impl Node {
     /// Finds out who speaks. A key that is no peer costs no cryptography.
     fn verify(&mut self, source: Ipv6Addr, payload: &[u8]) -> Result<Verified, (RejectReason, Option<PublicKey>)> {
         let envelope = wire::decode(payload).map_err(|error| (RejectReason::Layout(error), None))?;
-        let sender = envelope.sender;
-        if !self
-            .device
-            .as_ref()
-            .is_some_and(|device| device.peers.contains_key(&sender))
-        {
-            return Err((RejectReason::Stranger, None));
-        }
+        let sender = match envelope.form {
+            Form::Signed { sender, .. } => Some(sender),
+            Form::Compact => self.auth.owner(&source),
+        };
+        let is_peer = |key: &PublicKey| {
+            self.device
+                .as_ref()
+                .is_some_and(|device| device.peers.contains_key(key))
+        };
+        let sender = sender.filter(is_peer).ok_or((RejectReason::Stranger, None))?;
         self.auth
             .verify(source, &envelope)
             .map_err(|error| (RejectReason::Auth(error), Some(sender)))
@@ -41,30 +45,67 @@ impl Node {
         for result in judged {
             match result {
                 Ok(accepted) => self.accept(now, &sender, source, accepted),
-                Err(refusal) => self.reject(now, RejectReason::Refused(refusal), Some(sender), source),
+                Err((refusal, timed)) => {
+                    self.gossip.heard_in_vain(&sender, timed.fact.hash(), timed.ttl);
+                    self.reject(now, RejectReason::Refused(refusal), Some(sender), source);
+                }
             }
         }
     }
 
     fn accept(&mut self, now: Timestamp, sender: &PublicKey, source: Ipv6Addr, accepted: Accepted) {
-        if let Value::Alive(boot_id) = accepted.fact().value {
-            return self.hear_alive(now, sender, Liveness::heard(now, boot_id, accepted.ttl()));
-        }
-        let until = now + accepted.ttl();
-        let fact = accepted.fact().clone();
-        match self.store.insert(now, accepted) {
-            Insertion::New(id) => {
-                self.gossip.heard_fact(sender, id, until);
-                self.gossip.add_news(fact);
+        match &accepted.fact().value {
+            Value::Alive(boot_id) => self.hear_alive(now, sender, Liveness::heard(now, *boot_id, accepted.ttl())),
+            Value::Digest(sum) => self.hear_digest(now, sender, *sum, accepted.ttl()),
+            Value::Holdings(sums) => {
+                self.gossip.heard_holdings(now, sender, sums, &self.store);
                 self.expect_news(now);
             }
-            // That it lives longer can wait for the next deadline: others renew in time.
-            Insertion::Renewed(id) => {
-                self.gossip.heard_fact(sender, id, until);
-                self.gossip.add_news(fact);
+            Value::Reset(buckets) => self.gossip.heard_reset(now, sender, *buckets, &self.store),
+            Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(sender, hashes, &self.store),
+            Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
+                self.learn(now, sender, source, accepted);
             }
-            Insertion::Known(id) => self.gossip.heard_fact(sender, id, until),
-            Insertion::Full(limit) => self.reject(now, RejectReason::Full(limit), Some(*sender), source),
+        }
+    }
+
+    fn learn(&mut self, now: Timestamp, sender: &PublicKey, source: Ipv6Addr, accepted: Accepted) {
+        let (fact, life) = (accepted.fact().clone(), accepted.ttl());
+        let (id, is_news, is_longer) = match self.store.insert(now, accepted) {
+            Insertion::New(id) => (id, true, true),
+            Insertion::Renewed(id) => (id, false, true),
+            Insertion::Known(id) => (id, false, false),
+            Insertion::Full(limit) => {
+                self.gossip.heard_in_vain(sender, fact.hash(), life);
+                return self.reject(now, RejectReason::Full(limit), Some(*sender), source);
+            }
+        };
+        if let Some((_, stored)) = self.store.by_id(id) {
+            self.gossip.heard_fact(now, sender, id, stored.hash, now + life);
+        }
+        if is_longer {
+            self.gossip.add_news(fact);
+        }
+        // That it lives longer can wait for the next deadline: others renew in time.
+        if is_news {
+            self.expect_news(now);
+        }
+    }
+
+    /// Renews what the peer told, if nothing of it was lost; by now it may be trusted less than when it told it.
+    fn hear_digest(&mut self, now: Timestamp, sender: &PublicKey, sum: FactHash, life: Duration) {
+        let Some(renewed) = self.gossip.heard_digest(now, sender, sum) else {
+            return self.expect_news(now);
+        };
+        for id in renewed.iter() {
+            let Some((fact, stored)) = self.store.by_id(id) else {
+                continue;
+            };
+            if self.trust.believes(sender, fact) {
+                self.store.renew(id, now + life, Origin::Peer(*sender));
+            } else {
+                self.gossip.no_longer_believed(sender, id, stored.hash);
+            }
         }
     }
 

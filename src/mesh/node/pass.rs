@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use crate::mesh::census::{Census, is_basic};
 use crate::mesh::device::{DeviceChange, DeviceState};
 use crate::mesh::event::{Event, Output};
-use crate::mesh::fact::Accepted;
 use crate::mesh::fact::boot::{BootId, OURS};
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::value::Value;
+use crate::mesh::fact::{Accepted, Fact, Origin};
 use crate::mesh::gossip::Recipient;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::{Link, State};
@@ -61,9 +61,16 @@ impl Node {
 
     /// Counts on the plan until the device is read again: the first words of a new peer may come before that.
     fn expect(&mut self, desired: DeviceState) {
-        self.trust
-            .observe_peers(desired.peers.keys().copied().collect(), self.census.routers.clone());
+        let peers = desired.peers.keys().copied().collect();
+        self.observe_peers(peers, self.census.routers.clone());
         self.device = Some(desired);
+    }
+
+    fn observe_peers(&mut self, peers: BTreeSet<PublicKey>, routers: BTreeSet<PublicKey>) {
+        self.auth.admit(&peers);
+        if self.trust.observe_peers(peers, routers) {
+            self.gossip.trust_changed();
+        }
     }
 
     fn forget(&mut self, now: Timestamp, device: &DeviceState) {
@@ -72,11 +79,24 @@ impl Node {
         self.gossip.retain(is_peer);
         self.liveness.retain(|key, _| is_peer(key));
         let expired = self.store.expire(now);
+        self.gossip.forget(&expired);
         if self.last_pass.is_some_and(|last| now.since(last) > GAP) {
             self.resync(now, "this machine slept");
-        } else if expired.iter().any(|fact| fact.attribute().row().resync_on_expiry) {
+        } else if expired
+            .iter()
+            .any(|(fact, stored)| self.may_be_lost(fact, stored.origin))
+        {
             self.resync(now, "facts expired that may only have been lost on the way");
         }
+    }
+
+    /// Returns whether a fact may have expired only because its renewal was lost: a digest would have shown that.
+    fn may_be_lost(&self, fact: &Fact, origin: Origin) -> bool {
+        let by_digest = match origin {
+            Origin::Peer(peer) => self.gossip.renews_by_digest(&peer),
+            Origin::Observed | Origin::Configured => false,
+        };
+        fact.attribute().row().resync_on_expiry && !by_digest
     }
 
     fn resync(&mut self, now: Timestamp, reason: &'static str) {
@@ -100,7 +120,7 @@ impl Node {
         for (fact, _) in appeared.into_iter().flat_map(|key| self.store.about(key)) {
             self.gossip.add_news(fact.clone());
         }
-        self.trust.observe_peers(census.peers.clone(), census.routers.clone());
+        self.observe_peers(census.peers.clone(), census.routers.clone());
         census
     }
 

@@ -2,8 +2,8 @@
 
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::Output;
-use crate::mesh::fact::{Timed, wire};
-use crate::mesh::gossip::{Audience, Recipient, Standing};
+use crate::mesh::fact::wire;
+use crate::mesh::gossip::{Audience, Recipient, Standing, Told};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
 use crate::mesh::time::Timestamp;
@@ -38,18 +38,25 @@ impl Node {
         let told = self
             .gossip
             .due(now, recipients, &self.store, |subject| census.is_present(subject));
-        for (peer, facts) in told {
-            self.transmit(&peer, &facts);
-        }
+        told.iter().for_each(|told| self.transmit(told));
     }
 
-    fn transmit(&mut self, peer: &PublicKey, facts: &[Timed]) {
-        let to = self.settings.address_hash.link_local(peer);
-        for group in wire::pack(facts) {
-            let nonce = self.nonce();
-            if let Some(payload) = self.auth.tag(peer, nonce, &group) {
-                self.outputs.push_back(Output::Transmit { to, payload });
-            }
+    fn transmit(&mut self, told: &Told) {
+        let to = self.settings.address_hash.link_local(&told.peer);
+        let groups = if told.compact {
+            wire::pack_compact(self.auth.public_key(), &told.facts)
+        } else {
+            wire::pack(&told.facts)
+        };
+        for group in groups {
+            let payload = if told.compact {
+                self.auth.tag_compact(&told.peer, &group)
+            } else {
+                let nonce = self.nonce();
+                self.auth.tag(&told.peer, nonce, &group)
+            };
+            self.outputs
+                .extend(payload.map(|payload| Output::Transmit { to, payload }));
         }
     }
 }

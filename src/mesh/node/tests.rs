@@ -1,6 +1,7 @@
 //! What whole nodes do together.
 
 mod history;
+mod renewal;
 mod world;
 
 use std::collections::BTreeMap;

@@ -106,6 +106,42 @@ fn a_prefix_that_no_reachable_router_covers_stays() {
 }
 
 #[test]
+fn a_direct_way_outlives_the_claims_of_a_hub_that_is_gone() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.claim("10.0.0.2/32", A);
+    world.up.insert(A);
+    world.step();
+    world.claims.clear();
+    world.healthy.clear();
+    assert_eq!(world.step().moves, [], "nobody else would carry it");
+    world.healthy.insert(HUB);
+    world.step();
+    assert_eq!(
+        world.owner("10.0.0.2/32"),
+        None,
+        "the hub is back, and does not claim it"
+    );
+}
+
+#[test]
+fn a_network_of_which_others_have_parts_stays_with_the_router_that_covers_it() {
+    let mut world = World::new(&["10.0.0.0/8"]);
+    world.claim("10.2.0.0/16", A);
+    world.claim("10.2.0.7/32", B);
+    world.claim("10.3.0.0/16", A);
+    world.up.insert(A);
+    world.step();
+    assert_eq!(world.owner("10.2.0.0/16"), None, "B answers through its own router");
+    assert_eq!(world.owner("10.3.0.0/16"), Some(A), "nobody else is in it");
+    world.up.insert(B);
+    world.step();
+    assert_eq!(
+        (world.owner("10.2.0.0/16"), world.owner("10.2.0.7/32")),
+        (None, Some(B))
+    );
+}
+
+#[test]
 fn what_is_taken_from_a_router_returns_to_it() {
     let mut world = World::new(&["10.0.0.1/32", "192.168.9.0/24"]);
     world.claim("192.168.9.0/24", A);

@@ -35,6 +35,10 @@ pub(super) struct World {
     pub(super) machines: Vec<Machine>,
     pub(super) cut: bool,
     pub(super) in_flight: Vec<(Timestamp, usize, Ipv6Addr, Vec<u8>)>,
+    /// Of a hundred datagrams, how many are lost; which ones, is drawn from the generator.
+    pub(super) loss: (u32, ChaCha20Rng),
+    /// The bytes of facts that were sent, by sender and recipient.
+    pub(super) sent: BTreeMap<(usize, usize), u64>,
 }
 
 pub(super) fn private(index: usize) -> PrivateKey {
@@ -60,6 +64,8 @@ impl World {
             machines,
             cut: false,
             in_flight: Vec::new(),
+            loss: (0, ChaCha20Rng::from_seed([5; 32])),
+            sent: BTreeMap::new(),
         }
     }
 
@@ -160,6 +166,10 @@ impl World {
         self.shake_hands(from, &target_key, None);
         self.shake_hands(target, &key, Some(source));
         let address = self.machines[from].node.address();
+        *self.sent.entry((from, target)).or_default() += payload.len() as u64;
+        if self.loss.1.next_u32() % 100 < self.loss.0 {
+            return;
+        }
         self.in_flight.push((self.now + HOP, target, address, payload));
     }
 
