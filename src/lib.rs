@@ -7,14 +7,14 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Packet | Device(DeviceState) | Host(HostState) | Resolved | Timeout | Stop
+//! Input  = Packet | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
 //! Output = Configure(DeviceChange) | Transmit | Resolve | Notify(Event)                    one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address
 //!          -> judge          Accepted   this sender may say this about that subject, else Notify(Rejected)
 //!          -> Store::insert             the deadline is pulled near (50 ms); a packet does nothing else
-//! deadline -> Store::expire -> census -> local facts -> membership -> links -> routes -> plan -> Configure ...
+//! deadline -> Store::expire -> review: whom to look at -> census -> local facts -> membership -> links -> routes -> plan -> Configure ...
 //!          -> gossip -> wire::pack -> Auth::tag -> Transmit ...;  next deadline = earliest of the parts, with its reason
 //! ```
 //!
@@ -28,9 +28,12 @@
 //! | what do we send it | [`mesh::route`]; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests), [`mesh::names`] (the operator's host names) |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
+//! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
-//! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does, `tell` the way out.
+//! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does, `tell` the way out. A pass looks at the
+//! peers and prefixes on its `agenda`, about which something may be different (`review` finds out), and every 20 s at all; so
+//! what it costs follows from what happens, not from how many there are, and no pass takes in more than a bounded piece.
 //!
 //! # Invariants
 //! 1. A type per stage of confidence: the store takes only `Accepted`, `judge` only `Verified`.
@@ -41,10 +44,29 @@
 //! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing.
 //! 6. What the operator made stays. What we introduced is remembered in memory (across restarts: not yet) and taken off on a
 //!    clean stop.
-//! 7. Everything learned has an age and a source; every table that a peer can grow has a bound, and reaching it is an event.
+//! 7. Everything learned has an age and a source; every table that a peer can grow has a bound, and reaching it is an event. The
+//!    table below adds the bounds up.
 //! 8. Deciding modules do not import one another; they meet in `node`. `clippy.toml` bans clocks, global randomness and hash maps
 //!    from `mesh`, and CI builds the library without the feature `daemon`, which is all that could do IO.
 //! 9. One task owns the node. No locks, no shared state.
+//!
+//! # What peers can make a node hold
+//! All that the operator's own machine shows comes on top, and is the operator's: peers and prefixes made by hand, settings.
+//!
+//! | table | at most | bytes each, about | MB |
+//! |---|---|---|---|
+//! | facts in the store | 65,536, of which 32,768 of one peer and 1,024 about one | 200; metadata up to 2,500 | 13; 164 |
+//! | changed facts, peers and prefixes on the agenda | 65,536 of each after a pass | 75, 48, 27 | 10 |
+//! | claims, and members | a claim or member for each fact | 70, 45 | 5 |
+//! | prefixes given or refused | one for each claim, and the address of each peer | 120 | 8 |
+//! | peers made by facts, with link, session, address | 4,096 | 1,500 | 6 |
+//! | handshake slots of a link that probes | 16 | 48 | 3 in all |
+//! | signs of life; secrets | one for each peer | 110; 115 | 1 |
+//! | kinds of rejection | 256 | 64 | 0 |
+//!
+//! So below 50 MB with metadata as nodes of either kind send it, and 210 MB where trusted peers fill the store with the longest
+//! metadata that a datagram holds; what gossip remembers of each peer comes on top. Outputs are at most one event for each kind of
+//! rejection and minute, and what one pass says; the shell takes all of them before it hands in anything else.
 //!
 //! # Decided otherwise than first drawn
 //! - `defguard_wireguard_rs` is not used: its incremental edits replace whole peers (see the table in its place in

@@ -162,7 +162,7 @@ impl Shell {
                 bail!("the private key of {} was changed: start wirelink again", self.iface)
             }
             Ok(state) => {
-                self.node.handle(now(), Input::Device(state));
+                self.node.handle(now(), Input::Device(&state));
                 self.node.handle(now(), Input::Timeout);
                 Ok(())
             }
@@ -312,7 +312,7 @@ impl Shell {
         // What the node still wanted would only have to be taken back.
         while self.node.poll_output().is_some() {}
         let state = self.device.read(now()).await?;
-        self.node.handle(now(), Input::Device(state));
+        self.node.handle(now(), Input::Device(&state));
         self.node.handle(now(), Input::Stop);
         let mut restored = Ok(());
         while let Some(output) = self.node.poll_output() {

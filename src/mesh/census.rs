@@ -1,62 +1,62 @@
 //! Who is there now: what the device, the signs of life and the settings say of each peer, in the terms of the rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
-use super::device::DeviceState;
 use super::fact::store::Store;
 use super::fact::value::Value;
 use super::identity::PublicKey;
 use super::link::Contact;
-use super::link::liveness::Liveness;
-use super::prefix::is_routed;
 use super::settings::Settings;
 use super::time::Timestamp;
 
-/// The peers of the device, as they are now.
+/// The peers of the device, as they were when each was last looked at.
 #[derive(Debug, Default)]
 pub struct Census {
-    /// What is seen of each.
-    pub contacts: BTreeMap<PublicKey, Contact>,
-    /// All of them.
-    pub peers: BTreeSet<PublicKey>,
     /// Those with a live session.
     pub healthy: BTreeSet<PublicKey>,
     /// Those that were heard through the tunnel and still count.
     pub alive: BTreeSet<PublicKey>,
     /// Those that route for others, by prefixes that are not there because of facts.
     pub routers: BTreeSet<PublicKey>,
+    /// Those that run no wirelink.
+    pub basic: BTreeSet<PublicKey>,
+}
+
+/// What a look at a peer showed to be different.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Whether it has a session now, and had none, or the other way round.
+    pub healthy: bool,
+    /// Whether it is heard now, and was not, or the other way round.
+    pub alive: bool,
+    /// Whether it routes for others now, and did not, or the other way round.
+    pub routers: bool,
+    /// Whether facts about it were not passed on, and are now.
+    pub appeared: bool,
+}
+
+impl Difference {
+    /// Adds what another look showed.
+    pub fn merge(&mut self, other: Self) {
+        self.healthy |= other.healthy;
+        self.alive |= other.alive;
+        self.routers |= other.routers;
+        self.appeared |= other.appeared;
+    }
 }
 
 impl Census {
-    /// Counts.
-    pub fn take(
-        now: Timestamp,
-        device: &DeviceState,
-        liveness: &BTreeMap<PublicKey, Liveness>,
-        prefix_is_ours: impl Fn(&PublicKey, &IpNet) -> bool,
-        is_basic: impl Fn(&PublicKey) -> bool,
-    ) -> Self {
-        let mut census = Self::default();
-        for (key, peer) in &device.peers {
-            let contact = Contact {
-                endpoint: peer.endpoint,
-                last_handshake: peer.last_handshake,
-                liveness: liveness.get(key).copied(),
-                basic: is_basic(key),
-            };
-            let routed = peer
-                .allowed_ips
-                .iter()
-                .any(|prefix| is_routed(prefix) && !prefix_is_ours(key, prefix));
-            census.peers.insert(*key);
-            insert_if(contact.is_healthy(now), &mut census.healthy, key);
-            insert_if(contact.is_alive(now), &mut census.alive, key);
-            insert_if(routed, &mut census.routers, key);
-            census.contacts.insert(*key, contact);
+    /// Counts one peer again; `seen` is `None` where it is no peer any more, and says else whether it routes for others.
+    pub fn recount(&mut self, now: Timestamp, key: &PublicKey, seen: Option<(Contact, bool)>) -> Difference {
+        let was_present = self.is_present(key);
+        let is = |holds: fn(&Contact, Timestamp) -> bool| seen.is_some_and(|(contact, _)| holds(&contact, now));
+        put(seen.is_some_and(|(contact, _)| contact.basic), &mut self.basic, key);
+        Difference {
+            healthy: put(is(Contact::is_healthy), &mut self.healthy, key),
+            alive: put(is(Contact::is_alive), &mut self.alive, key),
+            routers: put(seen.is_some_and(|(_, routes)| routes), &mut self.routers, key),
+            appeared: !was_present && self.is_present(key),
         }
-        census
     }
 
     /// Returns whether facts about the peer are passed on.
@@ -65,10 +65,9 @@ impl Census {
     }
 }
 
-fn insert_if(holds: bool, set: &mut BTreeSet<PublicKey>, key: &PublicKey) {
-    if holds {
-        set.insert(*key);
-    }
+/// Has the key in the set where something holds; returns whether that is different from before.
+fn put(holds: bool, set: &mut BTreeSet<PublicKey>, key: &PublicKey) -> bool {
+    if holds { set.insert(*key) } else { set.remove(key) }
 }
 
 /// Returns whether the peer runs no wirelink: the operator knows best, then the network.

@@ -26,8 +26,8 @@ pub enum Input<'a> {
         /// The UDP payload.
         payload: &'a [u8],
     },
-    /// The device was read.
-    Device(DeviceState),
+    /// The device was read; the node keeps what is different from the reading before.
+    Device(&'a DeviceState),
     /// The machine was looked at.
     Host(HostState),
     /// A name was looked up, after [`Output::Resolve`]; no addresses where that failed.

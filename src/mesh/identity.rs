@@ -64,6 +64,9 @@ impl PublicKey {
     /// The length of a key in bytes.
     pub const LEN: usize = 32;
 
+    /// The first of all keys in their order.
+    pub(super) const FIRST: Self = Self([0; Self::LEN]);
+
     /// Takes the raw bytes of a key; every 32 bytes are one.
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)

@@ -11,7 +11,7 @@ use super::fact::{Fact, FirstHand};
 use super::host::{HostState, Interface};
 use super::identity::PublicKey;
 use super::prefix::{is_global_unicast, is_reserved};
-use super::settings::{Settings, TrustLevel};
+use super::settings::{PeerSettings, Settings, TrustLevel};
 
 /// What the facts are made from.
 pub struct View<'a> {
@@ -35,15 +35,19 @@ pub struct View<'a> {
     pub resolved: &'a dyn Fn(&PublicKey) -> Vec<SocketAddr>,
 }
 
-/// Returns the facts that hold now, by source.
-pub fn facts(view: &View<'_>) -> Vec<(Fact, FirstHand)> {
+/// Returns the facts about one node that hold now: this one, a peer, or one that the operator wrote about.
+pub fn facts_about(view: &View<'_>, subject: &PublicKey) -> Vec<(Fact, FirstHand)> {
     let mut facts = Vec::new();
     let mut add = |subject: PublicKey, value: Value, source: FirstHand| facts.push((Fact { subject, value }, source));
-    about_itself(view, &mut add);
-    for (key, peer) in &view.device.peers {
-        about_peer(view, key, peer, &mut add);
+    if *subject == view.device.public_key {
+        about_itself(view, &mut add);
     }
-    about_configured(view, &mut add);
+    if let Some(peer) = view.device.peers.get(subject) {
+        about_peer(view, subject, peer, &mut add);
+    }
+    if let Some(peer) = view.settings.peers.get(subject) {
+        about_configured(view, subject, peer, &mut add);
+    }
     facts
 }
 
@@ -113,23 +117,20 @@ fn may_say(view: &View<'_>, level: TrustLevel) -> bool {
     view.router || view.own_level >= Some(level)
 }
 
-fn about_configured(view: &View<'_>, add: &mut Add<'_>) {
-    for (key, peer) in &view.settings.peers {
-        let metadata = Metadata::new(peer.name.as_deref(), peer.basic);
-        add(*key, Value::MemberMetadata(metadata), FirstHand::Configured);
-        let prefixes = peer.allowed_ips.iter().filter(|prefix| !is_reserved(prefix));
-        prefixes.for_each(|prefix| add(*key, Value::AllowedIp(prefix.trunc()), FirstHand::Configured));
-        if *key != view.device.public_key && !view.healthy.contains(key) {
-            let endpoints = (view.resolved)(key).into_iter();
-            endpoints.for_each(|endpoint| add(*key, Value::Endpoint(endpoint), FirstHand::Configured));
-        }
+fn about_configured(view: &View<'_>, key: &PublicKey, peer: &PeerSettings, add: &mut Add<'_>) {
+    let metadata = Metadata::new(peer.name.as_deref(), peer.basic);
+    add(*key, Value::MemberMetadata(metadata), FirstHand::Configured);
+    let prefixes = peer.allowed_ips.iter().filter(|prefix| !is_reserved(prefix));
+    prefixes.for_each(|prefix| add(*key, Value::AllowedIp(prefix.trunc()), FirstHand::Configured));
+    if *key != view.device.public_key && !view.healthy.contains(key) {
+        let endpoints = (view.resolved)(key).into_iter();
+        endpoints.for_each(|endpoint| add(*key, Value::Endpoint(endpoint), FirstHand::Configured));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::settings::PeerSettings;
 
     const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
     const A: PublicKey = PublicKey::from_bytes([1; 32]);
@@ -183,7 +184,7 @@ mod tests {
 
         /// Facts as text: subject by its first byte, and whether configured.
         fn said(&self) -> Vec<String> {
-            let said = facts(&View {
+            let said = all_facts(&View {
                 settings: &self.settings,
                 device: &self.device,
                 host: &self.host,
@@ -198,6 +199,13 @@ mod tests {
             text.sort();
             text
         }
+    }
+
+    fn all_facts(view: &View<'_>) -> Vec<(Fact, FirstHand)> {
+        let mut subjects: BTreeSet<PublicKey> = view.device.peers.keys().copied().collect();
+        subjects.insert(OWN);
+        subjects.extend(view.settings.peers.keys());
+        subjects.iter().flat_map(|subject| facts_about(view, subject)).collect()
     }
 
     fn describe(fact: &Fact, source: FirstHand) -> String {
@@ -303,7 +311,7 @@ mod tests {
         let mut world = World::new();
         world.host = HostState::default();
         world.router = true;
-        let said = facts(&View {
+        let said = all_facts(&View {
             settings: &world.settings,
             device: &world.device,
             host: &world.host,

@@ -73,9 +73,9 @@ impl Membership {
         &self.introduced
     }
 
-    /// Gives up peers that the operator has laid hands on since we made them: they are the operator's from now on.
-    pub fn hand_over(&mut self, is_touched: impl Fn(&PublicKey) -> bool) {
-        self.introduced.retain(|key| !is_touched(key));
+    /// Gives up a peer that the operator has laid hands on since we made it: it is the operator's from now on.
+    pub fn hand_over(&mut self, peer: &PublicKey) {
+        self.introduced.remove(peer);
     }
 
     /// Decides who joins and who leaves. Peers that the operator made are never removed.

@@ -1,11 +1,13 @@
 //! The node: wires the parts together and decides nothing itself.
 
+mod agenda;
 mod hear;
 mod pass;
+mod review;
 mod show;
 mod tell;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -14,23 +16,24 @@ use chacha20::rand_core::{Rng as _, SeedableRng as _};
 
 use super::auth::Auth;
 use super::census::{Census, name_of};
-use super::device::DeviceState;
 use super::event::{Event, HostState, Input, Output, PeerName, RejectReason};
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
 use super::gossip::Gossip;
 use super::identity::{PrivateKey, PublicKey};
 use super::link::Link;
-use super::link::liveness::Liveness;
+use super::link::liveness::Heard;
 use super::membership::Membership;
+use super::mirror::Mirror;
 use super::names::Names;
 use super::prefix::TunnelRoutes;
-use super::route::Routes;
+use super::route::{Claims, Routes};
 use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
 use super::tally::Tally;
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
+use agenda::Agenda;
 
 /// How often the device is looked at while a link may change any moment.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -45,16 +48,24 @@ pub struct Node {
     auth: Auth,
     trust: TrustPolicy,
     store: Store,
-    liveness: BTreeMap<PublicKey, Liveness>,
+    liveness: Heard,
+    /// Whom facts or the settings call a member.
+    members: BTreeSet<PublicKey>,
     membership: Membership,
     links: BTreeMap<PublicKey, Link>,
+    /// No link has something to do before it; some may later.
+    links_at: Option<Timestamp>,
+    /// Until when some link may be worth watching closely.
+    watch_until: Option<Timestamp>,
+    claims: Claims,
     routes: Routes,
     gossip: Gossip,
     names: Names,
     rejections: Tally<RejectReason>,
-    device: Option<DeviceState>,
+    device: Option<Mirror>,
     host: HostState,
     census: Census,
+    agenda: Agenda,
     router: Option<bool>,
     members_full: bool,
     removal_at: Option<Timestamp>,
@@ -75,9 +86,13 @@ impl Node {
             address: settings.address_hash.link_local(&own_key),
             trust: TrustPolicy::new(own_key, &settings),
             store: Store::default(),
-            liveness: BTreeMap::new(),
+            liveness: Heard::default(),
+            members: BTreeSet::new(),
             membership: Membership::new(now),
             links: BTreeMap::new(),
+            links_at: None,
+            watch_until: None,
+            claims: Claims::default(),
             routes: Routes::default(),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
             names: Names::default(),
@@ -85,6 +100,7 @@ impl Node {
             device: None,
             host: HostState::default(),
             census: Census::default(),
+            agenda: Agenda::default(),
             router: None,
             members_full: false,
             removal_at: None,
@@ -106,16 +122,21 @@ impl Node {
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>) {
         match input {
             Input::Packet { source, payload } => self.hear(now, source, payload),
-            Input::Device(device) => self.device = Some(device),
+            Input::Device(read) => match &mut self.device {
+                Some(device) => device.read(read),
+                None => self.device = Some(Mirror::new(read)),
+            },
             Input::Host(host) => {
                 if self.trust.observe_routes(TunnelRoutes::new(&host.routes)) {
                     self.gossip.trust_changed();
                 }
                 self.host = host;
+                self.agenda.add_all();
                 self.expect_news(now);
             }
             Input::Resolved { host, addresses } => {
                 self.names.answer(&host, addresses);
+                self.agenda.add_peers(self.settings.peers.keys().copied());
                 self.expect_news(now);
             }
             Input::Timeout => self.pass(now),
@@ -154,7 +175,12 @@ impl Node {
             deadline_in: self
                 .poll_timeout()
                 .map(|deadline| (deadline.at.since(now), deadline.why)),
-            peers: self.census.peers.iter().map(|key| self.peer_status(now, key)).collect(),
+            peers: self
+                .device
+                .iter()
+                .flat_map(|device| device.peers.keys())
+                .map(|key| self.peer_status(now, key))
+                .collect(),
             facts: self
                 .store
                 .iter()

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::device::DeviceState;
 use super::identity::PublicKey;
+use super::mirror::Mirror;
 use super::prefix::is_reserved;
 
 /// Remembers which prefixes are where they are because of us.
 #[derive(Debug, Default)]
 pub struct Routes {
     introduced: BTreeMap<IpNet, Introduced>,
-    refused: BTreeMap<IpNet, BTreeSet<PublicKey>>,
+    /// Claims that were refused, and still stand.
+    refused: BTreeSet<(IpNet, PublicKey)>,
 }
 
 /// A prefix that we gave to a peer.
@@ -24,15 +25,53 @@ struct Introduced {
     taken_from: Option<PublicKey>,
 }
 
+/// Which peers accepted facts and the settings give each prefix to.
+#[derive(Debug, Default)]
+pub struct Claims(BTreeSet<(IpNet, PublicKey)>);
+
+impl Claims {
+    /// Notes whether the prefix is claimed for the peer.
+    pub fn note(&mut self, prefix: IpNet, peer: PublicKey, holds: bool) {
+        if holds {
+            self.0.insert((prefix, peer));
+        } else {
+            self.0.remove(&(prefix, peer));
+        }
+    }
+
+    /// Returns how many claims there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether nothing is claimed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the claimed prefixes that hold this one and more.
+    pub fn wider(&self, prefix: &IpNet) -> impl Iterator<Item = IpNet> + use<'_> {
+        let prefix = *prefix;
+        wider(prefix).filter(|wider| self.of(*wider).next().is_some())
+    }
+
+    /// Returns for whom the prefix is claimed, in the order of their keys.
+    fn of(&self, prefix: IpNet) -> impl Iterator<Item = PublicKey> + use<'_> {
+        let claims = self.0.range((prefix, PublicKey::FIRST)..);
+        claims
+            .take_while(move |(other, _)| *other == prefix)
+            .map(|(_, peer)| *peer)
+    }
+}
+
 /// What a decision is made from.
-#[derive(Debug)]
 pub struct View<'a> {
     /// The device.
-    pub device: &'a DeviceState,
-    /// Which peers accepted facts and the settings give each prefix to.
-    pub claims: &'a BTreeMap<IpNet, BTreeSet<PublicKey>>,
-    /// Peers to which traffic may go directly.
-    pub up: &'a BTreeSet<PublicKey>,
+    pub device: &'a Mirror,
+    /// Who claims what.
+    pub claims: &'a Claims,
+    /// Whether traffic may go directly to a peer.
+    pub up: &'a dyn Fn(&PublicKey) -> bool,
     /// Peers that route for others.
     pub routers: &'a BTreeSet<PublicKey>,
     /// Peers with a live session.
@@ -100,10 +139,9 @@ impl Routes {
     }
 
     /// Returns the changes that undo what was introduced.
-    pub fn undo(&self, device: &DeviceState) -> Vec<Move> {
-        let owners = device.owners();
+    pub fn undo(&self, device: &Mirror) -> Vec<Move> {
         let ours = |(prefix, introduced): (&IpNet, &Introduced)| {
-            let from = owners.get(prefix).copied().filter(|owner| *owner == introduced.peer)?;
+            let from = device.owner(prefix).filter(|owner| *owner == introduced.peer)?;
             let to = introduced.taken_from.filter(|peer| device.peers.contains_key(peer));
             Some(Move {
                 prefix: *prefix,
@@ -114,42 +152,87 @@ impl Routes {
         self.introduced.iter().filter_map(ours).collect()
     }
 
-    /// Decides about all prefixes at once.
-    pub fn decide(&mut self, view: &View<'_>) -> Decision {
-        let owners = view.device.owners();
-        let mut decision = Decision::default();
-        let exists = |introduced: &Introduced| view.device.peers.contains_key(&introduced.peer);
+    /// Returns how many prefixes are remembered, and how many claims that were refused.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.introduced.len() + self.refused.len()
+    }
+
+    /// Forgets whom it let use their addresses and who are no peers any more.
+    pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
         self.introduced
-            .retain(|prefix, introduced| !is_reserved(prefix) || exists(introduced));
-        let known = view.claims.keys().chain(self.introduced.keys());
-        let prefixes: BTreeSet<IpNet> = known.filter(|prefix| !is_reserved(prefix)).copied().collect();
-        self.refused.retain(|prefix, _| prefixes.contains(prefix));
-        for prefix in prefixes {
-            let owner = owners.get(&prefix).copied();
-            let ours = self
-                .introduced
-                .get(&prefix)
-                .copied()
-                .filter(|introduced| Some(introduced.peer) == owner);
-            let next = match (owner, ours) {
-                (Some(owner), Some(ours)) => self.keep_or_return(view, &owners, prefix, owner, ours),
-                (None, _) => self.give_or_restore(view, &owners, prefix),
-                (Some(owner), None) => self.take(view, &owners, prefix, owner, &mut decision.conflicts),
-            };
-            if next != owner {
+            .retain(|prefix, introduced| !is_reserved(prefix) || is_peer(&introduced.peer));
+    }
+
+    /// Returns all prefixes about which there is something to decide.
+    pub fn all(&self, claims: &Claims) -> BTreeSet<IpNet> {
+        let claimed = claims.0.iter().map(|(prefix, _)| prefix);
+        claimed.chain(self.introduced.keys()).copied().collect()
+    }
+
+    /// Returns the prefixes that hang on others: those taken from one of `peers`, and those refused, of which others may have
+    /// parts no more.
+    pub fn dependent(&self, peers: &BTreeSet<PublicKey>) -> BTreeSet<IpNet> {
+        let of_peers = |introduced: &Introduced| introduced.taken_from.is_some_and(|peer| peers.contains(&peer));
+        let introduced = (!peers.is_empty()).then_some(&self.introduced).into_iter().flatten();
+        let taken = introduced.filter(|(_, introduced)| of_peers(introduced));
+        taken
+            .map(|(prefix, _)| prefix)
+            .chain(self.refused.iter().map(|(prefix, _)| prefix))
+            .copied()
+            .collect()
+    }
+
+    /// Decides about these prefixes, in their order.
+    pub fn decide(&mut self, view: &View<'_>, prefixes: &BTreeSet<IpNet>) -> Decision {
+        let mut decision = Decision::default();
+        for prefix in prefixes.iter().filter(|prefix| !is_reserved(prefix)) {
+            self.forget_refused(view.claims, *prefix);
+            if view.claims.of(*prefix).next().is_none() && !self.introduced.contains_key(prefix) {
+                continue;
+            }
+            let owner = view.device.owner(prefix);
+            let to = self.decide_one(view, *prefix, owner, &mut decision.conflicts);
+            if to != owner {
                 decision.moves.push(Move {
-                    prefix,
+                    prefix: *prefix,
                     from: owner,
-                    to: next,
+                    to,
                 });
             }
         }
         decision
     }
 
+    /// Forgets the refused claims to a prefix that have ended: a peer may claim for ever new ones.
+    fn forget_refused(&mut self, claims: &Claims, prefix: IpNet) {
+        let refused = self.refused.range((prefix, PublicKey::FIRST)..);
+        let of_prefix = refused.take_while(|(other, _)| *other == prefix);
+        let ended: Vec<_> = of_prefix.filter(|claim| !claims.0.contains(claim)).copied().collect();
+        ended.iter().for_each(|claim| {
+            self.refused.remove(claim);
+        });
+    }
+
+    fn decide_one(
+        &mut self,
+        view: &View<'_>,
+        prefix: IpNet,
+        owner: Option<PublicKey>,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Option<PublicKey> {
+        let introduced = self.introduced.get(&prefix).copied();
+        let ours = introduced.filter(|introduced| Some(introduced.peer) == owner);
+        match (owner, ours) {
+            (Some(owner), Some(ours)) => self.keep_or_return(view, prefix, owner, ours),
+            (None, _) => self.give_or_restore(view, prefix),
+            (Some(owner), None) => self.take(view, prefix, owner, conflicts),
+        }
+    }
+
     /// Gives the prefix to the first claimant with a link; of several the lowest key, the same on every node.
     fn give(&mut self, view: &View<'_>, prefix: IpNet, taken_from: Option<PublicKey>) -> Option<PublicKey> {
-        let claimant = claimants(view, &prefix).find(|peer| view.up.contains(peer));
+        let claimant = claimants(view, &prefix).find(|peer| (view.up)(peer));
         match claimant {
             Some(peer) => self.introduced.insert(prefix, Introduced { peer, taken_from }),
             None => self.introduced.remove(&prefix),
@@ -161,18 +244,12 @@ impl Routes {
     ///
     /// A network of which others have parts stays with the router that covers it: what is sent to those others by their own router
     /// comes from a peer that they do not expect it from, and is dropped.
-    fn give_or_restore(
-        &mut self,
-        view: &View<'_>,
-        owners: &BTreeMap<IpNet, PublicKey>,
-        prefix: IpNet,
-    ) -> Option<PublicKey> {
+    fn give_or_restore(&mut self, view: &View<'_>, prefix: IpNet) -> Option<PublicKey> {
         let taken_from = self
             .introduced
             .get(&prefix)
             .and_then(|introduced| introduced.taken_from);
-        let covered = |claimant| is_covered(view, owners, &prefix, &claimant);
-        if has_parts(view, owners, &prefix) && claimants(view, &prefix).any(covered) {
+        if belongs_to_router(view, &prefix) {
             self.introduced.remove(&prefix);
             return None;
         }
@@ -184,26 +261,29 @@ impl Routes {
     fn keep_or_return(
         &mut self,
         view: &View<'_>,
-        owners: &BTreeMap<IpNet, PublicKey>,
         prefix: IpNet,
         owner: PublicKey,
         ours: Introduced,
     ) -> Option<PublicKey> {
         let claimed = claimants(view, &prefix).any(|peer| peer == owner);
-        if claimed && view.up.contains(&owner) || !claimed && !view.may_forget {
+        if ours.taken_from.is_none() && belongs_to_router(view, &prefix) {
+            self.introduced.remove(&prefix);
+            return None;
+        }
+        if claimed && (view.up)(&owner) || !claimed && !view.may_forget {
             return Some(owner);
         }
-        if claimants(view, &prefix).any(|peer| view.up.contains(&peer)) {
+        if claimants(view, &prefix).any(|peer| (view.up)(&peer)) {
             return self.give(view, prefix, ours.taken_from);
         }
         let back_to = ours.taken_from.filter(|peer| view.device.peers.contains_key(peer));
         let reachable = back_to.map_or_else(
-            || is_covered(view, owners, &prefix, &owner),
+            || is_covered(view, &prefix, &owner),
             |peer| view.healthy.contains(&peer),
         );
         // Where nobody else would take it, the direct way is the only one; also for a prefix that nobody claims any more because the
         // router that did is gone.
-        if !reachable && (claimed || view.up.contains(&owner)) {
+        if !reachable && (claimed || (view.up)(&owner)) {
             return Some(owner);
         }
         self.introduced.remove(&prefix);
@@ -215,7 +295,6 @@ impl Routes {
     fn take(
         &mut self,
         view: &View<'_>,
-        owners: &BTreeMap<IpNet, PublicKey>,
         prefix: IpNet,
         owner: PublicKey,
         conflicts: &mut Vec<Conflict>,
@@ -224,13 +303,13 @@ impl Routes {
         if claimants(view, &prefix).any(|peer| peer == owner) {
             return Some(owner);
         }
-        let Some(claimant) = claimants(view, &prefix).find(|peer| view.up.contains(peer)) else {
+        let Some(claimant) = claimants(view, &prefix).find(|peer| (view.up)(peer)) else {
             return Some(owner);
         };
-        if view.routers.contains(&owner) && !view.routers.contains(&claimant) && !has_parts(view, owners, &prefix) {
+        if view.routers.contains(&owner) && !view.routers.contains(&claimant) && !has_parts(view, &prefix) {
             return self.give(view, prefix, Some(owner));
         }
-        if self.refused.entry(prefix).or_default().insert(claimant) {
+        if self.refused.insert((prefix, claimant)) {
             conflicts.push(Conflict {
                 prefix,
                 claimant,
@@ -242,24 +321,39 @@ impl Routes {
 }
 
 fn claimants<'a>(view: &'a View<'_>, prefix: &IpNet) -> impl Iterator<Item = PublicKey> + use<'a> {
-    let claimed = view.claims.get(prefix).into_iter().flatten().copied();
+    let claimed = view.claims.of(*prefix);
     claimed.filter(|peer| view.device.peers.contains_key(peer))
 }
 
+/// Returns all shorter prefixes of the same addresses, masked.
+fn wider(prefix: IpNet) -> impl Iterator<Item = IpNet> {
+    let shorter = (0..prefix.prefix_len()).filter_map(move |length| IpNet::new(prefix.addr(), length).ok());
+    shorter.map(|wider| wider.trunc())
+}
+
 /// Returns whether a router that can be reached has a shorter prefix for the same addresses.
-fn is_covered(view: &View<'_>, owners: &BTreeMap<IpNet, PublicKey>, prefix: &IpNet, but: &PublicKey) -> bool {
-    let shorter = (0..prefix.prefix_len()).filter_map(|length| IpNet::new(prefix.addr(), length).ok());
-    shorter
-        .filter_map(|wider| owners.get(&wider.trunc()))
-        .any(|owner| owner != but && view.routers.contains(owner) && view.healthy.contains(owner))
+fn is_covered(view: &View<'_>, prefix: &IpNet, but: &PublicKey) -> bool {
+    wider(*prefix)
+        .filter_map(|wider| view.device.owner(&wider))
+        .any(|owner| owner != *but && view.routers.contains(&owner) && view.healthy.contains(&owner))
+}
+
+/// Returns whether others have parts of the prefix, and a router that none of its claimants is covers it.
+fn belongs_to_router(view: &View<'_>, prefix: &IpNet) -> bool {
+    has_parts(view, prefix) && claimants(view, prefix).any(|claimant| is_covered(view, prefix, &claimant))
 }
 
 /// Returns whether others own or claim addresses inside the prefix.
-fn has_parts(view: &View<'_>, owners: &BTreeMap<IpNet, PublicKey>, prefix: &IpNet) -> bool {
-    owners
-        .keys()
-        .chain(view.claims.keys())
-        .any(|other| other != prefix && prefix.contains(other))
+fn has_parts(view: &View<'_>, prefix: &IpNet) -> bool {
+    // All that lies inside follows the prefix in the order of addresses, and nothing else comes between.
+    let owned = view.device.owners().range(prefix..).map(|(other, _)| other);
+    let claimed = view.claims.0.range((*prefix, PublicKey::FIRST)..);
+    let claimed = claimed.map(|(other, _)| other).find(|other| *other != prefix);
+    let owned = owned.into_iter().find(|other| *other != prefix);
+    [owned, claimed]
+        .into_iter()
+        .flatten()
+        .any(|other| prefix.contains(other))
 }
 
 #[cfg(test)]

@@ -25,3 +25,4 @@ mod stories;
 mod sweep;
 mod traffic;
 mod tunnel;
+mod twin;

@@ -380,6 +380,41 @@ fn matrix(kinds: &[(String, Border)], worlds: Worlds) -> Vec<Scenario> {
 }
 
 /// Two leaves at two sites with one hub: everybody starts, the direct way is cut and healed, and everybody stops.
+/// One of three leaves begins to lie: nothing changes between the others, nor for the hub.
+pub(crate) fn a_liar_among_friends() -> Scenario {
+    Scenario {
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Lie("c"), 5, 120),
+            step(Act::StopAll, 20),
+        ],
+        ..with_a_liar("liar-among-friends")
+    }
+}
+
+/// One of three leaves lies before anybody else has said anything: the others find each other all the same.
+pub(crate) fn a_liar_from_the_beginning() -> Scenario {
+    Scenario {
+        script: vec![
+            step(Act::Lie("c"), 5),
+            held(Act::StartAll, 60, 120),
+            step(Act::Cut("a", "b"), 60),
+            step(Act::Heal("a", "b"), 120),
+            step(Act::StopAll, 20),
+        ],
+        ..with_a_liar("liar-from-the-beginning")
+    }
+}
+
+fn with_a_liar(name: &str) -> Scenario {
+    Scenario {
+        sites: vec![at(Border::HOME), at(Border::HOME), at(Border::Open)],
+        leaves: vec![leaf("a", 0), leaf("b", 1), leaf("c", 2)],
+        worlds: Worlds::Simulator("nobody lies in the lab"),
+        ..pair(name, Border::HOME, Border::HOME)
+    }
+}
+
 fn pair(name: &str, one: Border, other: Border) -> Scenario {
     Scenario {
         name: name.to_owned(),

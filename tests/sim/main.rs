@@ -1,18 +1,25 @@
 //! The simulator: a seeded world with a virtual clock, in which the real node runs on modelled machines and networks.
 
 mod draw;
+mod experiment;
 mod flows;
 mod host;
 mod invariants;
 mod kernel_rules;
+mod liar;
+mod lies;
 mod nat;
 mod net;
 mod play;
+mod promises;
 mod random;
+#[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod scenarios;
 mod stage;
+mod star;
 mod v1;
+mod wire;
 mod wireguard;
 mod world;

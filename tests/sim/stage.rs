@@ -11,6 +11,8 @@ use wirelink::mesh::settings::{Host as Endpoint, PeerSettings, Settings};
 
 use crate::draw::Draw;
 use crate::host::{Config, PeerConfig, public_key};
+use crate::liar::Liar;
+use crate::lies;
 use crate::net::{HostId, Nic, Quality, SiteId};
 use crate::scenario::course::Course;
 use crate::scenario::{Act, Leaf, Name, Program, Scenario};
@@ -36,6 +38,7 @@ pub(crate) struct Stage<'a> {
     sites: Vec<SiteId>,
     hub_sites: Vec<SiteId>,
     renumbered: usize,
+    liars: Vec<(HostId, Liar)>,
 }
 
 impl<'a> Stage<'a> {
@@ -49,6 +52,7 @@ impl<'a> Stage<'a> {
             sites: Vec::new(),
             hub_sites: Vec::new(),
             renumbered: 0,
+            liars: Vec::new(),
         };
         stage.build_sites();
         let mut draw = Draw::new(seed).branch(3);
@@ -67,6 +71,12 @@ impl<'a> Stage<'a> {
     /// Returns the number of a host.
     pub(crate) fn id(&self, name: Name) -> HostId {
         self.hosts[name]
+    }
+
+    /// Returns the addresses of a host on its own networks.
+    pub(crate) fn address(&self, name: Name) -> Vec<IpAddr> {
+        let nics = self.world.net.nics(self.id(name)).iter();
+        nics.flat_map(|nic| nic.addresses.iter().map(IpNet::addr)).collect()
     }
 
     /// Returns every host with its number.
@@ -103,7 +113,7 @@ impl<'a> Stage<'a> {
             Act::Renumber(name) => self.renumber(name),
             Act::Sleep(name, time) => self.world.sleep(self.id(name), time),
             Act::Revoke(name) => self.revoke(name),
-            Act::Lie(name) => panic!("{name} cannot lie here"),
+            Act::Lie(name) => self.begin_to_lie(name),
             Act::Wait => {}
         }
     }
@@ -338,8 +348,20 @@ impl<'a> Stage<'a> {
         peers.collect()
     }
 
+    /// Makes a liar of a host; what it says honestly, it goes on saying.
+    fn begin_to_lie(&mut self, name: Name) {
+        let id = self.id(name);
+        let draw = Draw::new(id as u64).branch(4);
+        self.liars
+            .push((id, Liar::new(&self.world.hosts[id].config.private_key, draw)));
+        self.world.lies = true;
+    }
+
     /// Lets time pass.
     pub(crate) fn run(&mut self, time: Duration) {
+        for (id, liar) in &mut self.liars {
+            lies::speak(&mut self.world, *id, liar);
+        }
         self.world.run(time);
     }
 }

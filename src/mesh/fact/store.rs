@@ -1,10 +1,12 @@
 //! What this node believes: the best copy of each fact, until it expires.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::value::FactHash;
 use super::{Accepted, Fact, Origin, Timed};
 use crate::mesh::identity::PublicKey;
+use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::Timestamp;
 
 /// The most facts that are kept: 1000 peers with 64 each.
@@ -80,10 +82,16 @@ pub struct Store {
     per_origin: BTreeMap<Origin, usize>,
     /// No fact expires before it; some may later.
     earliest: Option<Timestamp>,
-    revision: u64,
+    /// Facts that became known or forgotten, or have an origin of another kind, since they were last asked for.
+    changed: Vec<Fact>,
 }
 
 impl Store {
+    /// Returns the facts about which it may be different now whether they are believed, and by what authority.
+    pub fn take_changed(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// Takes a fact in; of several copies the one that expires last counts.
     pub fn insert(&mut self, now: Timestamp, accepted: Accepted) -> Insertion {
         let Accepted {
@@ -103,10 +111,10 @@ impl Store {
 
     /// Lets a fact live until `expires` by the word of `origin`; returns whether it lives longer by that.
     pub fn renew(&mut self, id: FactId, expires: Timestamp, origin: Origin) -> bool {
-        let Some((_, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) else {
+        let Some((fact, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) else {
             return false;
         };
-        if expires <= stored.expires {
+        if expires <= stored.expires + head_start(stored.origin, origin) {
             return false;
         }
         stored.expires = expires;
@@ -114,7 +122,9 @@ impl Store {
         if before != origin {
             decrement(&mut self.per_origin, &before);
             *self.per_origin.entry(origin).or_default() += 1;
-            self.revision += u64::from(before.is_authority() != origin.is_authority());
+            if before.is_authority() != origin.is_authority() {
+                self.changed.push(fact.clone());
+            }
         }
         true
     }
@@ -136,7 +146,7 @@ impl Store {
         self.subjects.entry(fact.subject).or_default().insert(place, id);
         *self.per_origin.entry(origin).or_default() += 1;
         self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
-        self.revision += 1;
+        self.changed.push(fact.clone());
         let stored = Stored {
             id,
             hash: fact.hash(),
@@ -181,7 +191,7 @@ impl Store {
                 }
             }
         }
-        self.revision += u64::from(!expired.is_empty());
+        self.changed.extend(expired.iter().map(|(fact, _)| fact.clone()));
         self.earliest = self.entries.iter().flatten().map(|(_, stored)| stored.expires).min();
         expired
     }
@@ -189,11 +199,6 @@ impl Store {
     /// Returns a moment before which nothing expires.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         self.earliest
-    }
-
-    /// Returns a number that changes whenever a fact comes, goes, or becomes or ceases to be an authority.
-    pub fn revision(&self) -> u64 {
-        self.revision
     }
 
     /// Returns all facts, ordered by subject and value.
@@ -234,6 +239,15 @@ impl Store {
     }
 }
 
+/// Returns how much longer the word of `new` must let a fact live than that of `old` to count instead: what this node sees itself it
+/// sees again soon, and hearsay need not take its place in between.
+fn head_start(old: Origin, new: Origin) -> Duration {
+    match (old, new) {
+        (Origin::Observed | Origin::Configured, Origin::Peer(_)) => FACT_TTL / 4,
+        (Origin::Peer(_), _) | (_, Origin::Observed | Origin::Configured) => Duration::ZERO,
+    }
+}
+
 fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
@@ -245,8 +259,6 @@ fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::mesh::fact::FirstHand;
 
@@ -327,22 +339,22 @@ mod tests {
     }
 
     #[test]
-    fn the_revision_tells_of_what_comes_goes_and_gains_authority() {
+    fn what_came_went_or_gained_authority_is_told_once() {
         let mut store = Store::default();
         let fact = endpoint(SUBJECT, 1);
-        let mut seen = vec![store.revision()];
         store.insert(
             at(0),
             Accepted::first_hand(fact.clone(), Duration::from_secs(5), FirstHand::Observed),
         );
-        seen.push(store.revision());
-        store.insert(at(1), heard(fact.clone(), 10));
-        seen.push(store.revision());
-        store.insert(at(2), heard(fact, 10));
-        assert_eq!(seen.last(), Some(&store.revision()), "a longer life is no change");
-        store.expire(at(12));
-        seen.push(store.revision());
-        assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
+        assert_eq!(store.take_changed(), std::slice::from_ref(&fact));
+        store.insert(at(1), heard(fact.clone(), 60));
+        assert_eq!(store.take_changed(), [], "hearsay that hardly lives longer");
+        store.insert(at(1), heard(fact.clone(), 100));
+        assert_eq!(store.take_changed(), std::slice::from_ref(&fact));
+        store.insert(at(2), heard(fact.clone(), 100));
+        assert_eq!(store.take_changed(), [], "a longer life is no change");
+        store.expire(at(102));
+        assert_eq!(store.take_changed(), [fact]);
     }
 
     #[test]

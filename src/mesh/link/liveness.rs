@@ -1,8 +1,10 @@
 //! Contact detection: whether a peer has been heard through the tunnel lately (SWIM's alive).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::mesh::fact::boot::{Announcement, BootId};
+use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
 
 /// How long an alive fact between our own nodes counts, whatever it says: three periods.
@@ -75,5 +77,48 @@ impl Liveness {
     /// Returns whether it counts for another half of its life, and so is fresh enough to move traffic on (wirelink v1).
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         now + self.ttl / 2 < self.expires()
+    }
+}
+
+/// The last sign of life of each peer.
+#[derive(Debug, Default)]
+pub struct Heard {
+    last: BTreeMap<PublicKey, Liveness>,
+    /// Who was heard since that was last asked for.
+    lately: BTreeSet<PublicKey>,
+}
+
+impl Heard {
+    /// Takes a sign of life in the place of the one before, which is returned.
+    pub fn insert(&mut self, peer: PublicKey, liveness: Liveness) -> Option<Liveness> {
+        self.lately.insert(peer);
+        self.last.insert(peer, liveness)
+    }
+
+    /// Returns the last sign of life of a peer.
+    pub fn of(&self, peer: &PublicKey) -> Option<Liveness> {
+        self.last.get(peer).copied()
+    }
+
+    /// Returns of how many peers there is one.
+    #[cfg(test)]
+    pub(in crate::mesh) fn len(&self) -> usize {
+        self.last.len()
+    }
+
+    /// Returns who was heard since the last call.
+    pub fn take_lately(&mut self) -> BTreeSet<PublicKey> {
+        std::mem::take(&mut self.lately)
+    }
+
+    /// Forgets all that are not peers any more.
+    pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
+        self.last.retain(|key, _| is_peer(key));
+    }
+
+    /// Returns the last signs of life, to be tampered with.
+    #[cfg(test)]
+    pub(in crate::mesh) fn values_mut(&mut self) -> impl Iterator<Item = &mut Liveness> {
+        self.last.values_mut()
     }
 }

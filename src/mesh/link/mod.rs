@@ -52,6 +52,13 @@ impl Contact {
         self.liveness.is_some_and(|liveness| liveness.is_alive(now))
     }
 
+    /// Returns when one of the signals next ceases to count.
+    fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let silence = self.liveness.map(|liveness| liveness.expires());
+        let staleness = self.last_handshake.map(|at| at + HEALTH_LIMIT);
+        silence.into_iter().chain(staleness).filter(|at| *at > now).min()
+    }
+
     /// Both signals, the second fresh enough to move traffic.
     fn is_confirmed(&self, now: Timestamp) -> bool {
         self.is_healthy(now) && (self.basic || self.liveness.is_some_and(|liveness| liveness.is_fresh(now)))
@@ -116,12 +123,13 @@ impl fmt::Display for Missing {
 pub struct Link {
     state: State,
     since: Timestamp,
-    slots: Slots,
+    slots: Option<Box<Slots>>,
     yields: bool,
     /// The endpoint that WireGuard had when the peer was first seen.
     found: Option<SocketAddr>,
-    /// The last endpoint with a live session.
+    /// The last endpoint with a live session, and until when that counts as one.
     proven: Option<(SocketAddr, Timestamp)>,
+    look_at: Option<Timestamp>,
 }
 
 /// How long an endpoint that worked stays a candidate.
@@ -145,10 +153,11 @@ impl Link {
         Self {
             state: State::Idle,
             since: now,
-            slots: Slots::default(),
+            slots: None,
             yields,
             found,
             proven: None,
+            look_at: Some(now),
         }
     }
 
@@ -185,21 +194,34 @@ impl Link {
     pub fn advance(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> Step {
         let mut step = Step::default();
         if contact.is_healthy(now) {
-            self.proven = contact.endpoint.map(|endpoint| (endpoint, now));
+            let session = contact.endpoint.zip(contact.last_handshake);
+            self.proven = session.map(|(endpoint, at)| (endpoint, at + HEALTH_LIMIT));
         }
         let next = self.next_state(now, contact, candidates);
         if next != self.state {
             step.left = Some(self.state);
             self.state = next;
             self.since = now;
-            self.slots = Slots::default();
+            self.slots = None;
         }
         if self.state == State::Probing && !contact.is_healthy(now) {
-            let slot = self.slots.turn(now, candidates, self.yields);
+            let slots = self.slots.get_or_insert_default();
+            let slot = slots.turn(now, candidates, self.yields);
             step.endpoint = slot.endpoint;
             step.knock = slot.begins;
         }
+        self.look_at = self.next(now, contact).into_iter().chain(contact.next(now)).min();
         step
+    }
+
+    /// Returns whether [`advance`](Self::advance) needs to know the candidates.
+    pub fn wants_candidates(&self, now: Timestamp, contact: &Contact) -> bool {
+        self.state != State::Up && !contact.is_healthy(now)
+    }
+
+    /// Returns when something about the peer changes by time alone, as of the last [`advance`](Self::advance).
+    pub fn look_at(&self) -> Option<Timestamp> {
+        self.look_at
     }
 
     fn next_state(&self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> State {
@@ -226,7 +248,7 @@ impl Link {
         let at = match self.state {
             State::Idle => None,
             State::Probing if contact.is_healthy(now) => staleness,
-            State::Probing => Some(self.slots.next()),
+            State::Probing => self.slots.as_ref().map(|slots| slots.next()),
             State::Up if contact.basic => staleness,
             State::Up => silence.min(staleness),
             State::Suspect(_) => staleness,
@@ -245,7 +267,10 @@ impl Link {
                 Some(seconds) => format!("WireGuard is connected; wirelink there was last heard {seconds} s ago"),
                 None => "WireGuard is connected; no wirelink was heard there: does it run, on the same port?".into(),
             },
-            State::Probing => self.slots.explain(now, candidates),
+            State::Probing => match &self.slots {
+                Some(slots) => slots.explain(now, candidates),
+                None => "looking for candidates".into(),
+            },
             State::Up => match contact.endpoint {
                 Some(endpoint) => format!("direct through {endpoint}{}", contact.dialect()),
                 None => "direct".into(),

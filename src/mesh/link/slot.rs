@@ -4,7 +4,6 @@
 //! candidate gets one initiation; both sides begin their rounds with the same news, and so meet in the same slot. Later
 //! rounds give each candidate the time of wirelink v1, and begin with the one that was not tried for the longest time.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ pub(super) struct Slots {
     not_before: Timestamp,
     current: Option<Current>,
     /// When each candidate of the present rounds was last tried.
-    tried: BTreeMap<SocketAddr, Timestamp>,
+    tried: Vec<(SocketAddr, Timestamp)>,
     round_began: Option<Timestamp>,
 }
 
@@ -78,20 +77,23 @@ impl Slots {
         }
     }
 
+    /// Returns when the candidate was last tried in the present rounds.
+    fn tried(&self, candidate: &Candidate) -> Option<Timestamp> {
+        let tried = self.tried.iter().find(|(endpoint, _)| *endpoint == candidate.endpoint);
+        tried.map(|(_, at)| *at)
+    }
+
     fn choose(&mut self, now: Timestamp, candidates: &[Candidate]) -> Option<Current> {
-        let untried = candidates
-            .iter()
-            .find(|candidate| !self.tried.contains_key(&candidate.endpoint));
+        let untried = candidates.iter().find(|candidate| self.tried(candidate).is_none());
         let (candidate, slot) = match untried {
             Some(candidate) => (candidate, FIRST_SLOT),
             None => (
-                candidates
-                    .iter()
-                    .min_by_key(|candidate| self.tried[&candidate.endpoint])?,
+                candidates.iter().min_by_key(|candidate| self.tried(candidate))?,
                 LATER_SLOT,
             ),
         };
-        self.tried.insert(candidate.endpoint, now);
+        self.tried.retain(|(endpoint, _)| *endpoint != candidate.endpoint);
+        self.tried.push((candidate.endpoint, now));
         Some(Current {
             endpoint: candidate.endpoint,
             since: now,
@@ -103,10 +105,8 @@ impl Slots {
     /// the same moment, and both should try the best candidates together.
     fn has_news(&mut self, now: Timestamp, candidates: &[Candidate]) -> bool {
         self.tried
-            .retain(|endpoint, _| candidates.iter().any(|candidate| candidate.endpoint == *endpoint));
-        let is_news = candidates
-            .iter()
-            .any(|candidate| !self.tried.contains_key(&candidate.endpoint));
+            .retain(|(endpoint, _)| candidates.iter().any(|candidate| candidate.endpoint == *endpoint));
+        let is_news = candidates.iter().any(|candidate| self.tried(candidate).is_none());
         let may_begin = self.round_began.is_none_or(|at| now.since(at) >= ROUND_AGAIN);
         let slot_done = self
             .current

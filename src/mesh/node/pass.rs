@@ -1,20 +1,22 @@
 //! What a deadline does: from what is believed to what the device should be, and what others should hear.
+//!
+//! A pass looks at the peers about which something may be different, so that a quiet one costs next to nothing: see
+//! [`agenda`](super::agenda).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mesh::census::{Census, is_basic};
-use crate::mesh::device::{DeviceChange, DeviceState};
+use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Output};
 use crate::mesh::fact::boot::{BootId, OURS};
 use crate::mesh::fact::store::Insertion;
-use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Accepted, Fact, Origin};
 use crate::mesh::gossip::Recipient;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::link::{Link, State};
+use crate::mesh::link::{Contact, Link, State};
+use crate::mesh::mirror::Mirror;
 use crate::mesh::node::show::candidates;
 use crate::mesh::node::{LOOK, LOOK_SOON, Node};
 use crate::mesh::route::Routes;
@@ -28,6 +30,8 @@ const GAP: Duration = Duration::from_secs(25);
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
 /// How long a link that is not up is watched closely.
 const WATCH_FOR: Duration = Duration::from_secs(60);
+/// The most peers that become known in one pass: the secret shared with each costs an X25519 operation, some 50 µs.
+const NEW_AT_ONCE: usize = 64;
 /// The shortest time between two deadlines, news apart.
 const MIN_SLEEP: Duration = Duration::from_millis(100);
 
@@ -39,45 +43,25 @@ impl Node {
             at: now + LOOK_SOON,
             why: Why::DeviceLook,
         };
-        let Some(device) = self.device.clone() else { return };
-        self.forget(now, &device);
-        self.census = self.count(now, &device);
-        self.find_role();
-        self.learn_locally(now, &device);
-        let mut desired = device.clone();
-        self.decide_members(now, &mut desired);
-        let knocks = self.advance_links(now, &mut desired);
-        self.decide_routes(&mut desired);
-        let changes = plan::diff(&device, &desired);
-        let changed = !changes.is_empty();
-        self.outputs.extend(changes.into_iter().map(Output::Configure));
+        let Some(mut device) = self.device.take() else { return };
+        self.expire(now);
+        let mut peers = self.review(now, &mut device);
+        self.learn_locally(now, &device, &peers);
+        peers.extend(self.decide_members(now, &mut device, &peers));
+        let knocks = self.advance_links(now, &mut device, &peers);
+        self.decide_routes(&mut device, &peers);
+        let changed = self.plan(&mut device);
         knocks.iter().for_each(|peer| self.gossip.knock(peer));
-        let recipients = self.recipients(now, &desired);
-        self.expect(desired);
+        self.device = Some(device);
+        let recipients = self.device.as_ref().map(|device| self.recipients(now, device));
+        let mut recipients = recipients.unwrap_or_default();
+        recipients.retain(|recipient| self.links.contains_key(&recipient.peer));
         self.speak(now, &recipients);
         self.deadline = self.next_deadline(now, &recipients, changed);
         self.last_pass = Some(now);
     }
 
-    /// Counts on the plan until the device is read again: the first words of a new peer may come before that.
-    fn expect(&mut self, desired: DeviceState) {
-        let peers = desired.peers.keys().copied().collect();
-        self.observe_peers(peers, self.census.routers.clone());
-        self.device = Some(desired);
-    }
-
-    fn observe_peers(&mut self, peers: BTreeSet<PublicKey>, routers: BTreeSet<PublicKey>) {
-        self.auth.admit(&peers);
-        if self.trust.observe_peers(peers, routers) {
-            self.gossip.trust_changed();
-        }
-    }
-
-    fn forget(&mut self, now: Timestamp, device: &DeviceState) {
-        let is_peer = |key: &PublicKey| device.peers.contains_key(key);
-        self.auth.retain(is_peer);
-        self.gossip.retain(is_peer);
-        self.liveness.retain(|key, _| is_peer(key));
+    fn expire(&mut self, now: Timestamp) {
         let expired = self.store.expire(now);
         self.gossip.forget(&expired);
         if self.last_pass.is_some_and(|last| now.since(last) > GAP) {
@@ -108,30 +92,6 @@ impl Node {
         self.notify(Event::Resynced { reason });
     }
 
-    fn count(&mut self, now: Timestamp, device: &DeviceState) -> Census {
-        let prefix_is_ours = |key: &PublicKey, prefix: &IpNet| self.routes.introduced(key, prefix);
-        let basic = |key: &PublicKey| is_basic(&self.settings, &self.store, key);
-        let census = Census::take(now, device, &self.liveness, prefix_is_ours, basic);
-        let appeared: Vec<_> = census
-            .peers
-            .iter()
-            .filter(|key| census.is_present(key) && !self.census.is_present(key))
-            .collect();
-        for (fact, _) in appeared.into_iter().flat_map(|key| self.store.about(key)) {
-            self.gossip.add_news(fact.clone());
-        }
-        self.observe_peers(census.peers.clone(), census.routers.clone());
-        census
-    }
-
-    fn find_role(&mut self) {
-        let router = self.settings.router.unwrap_or(self.census.routers.is_empty());
-        if self.router != Some(router) {
-            self.router = Some(router);
-            self.notify(Event::RoleChanged { router });
-        }
-    }
-
     pub(super) fn is_router(&self) -> bool {
         self.router == Some(true)
     }
@@ -140,9 +100,9 @@ impl Node {
         membership::may_remove(self.is_router(), self.trust.own_level())
     }
 
-    fn learn_locally(&mut self, now: Timestamp, device: &DeviceState) {
+    fn learn_locally(&mut self, now: Timestamp, device: &Mirror, subjects: &BTreeSet<PublicKey>) {
         self.look_up_names(now);
-        let facts = local::facts(&local::View {
+        let view = local::View {
             settings: &self.settings,
             device,
             host: &self.host,
@@ -152,25 +112,29 @@ impl Node {
             peer_is_ours: &|key| self.membership.introduced(key),
             prefix_is_ours: &|key, prefix| self.routes.introduced(key, prefix),
             resolved: &|key| {
-                let hosts = self
-                    .settings
-                    .peers
-                    .get(key)
-                    .into_iter()
-                    .flat_map(|peer| &peer.endpoints);
+                let hosts = self.settings.peers.get(key).into_iter();
+                let hosts = hosts.flat_map(|peer| &peer.endpoints);
                 hosts.flat_map(|host| self.names.addresses(host)).collect()
             },
-        });
+        };
+        let facts = subjects.iter().flat_map(|subject| local::facts_about(&view, subject));
+        let facts: Vec<_> = facts.collect();
         for (fact, source) in facts {
             let accepted = Accepted::first_hand(fact.clone(), FACT_TTL, source);
             if let Insertion::New(_) = self.store.insert(now, accepted) {
                 self.gossip.add_news(fact);
             }
         }
+        self.note_facts();
     }
 
     fn look_up_names(&mut self, now: Timestamp) {
-        for (key, peer) in &self.settings.peers {
+        let named = self
+            .settings
+            .peers
+            .iter()
+            .filter(|(_, peer)| !peer.endpoints.is_empty());
+        for (key, peer) in named {
             if self.census.healthy.contains(key) || key == self.auth.public_key() {
                 continue;
             }
@@ -179,86 +143,132 @@ impl Node {
         }
     }
 
-    fn decide_members(&mut self, now: Timestamp, desired: &mut DeviceState) {
-        let own_key = *self.auth.public_key();
-        let members: BTreeSet<PublicKey> = self
-            .store
-            .iter()
-            .filter(|(fact, stored)| fact.value.is_membership() && stored.origin.is_authority())
-            .map(|(fact, _)| fact.subject)
-            .filter(|subject| *subject != own_key)
+    /// Has members made peers, and others removed; returns whom.
+    fn decide_members(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
+        let ours = peers.iter().filter(|key| self.membership.introduced(key));
+        let touched: Vec<PublicKey> = ours
+            .filter(|key| is_touched(device, &self.routes, key))
+            .copied()
             .collect();
-        let reachable = self.census.healthy.intersection(&self.census.alive);
+        touched.iter().for_each(|key| self.membership.hand_over(key));
+        let is_due = self.removal_at.is_some_and(|at| at <= now);
+        if !std::mem::take(&mut self.agenda.members) && !is_due {
+            return Vec::new();
+        }
         let view = membership::View {
-            peers: &self.census.peers,
-            members: &members,
-            vouchers: &reachable.filter(|key| self.trust.vouches(key)).copied().collect(),
+            peers: &device.peers.keys().copied().collect(),
+            members: &self.members,
+            vouchers: &self.vouchers(),
             may_remove: self.may_forget(),
         };
-        self.membership.hand_over(|key| is_touched(desired, &self.routes, key));
         let decision = self.membership.decide(now, &view);
-        let removal_at = self.membership.next(&view);
-        for peer in decision.add {
-            desired.apply(&DeviceChange::AddPeer {
-                peer,
+        self.removal_at = self.membership.next(&view);
+        for peer in &decision.add {
+            device.apply(&DeviceChange::AddPeer {
+                peer: *peer,
                 allowed_ips: BTreeSet::new(),
                 endpoint: None,
             });
-            self.notify(Event::PeerAdded { peer: self.name(&peer) });
+            self.notify(Event::PeerAdded { peer: self.name(peer) });
         }
-        for peer in decision.remove {
-            desired.apply(&DeviceChange::RemovePeer { peer });
-            self.notify(Event::PeerRemoved { peer: self.name(&peer) });
+        for peer in &decision.remove {
+            device.apply(&DeviceChange::RemovePeer { peer: *peer });
+            self.notify(Event::PeerRemoved { peer: self.name(peer) });
         }
         let was_full = std::mem::replace(&mut self.members_full, decision.full);
         if decision.full && !was_full {
             self.notify(Event::TooManyMembers);
         }
-        self.removal_at = removal_at;
+        if decision.add.len() + decision.remove.len() > 0 {
+            self.know(device);
+        }
+        [decision.add, decision.remove].concat()
     }
 
-    /// Moves all links on; returns the peers to which WireGuard must be made to send.
-    fn advance_links(&mut self, now: Timestamp, desired: &mut DeviceState) -> Vec<PublicKey> {
-        self.links.retain(|key, _| desired.peers.contains_key(key));
+    /// Returns who may say who is a member, and can be heard: routers, or those that the operator trusts.
+    fn vouchers(&self) -> BTreeSet<PublicKey> {
+        let trusted = self.settings.peers.iter().filter(|(_, peer)| peer.trust.is_some());
+        let known = trusted.map(|(key, _)| key).chain(&self.census.routers);
+        known
+            .filter(|key| self.census.healthy.contains(key) && self.census.alive.contains(key))
+            .filter(|key| self.trust.vouches(key))
+            .copied()
+            .collect()
+    }
+
+    /// Moves links on; returns the peers to which WireGuard must be made to send.
+    fn advance_links(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
         let own_nets = self.own_nets();
-        let own_key = *self.auth.public_key();
-        let keys: Vec<PublicKey> = desired.peers.keys().copied().collect();
         let mut knocks = Vec::new();
-        for key in keys {
-            let found = desired.peers.get(&key).and_then(|peer| peer.endpoint);
-            let contact = self.contact(&key);
-            let link = self
-                .links
-                .entry(key)
-                .or_insert_with(|| Link::new(now, found, own_key > key));
-            let candidates = candidates(now, link, &own_nets, &key, &self.store, &self.trust);
-            let was_since = link.since();
-            let step = link.advance(now, &contact, &candidates);
-            let state = link.state();
-            if let Some(endpoint) = step.endpoint {
-                desired.apply(&DeviceChange::SetEndpoint { peer: key, endpoint });
+        let mut room = NEW_AT_ONCE;
+        for key in peers {
+            let Some(found) = device.peers.get(key).map(|peer| peer.endpoint) else {
+                self.links.remove(key);
+                continue;
+            };
+            if !self.links.contains_key(key) {
+                if room == 0 {
+                    self.agenda.add_peers([*key]);
+                    continue;
+                }
+                room -= 1;
+                self.auth.meet(key);
             }
-            if step.knock {
-                knocks.push(key);
-            }
-            if let Some(left) = step.left {
-                self.tell_transition(now, &key, left, state, was_since);
+            if self.advance_link(now, device, key, found, &own_nets) {
+                knocks.push(*key);
             }
         }
         knocks
     }
 
-    fn tell_transition(&mut self, now: Timestamp, key: &PublicKey, left: State, state: State, was_since: Timestamp) {
+    /// Moves one link on; returns whether WireGuard must be made to send there.
+    fn advance_link(
+        &mut self,
+        now: Timestamp,
+        device: &mut Mirror,
+        key: &PublicKey,
+        found: Option<std::net::SocketAddr>,
+        own_nets: &[IpNet],
+    ) -> bool {
+        let contact = self.contact_on(device, key);
+        let yields = self.auth.public_key() > key;
+        let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
+        let candidates = if link.wants_candidates(now, &contact) {
+            candidates(now, link, own_nets, key, &self.store, &self.trust)
+        } else {
+            Vec::new()
+        };
+        let was_since = link.since();
+        let step = link.advance(now, &contact, &candidates);
+        let (state, look_at) = (link.state(), link.look_at());
+        self.links_at = self.links_at.into_iter().chain(look_at).min();
+        if let Some(endpoint) = step.endpoint {
+            device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
+        }
+        if let Some(left) = step.left {
+            self.watch_until = Some(now + WATCH_FOR);
+            self.agenda.add_prefixes(self.prefixes_of(device, key));
+            self.tell_transition(now, &contact, key, left, state, was_since);
+        }
+        step.knock
+    }
+
+    fn tell_transition(
+        &mut self,
+        now: Timestamp,
+        contact: &Contact,
+        key: &PublicKey,
+        left: State,
+        state: State,
+        was_since: Timestamp,
+    ) {
         let peer = self.name(key);
         let event = match (left, state) {
-            (_, State::Up) => {
-                let endpoint = self.contact(key).endpoint;
-                Event::LinkEstablished {
-                    peer,
-                    endpoint,
-                    took: now.since(was_since),
-                }
-            }
+            (_, State::Up) => Event::LinkEstablished {
+                peer,
+                endpoint: contact.endpoint,
+                took: now.since(was_since),
+            },
             (_, State::Suspect(missing)) => Event::LinkSuspected { peer, missing },
             (State::Suspect(_) | State::Up, State::Probing | State::Idle) => Event::LinkLost { peer },
             (State::Probing | State::Idle, State::Probing | State::Idle) => return,
@@ -266,39 +276,28 @@ impl Node {
         self.notify(event);
     }
 
-    pub(super) fn contact(&self, key: &PublicKey) -> crate::mesh::link::Contact {
-        self.census.contacts.get(key).copied().unwrap_or_default()
-    }
-
     pub(super) fn own_nets(&self) -> Vec<IpNet> {
         let up = self.host.interfaces.iter().filter(|interface| interface.up);
         up.flat_map(|interface| interface.addresses.iter().copied()).collect()
     }
 
-    fn decide_routes(&mut self, desired: &mut DeviceState) {
-        self.give_addresses(desired);
-        let up: BTreeSet<PublicKey> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.is_up())
-            .map(|(key, _)| *key)
-            .collect();
-        let mut claims: BTreeMap<IpNet, BTreeSet<PublicKey>> = BTreeMap::new();
-        for (fact, _) in self.store.iter().filter(|(_, stored)| stored.origin.is_authority()) {
-            if let Value::AllowedIp(prefix) = fact.value {
-                claims.entry(prefix).or_default().insert(fact.subject);
-            }
-        }
-        let decision = self.routes.decide(&route::View {
-            device: desired,
-            claims: &claims,
-            up: &up,
-            routers: &self.census.routers,
-            healthy: &self.census.healthy,
-            may_forget: self.may_forget(),
-        });
+    fn decide_routes(&mut self, device: &mut Mirror, peers: &BTreeSet<PublicKey>) {
+        self.give_addresses(device, peers);
+        let prefixes = self.agenda.take_prefixes();
+        let links = &self.links;
+        let decision = self.routes.decide(
+            &route::View {
+                device,
+                claims: &self.claims,
+                up: &|peer| links.get(peer).is_some_and(Link::is_up),
+                routers: &self.census.routers,
+                healthy: &self.census.healthy,
+                may_forget: membership::may_remove(self.router == Some(true), self.trust.own_level()),
+            },
+            &prefixes,
+        );
         for step in decision.moves {
-            apply_move(desired, &step);
+            apply_move(device, &step);
             let to = step.to.map(|key| self.name(&key));
             self.notify(Event::PrefixMoved {
                 prefix: step.prefix,
@@ -315,28 +314,34 @@ impl Node {
         }
     }
 
-    /// Lets every peer be heard from its own link-local address.
-    fn give_addresses(&mut self, desired: &mut DeviceState) {
-        let owners = desired.owners();
-        let keys: Vec<PublicKey> = desired.peers.keys().copied().collect();
-        for key in &keys {
-            let address = self.settings.address_hash.allowed_ip(key);
-            let step = self.routes.give_address(owners.get(&address).copied(), *key, address);
-            step.iter().for_each(|step| apply_move(desired, step));
+    /// Lets peers be heard from their own link-local addresses.
+    fn give_addresses(&mut self, device: &mut Mirror, peers: &BTreeSet<PublicKey>) {
+        for key in peers {
+            if device.peers.contains_key(key) {
+                let address = self.settings.address_hash.allowed_ip(key);
+                let step = self.routes.give_address(device.owner(&address), *key, address);
+                step.iter().for_each(|step| apply_move(device, step));
+            }
         }
+    }
+
+    /// Asks for the changes; returns whether there are any.
+    fn plan(&mut self, device: &mut Mirror) -> bool {
+        let (observed, desired) = device.take_plan();
+        let changes = plan::diff(&observed, &desired);
+        let changed = !changes.is_empty();
+        self.outputs.extend(changes.into_iter().map(Output::Configure));
+        changed
     }
 
     fn next_deadline(&self, now: Timestamp, recipients: &[Recipient], changed: bool) -> Deadline {
         let watched = |link: &Link| {
             matches!(link.state(), State::Probing | State::Suspect(_)) && now.since(link.since()) < WATCH_FOR
         };
-        let soon = changed || self.links.values().any(watched);
+        let may_watch = self.watch_until.is_some_and(|until| now < until);
+        let soon = changed || may_watch && self.links.values().any(watched);
         let look = now + if soon { LOOK_SOON } else { LOOK };
-        let links = self
-            .links
-            .iter()
-            .filter_map(|(key, link)| link.next(now, &self.contact(key)))
-            .min();
+        let rest = (!self.agenda.is_empty()).then_some(now);
         let candidates = [
             Some(Deadline {
                 at: look,
@@ -344,7 +349,11 @@ impl Node {
             }),
             self.store.next_expiry().map(|at| Deadline { at, why: Why::Expiry }),
             self.gossip.next(recipients).map(|at| Deadline { at, why: Why::Gossip }),
-            links.map(|at| Deadline { at, why: Why::Link }),
+            self.links_at
+                .into_iter()
+                .chain(rest)
+                .min()
+                .map(|at| Deadline { at, why: Why::Link }),
             self.removal_at.map(|at| Deadline {
                 at,
                 why: Why::Membership,
@@ -365,33 +374,31 @@ impl Node {
     /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we tried in vain
     /// give way to the one that was found.
     pub(super) fn restore(&mut self, now: Timestamp) {
-        let Some(device) = self.device.take() else { return };
-        let mut desired = device.clone();
-        self.routes
-            .undo(&device)
-            .iter()
-            .for_each(|step| apply_move(&mut desired, step));
-        for peer in self.membership.all_introduced() {
-            desired.apply(&DeviceChange::RemovePeer { peer: *peer });
-        }
+        let Some(mut device) = self.device.take() else { return };
         for (key, link) in &self.links {
-            if let Some(endpoint) = link.found().filter(|_| !self.contact(key).is_healthy(now)) {
-                desired.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
+            let lost = !self.contact_on(&device, key).is_healthy(now);
+            if let Some(endpoint) = link.found().filter(|_| lost) {
+                device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
             }
         }
-        self.outputs
-            .extend(plan::diff(&device, &desired).into_iter().map(Output::Configure));
+        for step in self.routes.undo(&device) {
+            apply_move(&mut device, &step);
+        }
+        for peer in self.membership.all_introduced() {
+            device.apply(&DeviceChange::RemovePeer { peer: *peer });
+        }
+        self.plan(&mut device);
     }
 }
 
 /// Returns whether a peer has what we did not give it.
-fn is_touched(device: &DeviceState, routes: &Routes, key: &PublicKey) -> bool {
+fn is_touched(device: &Mirror, routes: &Routes, key: &PublicKey) -> bool {
     let foreign = |prefix: &IpNet| !routes.introduced(key, prefix);
     let peer = device.peers.get(key);
     peer.is_some_and(|peer| peer.keepalive.is_some() || peer.allowed_ips.iter().any(foreign))
 }
 
-fn apply_move(device: &mut DeviceState, step: &route::Move) {
+fn apply_move(device: &mut Mirror, step: &route::Move) {
     let prefix = step.prefix;
     match (step.to, step.from) {
         (Some(peer), _) => device.apply(&DeviceChange::AddAllowedIp { peer, prefix }),

@@ -1,5 +1,6 @@
 //! What whole nodes do together.
 
+mod flood;
 mod history;
 mod renewal;
 mod world;
@@ -10,7 +11,7 @@ use ipnet::IpNet;
 
 use self::world::*;
 use super::*;
-use crate::mesh::device::PeerState;
+use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::event::RejectReason;
 use crate::mesh::link::State;
 

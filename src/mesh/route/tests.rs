@@ -1,5 +1,5 @@
 use super::*;
-use crate::mesh::device::DeviceChange;
+use crate::mesh::device::{DeviceChange, DeviceState};
 
 const HUB: PublicKey = PublicKey::from_bytes([1; 32]);
 const A: PublicKey = PublicKey::from_bytes([2; 32]);
@@ -10,9 +10,9 @@ fn prefix(text: &str) -> IpNet {
 }
 
 struct World {
-    device: DeviceState,
+    device: Mirror,
     routes: Routes,
-    claims: BTreeMap<IpNet, BTreeSet<PublicKey>>,
+    claims: Claims,
     up: BTreeSet<PublicKey>,
     healthy: BTreeSet<PublicKey>,
     may_forget: bool,
@@ -30,9 +30,9 @@ impl World {
             });
         }
         Self {
-            device,
+            device: Mirror::new(&device),
             routes: Routes::default(),
-            claims: BTreeMap::new(),
+            claims: Claims::default(),
             up: BTreeSet::new(),
             healthy: [HUB].into(),
             may_forget: true,
@@ -40,19 +40,20 @@ impl World {
     }
 
     fn claim(&mut self, text: &str, peer: PublicKey) {
-        self.claims.entry(prefix(text)).or_default().insert(peer);
+        self.claims.note(prefix(text), peer, true);
     }
 
     fn step(&mut self) -> Decision {
         let view = View {
             device: &self.device,
             claims: &self.claims,
-            up: &self.up,
+            up: &|peer| self.up.contains(peer),
             routers: &[HUB].into(),
             healthy: &self.healthy,
             may_forget: self.may_forget,
         };
-        let decision = self.routes.decide(&view);
+        let prefixes = self.routes.all(&self.claims);
+        let decision = self.routes.decide(&view, &prefixes);
         for step in &decision.moves {
             match (step.to, step.from) {
                 (Some(peer), _) => self.device.apply(&DeviceChange::AddAllowedIp {
@@ -70,7 +71,7 @@ impl World {
     }
 
     fn owner(&self, text: &str) -> Option<PublicKey> {
-        self.device.owner(&prefix(text)).copied()
+        self.device.owner(&prefix(text))
     }
 }
 
@@ -111,7 +112,7 @@ fn a_direct_way_outlives_the_claims_of_a_hub_that_is_gone() {
     world.claim("10.0.0.2/32", A);
     world.up.insert(A);
     world.step();
-    world.claims.clear();
+    world.claims = Claims::default();
     world.healthy.clear();
     assert_eq!(world.step().moves, [], "nobody else would carry it");
     world.healthy.insert(HUB);
@@ -181,6 +182,21 @@ fn the_network_of_the_hub_is_not_given_away_because_a_leaf_is_in_it() {
 }
 
 #[test]
+fn a_refused_claim_that_ended_is_forgotten() {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    world.up.extend([A, B]);
+    world.claim("10.0.0.3/32", B);
+    for round in 0..3 {
+        world.claim("10.0.0.0/24", if round % 2 == 0 { A } else { B });
+        assert_eq!(world.step().conflicts.len(), 1, "round {round}");
+        assert_eq!(world.routes.refused.len(), 1, "round {round}");
+        for peer in [A, B] {
+            world.claims.note(prefix("10.0.0.0/24"), peer, false);
+        }
+    }
+}
+
+#[test]
 fn what_the_operator_gave_to_a_leaf_is_not_taken() {
     let mut world = World::new(&["10.0.0.0/24"]);
     world.device.apply(&DeviceChange::AddAllowedIp {
@@ -215,7 +231,7 @@ fn a_prefix_that_nobody_claims_any_more_is_taken_back_where_that_is_allowed() {
     world.claim("10.0.0.2/32", A);
     world.up.insert(A);
     world.step();
-    world.claims.clear();
+    world.claims = Claims::default();
     world.may_forget = false;
     world.step();
     assert_eq!(world.owner("10.0.0.2/32"), Some(A));

@@ -11,6 +11,7 @@ mod device;
 mod say;
 mod tests;
 mod trust;
+mod vectors;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -6,9 +6,10 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::super::*;
-use crate::mesh::device::{DeviceChange, PeerState};
+use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::event::Interface;
 use crate::mesh::link::State;
+use crate::mesh::link::liveness::Liveness;
 use crate::mesh::settings::FACT_TTL;
 
 pub(super) const HUB: usize = 0;
@@ -91,7 +92,7 @@ impl World {
     pub(super) fn stop(&mut self, index: usize) {
         let device = self.machines[index].device.clone();
         let now = self.now;
-        self.machines[index].node.handle(now, Input::Device(device));
+        self.machines[index].node.handle(now, Input::Device(&device));
         self.machines[index].node.handle(now, Input::Stop);
         self.carry_out(index);
         self.machines[index].running = false;
@@ -121,7 +122,7 @@ impl World {
 
     pub(super) fn wake(&mut self, index: usize) {
         let machine = &mut self.machines[index];
-        machine.node.handle(self.now, Input::Device(machine.device.clone()));
+        machine.node.handle(self.now, Input::Device(&machine.device));
         machine.node.handle(self.now, Input::Timeout);
         self.carry_out(index);
         let at = self.machines[index].node.poll_timeout().unwrap().at;

@@ -1,0 +1,324 @@
+//! A node among a thousand others, which are nothing but the datagrams that they send.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use wirelink::mesh::auth::Auth;
+use wirelink::mesh::device::{DeviceState, PeerState};
+use wirelink::mesh::event::{HostState, Input, Interface, Output};
+use wirelink::mesh::fact::boot::BootId;
+use wirelink::mesh::fact::value::{Metadata, Value};
+use wirelink::mesh::fact::{Fact, Timed, wire};
+use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::node::Node;
+use wirelink::mesh::settings::Settings;
+use wirelink::mesh::time::Timestamp;
+use zeroize::Zeroizing;
+
+/// Fewer without optimisation, where this only shows that it works.
+pub(crate) const PEERS: u16 = if cfg!(debug_assertions) { 30 } else { 1000 };
+/// The endpoints that are told of each peer; with a member fact, an allowed IP and what the node sees itself about ten facts.
+const ENDPOINTS: u16 = 7;
+/// How often each peer gives a sign of life.
+const ALIVE_PERIOD: Duration = Duration::from_secs(5);
+/// How often facts are told again.
+const TELL_PERIOD: Duration = Duration::from_secs(100);
+
+/// What kind of node it is, and how it stands to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A router with a thousand leaves.
+    Router,
+    /// A leaf with a router and direct links to all other leaves.
+    Direct,
+    /// A leaf with a router that reaches no other leaf, and tries.
+    Probing,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 3] = [Self::Direct, Self::Probing, Self::Router];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Router => "router",
+            Self::Direct => "leaf, all direct",
+            Self::Probing => "leaf, all probing",
+        })
+    }
+}
+
+/// How long the calls took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) calls: u32,
+    pub(crate) total: Duration,
+    pub(crate) longest: Duration,
+}
+
+impl Cost {
+    fn add(&mut self, took: Duration) {
+        self.calls += 1;
+        self.total += took;
+        self.longest = self.longest.max(took);
+    }
+}
+
+/// What the node was made to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Costs {
+    pub(crate) packets: Cost,
+    pub(crate) readings: Cost,
+    pub(crate) deadlines: Cost,
+    pub(crate) bytes_out: usize,
+}
+
+pub(crate) struct Network {
+    role: Role,
+    pub(crate) node: Node,
+    device: DeviceState,
+    now: Timestamp,
+    others: Vec<Other>,
+    /// The next that gives a sign of life, and when.
+    turn: (usize, Timestamp),
+    tell_at: Timestamp,
+    invented: u16,
+    pub(crate) costs: Costs,
+}
+
+struct Other {
+    key: PublicKey,
+    address: Ipv6Addr,
+    sign_of_life: Vec<u8>,
+    auth: Auth,
+}
+
+impl Network {
+    /// A node that has just started, on a device as its operator made it.
+    pub(crate) fn new(role: Role) -> Self {
+        let now = Timestamp::from_start(Duration::from_secs(1000));
+        let node = Node::new(Settings::default(), private(0), [1; 32], now);
+        let own_key = *node.public_key();
+        let others: Vec<Other> = (1..=PEERS).map(|index| other(index, &own_key)).collect();
+        let mut network = Self {
+            role,
+            device: DeviceState::new(own_key, 51820),
+            node,
+            now,
+            others,
+            turn: (0, now),
+            tell_at: now + Duration::from_secs(1),
+            invented: 0,
+            costs: Costs::default(),
+        };
+        match role {
+            Role::Router => (0..network.others.len()).for_each(|index| network.make_peer(index)),
+            Role::Direct | Role::Probing => network.make_peer(0),
+        }
+        let interface = Interface {
+            name: "eth0".into(),
+            up: true,
+            addresses: vec!["198.51.100.7/24".parse().expect("a prefix")],
+        };
+        let host = HostState {
+            interfaces: vec![interface],
+            ..HostState::default()
+        };
+        network.node.handle(now, Input::Host(host));
+        network
+    }
+
+    /// A node that has been told everything, and has done what there was to do.
+    pub(crate) fn settled(role: Role) -> Self {
+        let mut network = Self::new(role);
+        network.run(Duration::from_secs(40));
+        network
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) fn pass_time(&mut self, milliseconds: u64) {
+        self.now = self.now + Duration::from_millis(milliseconds);
+    }
+
+    /// Lives on: all give their signs of life, evenly spread, and tell their facts again before these expire.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let deadline = self.node.poll_timeout().expect("always something").at;
+            let next = deadline.min(self.turn.1).min(self.tell_at).min(end);
+            self.now = self.now.max(next);
+            if self.now >= self.tell_at {
+                self.tell_at = self.now + TELL_PERIOD;
+                self.tell();
+            }
+            if self.now >= self.turn.1 {
+                self.hear_from(self.turn.0);
+                self.turn = (self.turn.0 + 1, self.turn.1 + ALIVE_PERIOD / u32::from(PEERS));
+            }
+            if self.now >= deadline {
+                self.read_device();
+                self.deadline();
+            }
+        }
+    }
+
+    pub(crate) fn hear_from(&mut self, index: usize) {
+        let index = index % self.others.len();
+        if self.is_reached(index) {
+            self.refresh(index);
+            let datagram = self.others[index].sign_of_life.clone();
+            self.receive(index, &datagram);
+        }
+    }
+
+    pub(crate) fn hear_something_new(&mut self) {
+        self.invented += 1;
+        let [high, low] = self.invented.to_be_bytes();
+        let subject = self.others[usize::from(self.invented) % self.others.len()].key;
+        let speaker = match self.role {
+            Role::Router => usize::from(self.invented) % self.others.len(),
+            Role::Direct | Role::Probing => 0,
+        };
+        let value = Value::Endpoint(SocketAddr::from(([203, 0, high, low], 1)));
+        self.say(speaker, &[timed(subject, value)]);
+    }
+
+    pub(crate) fn read_device(&mut self) {
+        let began = Instant::now();
+        self.node.handle(self.now, Input::Device(&self.device));
+        self.costs.readings.add(began.elapsed());
+    }
+
+    pub(crate) fn deadline(&mut self) {
+        let began = Instant::now();
+        self.node.handle(self.now, Input::Timeout);
+        self.costs.deadlines.add(began.elapsed());
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Configure(change) => self.device.apply(&change),
+                Output::Transmit { payload, .. } => self.costs.bytes_out += payload.len(),
+                Output::Resolve(_) | Output::Notify(_) => {}
+            }
+        }
+    }
+
+    fn receive(&mut self, index: usize, payload: &[u8]) {
+        let source = self.others[index].address;
+        let began = Instant::now();
+        self.node.handle(self.now, Input::Packet { source, payload });
+        self.costs.packets.add(began.elapsed());
+    }
+
+    fn is_reached(&self, index: usize) -> bool {
+        let on_device = self.device.peers.contains_key(&self.others[index].key);
+        on_device && (self.role != Role::Probing || index == 0)
+    }
+
+    /// WireGuard has its handshake every two minutes.
+    fn refresh(&mut self, index: usize) {
+        let now = self.now;
+        let peer = self.device.peers.get_mut(&self.others[index].key).expect("it is there");
+        peer.rx_bytes += 148;
+        if peer
+            .last_handshake
+            .is_none_or(|at| now.since(at) >= Duration::from_secs(120))
+        {
+            peer.last_handshake = Some(now);
+            peer.endpoint.get_or_insert(endpoint(index as u16 + 1, 0));
+        }
+    }
+
+    fn make_peer(&mut self, index: usize) {
+        let number = index as u16 + 1;
+        let prefix = match self.role {
+            Role::Router => prefix(number),
+            Role::Direct | Role::Probing => "10.9.0.0/16".to_owned(),
+        };
+        let peer = PeerState {
+            endpoint: Some(endpoint(number, 0)),
+            last_handshake: Some(self.now),
+            allowed_ips: [prefix.parse().expect("a prefix")].into(),
+            ..PeerState::default()
+        };
+        self.device.peers.insert(self.others[index].key, peer);
+    }
+
+    /// A router hears from each leaf where that is; a leaf hears from its router everything of everybody.
+    fn tell(&mut self) {
+        let first = if self.role == Role::Router { 0 } else { 1 };
+        let mut from_router = Vec::new();
+        for index in first..self.others.len() {
+            let (number, key) = (index as u16 + 1, self.others[index].key);
+            let endpoints = (0..ENDPOINTS).map(|port| timed(key, Value::Endpoint(endpoint(number, port))));
+            let mut facts: Vec<Timed> = endpoints.collect();
+            if self.role == Role::Router {
+                self.say(index, &facts);
+                continue;
+            }
+            facts.push(timed(key, Value::AllowedIp(prefix(number).parse().expect("a prefix"))));
+            let name = format!("leaf-{number}");
+            facts.push(timed(key, Value::MemberMetadata(Metadata::new(Some(&name), false))));
+            from_router.extend(facts);
+        }
+        if !from_router.is_empty() {
+            self.say(0, &from_router);
+        }
+    }
+
+    fn say(&mut self, speaker: usize, facts: &[Timed]) {
+        let own_key = *self.node.public_key();
+        for group in wire::pack(facts) {
+            let datagram = self.others[speaker].auth.tag(&own_key, [7; 24], &group);
+            self.receive(speaker, &datagram.expect("a sound key"));
+        }
+    }
+}
+
+fn private(index: u16) -> PrivateKey {
+    let mut bytes = Zeroizing::new([0x40; 32]);
+    bytes[1..3].copy_from_slice(&index.to_be_bytes());
+    PrivateKey::from_bytes(&bytes)
+}
+
+fn other(index: u16, recipient: &PublicKey) -> Other {
+    let mut auth = Auth::new(private(index), AddressHash::Sha1);
+    let key = *auth.public_key();
+    let mut alive = timed(key, Value::Alive(boot_id(index)));
+    alive.ttl = Duration::from_secs(15);
+    let sign_of_life = auth.tag(recipient, [index as u8; 24], &wire::pack([&alive]).concat());
+    Other {
+        key,
+        address: AddressHash::Sha1.link_local(&key),
+        sign_of_life: sign_of_life.expect("a sound key"),
+        auth,
+    }
+}
+
+fn timed(subject: PublicKey, value: Value) -> Timed {
+    Timed {
+        fact: Fact { subject, value },
+        ttl: Duration::from_secs(255),
+    }
+}
+
+fn endpoint(index: u16, port: u16) -> SocketAddr {
+    let [high, low] = index.to_be_bytes();
+    SocketAddr::from(([192, 1, high, low], 51820 + port))
+}
+
+fn prefix(index: u16) -> String {
+    let [high, low] = index.to_be_bytes();
+    format!("10.9.{high}.{low}/32")
+}
+
+fn boot_id(index: u16) -> BootId {
+    let mut bytes = [7; BootId::LEN];
+    bytes[..2].copy_from_slice(&index.to_be_bytes());
+    (bytes[6], bytes[8]) = (0x81, 0x80);
+    BootId::from_bytes(bytes)
+}

@@ -1,0 +1,70 @@
+//! The report: one table, a line for each kind of node.
+
+use std::time::Duration;
+
+use wirelink::mesh::node::Node;
+
+use crate::network::{Cost, Costs, Network, PEERS, Role};
+
+const PAGE: usize = 4096;
+
+pub(crate) fn print() {
+    println!(
+        "{PEERS} peers; longest single call and share of a core, from the start and in a quiet minute; memory of a node"
+    );
+    println!(
+        "| node | facts | start: longest packet, reading, deadline | quiet: deadlines, core, longest | B/s out | kB a node, B a peer |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let mut kept = Vec::new();
+    for role in Role::ALL {
+        println!("{}", line(role, &mut kept));
+    }
+}
+
+fn line(role: Role, kept: &mut Vec<Node>) -> String {
+    // What the first leaves of its surroundings has room for those of the second, so that only its node needs more.
+    kept.push(Network::settled(role).node);
+    let before = resident();
+    let mut network = Network::settled(role);
+    let start = network.costs;
+    network.costs = Costs::default();
+    network.run(Duration::from_secs(60));
+    let weight = resident().saturating_sub(before);
+    let quiet = network.costs;
+    let facts = network.node.status(network.now()).facts.len();
+    let total = quiet.packets.total + quiet.readings.total + quiet.deadlines.total;
+    let longest = [quiet.packets, quiet.readings, quiet.deadlines].map(|cost| cost.longest);
+    let line = format!(
+        "| {role} | {facts} | {}, {}, {} | {}, {:.2} %, {} | {} | {}, {} |",
+        longest_of(start.packets),
+        longest_of(start.readings),
+        longest_of(start.deadlines),
+        quiet.deadlines.calls,
+        total.as_secs_f64() / 60.0 * 100.0,
+        millis(longest.into_iter().max().unwrap_or_default()),
+        quiet.bytes_out / 60,
+        weight / 1000,
+        weight / usize::from(PEERS),
+    );
+    kept.push(network.node);
+    line
+}
+
+fn longest_of(cost: Cost) -> String {
+    millis(cost.longest)
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// Returns how much memory of this process is in use, in bytes; 0 where the system does not say.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or(0) * PAGE
+}

@@ -1,0 +1,221 @@
+//! The first part of a pass: who must be looked at, and what there is to see.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use crate::mesh::census::{Difference, is_basic};
+use crate::mesh::event::Event;
+use crate::mesh::fact::value::Value;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::link::{Contact, Link};
+use crate::mesh::mirror::Mirror;
+use crate::mesh::node::Node;
+use crate::mesh::prefix::is_routed;
+use crate::mesh::time::Timestamp;
+
+impl Node {
+    /// Finds out what may be different, and counts the peers concerned; returns whom the pass looks at.
+    pub(super) fn review(&mut self, now: Timestamp, device: &mut Mirror) -> BTreeSet<PublicKey> {
+        self.note_device(device);
+        self.note_facts();
+        self.note_time(now);
+        if self.agenda.take_review(now) {
+            self.note_all(device);
+        }
+        let mut peers = self.agenda.take_peers();
+        let mut differences = self.count(now, device, &peers);
+        if self.find_role() || differences.routers {
+            // Whom to believe, what to say and what to take back may be different for all.
+            self.note_all(device);
+            let others = self.agenda.take_peers();
+            differences.merge(self.count(now, device, &others));
+            peers.extend(others);
+        }
+        peers
+    }
+
+    /// Takes in what is different on the device, since it was read or planned.
+    fn note_device(&mut self, device: &mut Mirror) {
+        let news = device.take_news();
+        self.agenda.add_peers(news.peers);
+        self.agenda.add_prefixes(news.prefixes);
+        if news.device {
+            self.agenda.add_all();
+        }
+        if news.population.is_empty() {
+            return;
+        }
+        let is_peer = |key: &PublicKey| device.peers.contains_key(key);
+        self.auth.retain(is_peer);
+        self.gossip.retain(is_peer);
+        self.liveness.retain(is_peer);
+        self.routes.retain(is_peer);
+        let claimed: Vec<IpNet> = news
+            .population
+            .iter()
+            .flat_map(|key| self.prefixes_of(device, key))
+            .collect();
+        self.agenda.add_prefixes(claimed);
+        self.agenda.add_prefixes(self.routes.dependent(&news.population));
+        self.agenda.members = true;
+        self.know(device);
+    }
+
+    /// Counts on the peers that are planned: the first words of a new one may come before the device is read again.
+    pub(super) fn know(&mut self, device: &Mirror) {
+        let peers: BTreeSet<PublicKey> = device.peers.keys().copied().collect();
+        self.auth.admit(&peers);
+        if self.trust.observe_peers(peers, self.census.routers.clone()) {
+            self.gossip.trust_changed();
+        }
+    }
+
+    /// Takes in which facts came, went, or have another origin.
+    pub(super) fn note_facts(&mut self) {
+        let own_key = *self.auth.public_key();
+        self.agenda.add_facts(self.store.take_changed());
+        for fact in self.agenda.take_facts() {
+            match fact.value {
+                Value::AllowedIp(prefix) => {
+                    let holds = self.store.get(&fact).is_some_and(|stored| stored.origin.is_authority());
+                    self.claims.note(prefix, fact.subject, holds);
+                    // A network is decided about otherwise when others have parts of it.
+                    let wider = self.claims.wider(&prefix).collect::<Vec<_>>();
+                    self.agenda.add_prefixes(wider.into_iter().chain([prefix]));
+                }
+                Value::Member | Value::MemberMetadata(_) if fact.subject != own_key => self.note_member(&fact.subject),
+                Value::Member
+                | Value::MemberMetadata(_)
+                | Value::Endpoint(_)
+                | Value::Alive(_)
+                | Value::Digest(_)
+                | Value::Holdings(_)
+                | Value::Reset(_)
+                | Value::Withdrawn(_) => {}
+            }
+            self.agenda.add_peers([fact.subject]);
+        }
+    }
+
+    fn note_member(&mut self, subject: &PublicKey) {
+        let mut facts = self.store.about(subject);
+        let is_member = facts.any(|(fact, stored)| fact.value.is_membership() && stored.origin.is_authority());
+        let differs = if is_member {
+            self.members.insert(*subject)
+        } else {
+            self.members.remove(subject)
+        };
+        self.agenda.members |= differs;
+    }
+
+    /// Takes in who was heard, and for whom the time has come.
+    fn note_time(&mut self, now: Timestamp) {
+        let heard = self.liveness.take_lately();
+        let unexpected = heard.into_iter().filter(|key| !self.is_expected(key));
+        self.agenda.add_peers(unexpected.collect::<Vec<_>>());
+        if self.links_at.is_some_and(|at| at <= now) {
+            let is_due = |link: &Link| link.look_at().is_some_and(|at| at <= now);
+            let due = self.links.iter().filter(|(_, link)| is_due(link));
+            self.agenda.add_peers(due.map(|(key, _)| *key));
+            let later = self.links.values().filter(|link| !is_due(link));
+            self.links_at = later.filter_map(Link::look_at).min();
+        }
+    }
+
+    /// Returns whether a sign of life of the peer only prolongs what is already so.
+    fn is_expected(&self, key: &PublicKey) -> bool {
+        let link = self.links.get(key).filter(|link| link.is_up());
+        let until = self.liveness.of(key).map(|liveness| liveness.expires());
+        self.census.alive.contains(key) && link.is_some_and(|link| link.look_at() <= until)
+    }
+
+    fn note_all(&mut self, device: &Mirror) {
+        let known = device.peers.keys().chain(self.settings.peers.keys());
+        self.agenda.add_peers(known.copied().chain([*self.auth.public_key()]));
+        self.agenda.add_prefixes(self.routes.all(&self.claims));
+        self.agenda.members = true;
+    }
+
+    /// Counts these peers again, and takes in what hangs on it.
+    fn count(&mut self, now: Timestamp, device: &Mirror, peers: &BTreeSet<PublicKey>) -> Difference {
+        let mut all = Difference::default();
+        let mut flipped = BTreeSet::new();
+        for key in peers {
+            let seen = device.peers.get(key).map(|peer| {
+                let prefix_is_ours = |prefix: &IpNet| self.routes.introduced(key, prefix);
+                let mut routed = peer.allowed_ips.iter().filter(|prefix| is_routed(prefix));
+                let contact = Contact {
+                    basic: is_basic(&self.settings, &self.store, key),
+                    ..self.contact_on(device, key)
+                };
+                (contact, routed.any(|prefix| !prefix_is_ours(prefix)))
+            });
+            let difference = self.census.recount(now, key, seen);
+            if difference.appeared {
+                let about = self.store.about(key).map(|(fact, _)| fact.clone());
+                about.for_each(|fact| self.gossip.add_news(fact));
+            }
+            if difference.healthy {
+                flipped.insert(*key);
+            }
+            self.agenda.members |= (difference.healthy || difference.alive) && self.trust.vouches(key);
+            all.merge(difference);
+        }
+        self.agenda.add_prefixes(self.routes.dependent(&flipped));
+        if flipped.intersection(&self.census.routers).next().is_some() {
+            // Prefixes return to routers that can be reached.
+            self.agenda.add_prefixes(self.routes.all(&self.claims));
+        }
+        if all.routers {
+            self.know(device);
+        }
+        all
+    }
+
+    /// Returns whether the role of this node is another now.
+    fn find_role(&mut self) -> bool {
+        let router = self.settings.router.unwrap_or(self.census.routers.is_empty());
+        let differs = self.router != Some(router);
+        if differs {
+            self.router = Some(router);
+            self.notify(Event::RoleChanged { router });
+        }
+        differs
+    }
+
+    /// Returns the prefixes that a peer has, and those that facts give it.
+    pub(super) fn prefixes_of(&self, device: &Mirror, key: &PublicKey) -> Vec<IpNet> {
+        let owned = device.peers.get(key).into_iter().flat_map(|peer| &peer.allowed_ips);
+        let claimed = self.store.about(key).filter_map(|(fact, _)| match fact.value {
+            Value::AllowedIp(prefix) => Some(prefix),
+            Value::Endpoint(_)
+            | Value::Member
+            | Value::MemberMetadata(_)
+            | Value::Alive(_)
+            | Value::Digest(_)
+            | Value::Holdings(_)
+            | Value::Reset(_)
+            | Value::Withdrawn(_) => None,
+        });
+        owned.copied().chain(claimed).collect()
+    }
+
+    /// Returns what is seen of a peer now.
+    pub(super) fn contact(&self, key: &PublicKey) -> Contact {
+        self.device
+            .as_ref()
+            .map(|device| self.contact_on(device, key))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn contact_on(&self, device: &Mirror, key: &PublicKey) -> Contact {
+        let peer = device.peers.get(key);
+        Contact {
+            endpoint: peer.and_then(|peer| peer.endpoint),
+            last_handshake: peer.and_then(|peer| peer.last_handshake),
+            liveness: self.liveness.of(key),
+            basic: self.census.basic.contains(key),
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! A member that lies: with a key of its own and a session with everybody, it says whatever its level of trust allows, and all else.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use wirelink::mesh::auth::Auth;
+use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use zeroize::Zeroizing;
+
+use crate::draw::Draw;
+use crate::v1::wire::{Fact, Timed, Value, encode};
+
+/// How long a lie lives, in seconds, where its life is not the lie.
+const TTL: u16 = 255;
+/// How many facts fit a group at least, whatever they are.
+const FACTS_PER_GROUP: usize = 16;
+/// How many datagrams it keeps to say them again.
+const MAX_OVERHEARD: usize = 64;
+
+/// How many of them it says again in one go.
+const REPLAYED: usize = 6;
+
+/// A way to lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Others are where nobody is, or where somebody listens.
+    ForgedEndpoints,
+    /// Others are to be reached through the tunnel itself.
+    TunnelEndpoints,
+    /// Others are where nobody can be.
+    ImpossibleEndpoints,
+    /// Others are at far more places than anybody can try.
+    ManyEndpoints,
+    /// The prefixes of others are its own.
+    StolenPrefixes,
+    /// Everything is its own.
+    DefaultRoutes,
+    /// Link-local and multicast prefixes are its own.
+    ReservedPrefixes,
+    /// Strangers are members, as many as fit.
+    Strangers,
+    /// Others have another name, and run no wirelink.
+    Metadata,
+    /// Others are alive, under boot IDs that it made up.
+    AliveForOthers,
+    /// It forgot everything, again and again.
+    BootIds,
+    /// What it says lives as long as the wire can say.
+    LongLife,
+    /// It knows better about whom it speaks to.
+    AboutTheListener,
+    /// No datagram at all, or a group that breaks off, nests or cannot be read.
+    Malformed,
+    /// More than anybody takes in.
+    TooLong,
+    /// Extended facts that nobody has announced.
+    Extended,
+    /// What it heard and said before, once more.
+    Replays,
+    /// From another's address, or in another's name.
+    WrongSource,
+}
+
+impl Lie {
+    /// All of them.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::ForgedEndpoints,
+        Self::TunnelEndpoints,
+        Self::ImpossibleEndpoints,
+        Self::ManyEndpoints,
+        Self::StolenPrefixes,
+        Self::DefaultRoutes,
+        Self::ReservedPrefixes,
+        Self::Strangers,
+        Self::Metadata,
+        Self::AliveForOthers,
+        Self::BootIds,
+        Self::LongLife,
+        Self::AboutTheListener,
+        Self::Malformed,
+        Self::TooLong,
+        Self::Extended,
+        Self::Replays,
+        Self::WrongSource,
+    ];
+}
+
+/// Somebody about whom lies are told.
+#[derive(Clone, Debug)]
+pub(crate) struct Victim {
+    /// The key.
+    pub(crate) key: PublicKey,
+    /// What belongs to it inside the tunnel.
+    pub(crate) prefixes: Vec<IpNet>,
+}
+
+/// What goes through the tunnel.
+#[derive(Clone, Debug)]
+pub(crate) struct Datagram {
+    /// The address that it says to be from.
+    pub(crate) source: Ipv6Addr,
+    /// The UDP payload.
+    pub(crate) payload: Vec<u8>,
+}
+
+/// The liar.
+pub(crate) struct Liar {
+    auth: Auth,
+    own: PublicKey,
+    draw: Draw,
+    overheard: Vec<Vec<u8>>,
+}
+
+impl Liar {
+    /// Takes the private key of a member.
+    pub(crate) fn new(private_key: &[u8; 32], draw: Draw) -> Self {
+        let auth = Auth::new(PrivateKey::from_bytes(&Zeroizing::new(*private_key)), AddressHash::Sha1);
+        Self {
+            own: *auth.public_key(),
+            auth,
+            draw,
+            overheard: Vec::new(),
+        }
+    }
+
+    /// Returns any way to lie.
+    pub(crate) fn choose(&mut self) -> Lie {
+        Lie::ALL[self.draw.index(Lie::ALL.len())]
+    }
+
+    /// Keeps a datagram to say it again.
+    pub(crate) fn overhear(&mut self, payload: Vec<u8>) {
+        self.overheard.push(payload);
+        if self.overheard.len() > MAX_OVERHEARD {
+            let index = self.draw.index(self.overheard.len());
+            self.overheard.swap_remove(index);
+        }
+    }
+
+    /// Returns what it says to somebody about others.
+    pub(crate) fn tell(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Datagram> {
+        let payloads = match lie {
+            Lie::Malformed => self.malformed(to),
+            Lie::TooLong => vec![self.too_long(to)],
+            Lie::Extended => self.extended(to),
+            Lie::Replays => self.replays(),
+            Lie::WrongSource => return self.wrong_source(to, victims),
+            Lie::ForgedEndpoints
+            | Lie::TunnelEndpoints
+            | Lie::ImpossibleEndpoints
+            | Lie::ManyEndpoints
+            | Lie::StolenPrefixes
+            | Lie::DefaultRoutes
+            | Lie::ReservedPrefixes
+            | Lie::Strangers
+            | Lie::Metadata
+            | Lie::AliveForOthers
+            | Lie::BootIds
+            | Lie::LongLife
+            | Lie::AboutTheListener => self.groups(lie, to, victims),
+        };
+        if lie != Lie::Replays {
+            payloads.iter().for_each(|payload| self.overhear(payload.clone()));
+        }
+        let source = AddressHash::Sha1.link_local(&self.own);
+        payloads
+            .into_iter()
+            .map(|payload| Datagram { source, payload })
+            .collect()
+    }
+
+    /// Packs facts, each group by itself whole.
+    fn groups(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Vec<u8>> {
+        let ttl = if lie == Lie::LongLife { u16::MAX } else { TTL };
+        let facts: Vec<Vec<u8>> = self
+            .said(lie, to, victims)
+            .into_iter()
+            .map(|fact| encode(&Timed { fact, ttl }))
+            .collect();
+        facts
+            .chunks(FACTS_PER_GROUP)
+            .map(|group| self.tag(to, &group.concat()))
+            .collect()
+    }
+
+    fn said(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Fact> {
+        let mut said = Said {
+            own: self.own,
+            draw: self.draw.branch(2),
+        };
+        self.draw.next();
+        said.said(lie, to, victims)
+    }
+
+    fn tag(&mut self, to: &PublicKey, facts: &[u8]) -> Vec<u8> {
+        let nonce = self.draw.bytes()[..24].try_into().expect("24 bytes");
+        self.auth
+            .tag(to, nonce, facts)
+            .expect("the keys of the world have a secret")
+    }
+
+    fn replays(&mut self) -> Vec<Vec<u8>> {
+        let count = self.overheard.len().min(REPLAYED);
+        (0..count)
+            .map(|_| self.overheard[self.draw.index(self.overheard.len())].clone())
+            .collect()
+    }
+
+    fn too_long(&mut self, to: &PublicKey) -> Vec<u8> {
+        let fact = Fact {
+            subject: self.own,
+            value: endpoint("198.51.100.1:1"),
+        };
+        self.tag(to, &encode(&Timed { fact, ttl: TTL }).repeat(100))
+    }
+
+    fn malformed(&mut self, to: &PublicKey) -> Vec<Vec<u8>> {
+        let member = encode(&Timed {
+            fact: Fact {
+                subject: *to,
+                value: Value::Member,
+            },
+            ttl: TTL,
+        });
+        let noise = self.draw.bytes().to_vec();
+        let whole = self.tag(to, &member);
+        let cut = whole[..whole.len() - 1 - self.draw.index(whole.len() - 1)].to_vec();
+        let endless_ttl = [b"m\xff\xff\xff\xff".as_slice(), to.as_bytes()].concat();
+        let long_prefix = [b"a\x05".as_slice(), self.own.as_bytes(), &[10, 0, 0, 0, 33]].concat();
+        let unknown = [b"?\x05".as_slice(), to.as_bytes()].concat();
+        let inside =
+            [&member, &whole, &unknown, &endless_ttl, &long_prefix, &noise].map(|end| [&member[..], end].concat());
+        let mut datagrams: Vec<Vec<u8>> = inside.iter().map(|facts| self.tag(to, facts)).collect();
+        datagrams.extend([Vec::new(), noise, member, cut]);
+        datagrams
+    }
+
+    fn extended(&mut self, to: &PublicKey) -> Vec<Vec<u8>> {
+        let attributes: Vec<u8> = (0..8).map(|_| 0x80 | self.draw.below(128) as u8).collect();
+        let fact = |attribute: &u8| {
+            let head = [*attribute, 100];
+            [&head[..], self.own.as_bytes(), &[3, 1, 2, 3]].concat()
+        };
+        let facts: Vec<u8> = attributes.iter().flat_map(fact).collect();
+        vec![self.tag(to, &facts)]
+    }
+
+    fn wrong_source(&mut self, to: &PublicKey, victims: &[Victim]) -> Vec<Datagram> {
+        let fact = Fact {
+            subject: self.own,
+            value: Value::Member,
+        };
+        let own = self.tag(to, &encode(&Timed { fact, ttl: TTL }));
+        let of_others = victims.iter().flat_map(|victim| {
+            let source = AddressHash::Sha1.link_local(&victim.key);
+            let mut in_its_name = own.clone();
+            in_its_name[2..34].copy_from_slice(victim.key.as_bytes());
+            [
+                (source, own.clone()),
+                (source, in_its_name.clone()),
+                (AddressHash::Sha1.link_local(&self.own), in_its_name),
+            ]
+        });
+        of_others
+            .map(|(source, payload)| Datagram { source, payload })
+            .collect()
+    }
+}
+
+/// What it says of whom.
+struct Said {
+    own: PublicKey,
+    draw: Draw,
+}
+
+impl Said {
+    fn said(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Fact> {
+        let subjects: Vec<PublicKey> = victims.iter().map(|victim| victim.key).collect();
+        let of_each = |values: &mut dyn FnMut() -> Vec<Value>| -> Vec<Fact> {
+            let said = subjects.iter().flat_map(|subject| of(*subject, values()));
+            said.collect()
+        };
+        match lie {
+            Lie::ForgedEndpoints => of_each(&mut || self.endpoints(3)),
+            Lie::ManyEndpoints => of_each(&mut || self.endpoints(60)),
+            Lie::LongLife => of_each(&mut || self.endpoints(1)),
+            Lie::TunnelEndpoints => {
+                let inside = victims
+                    .iter()
+                    .flat_map(|victim| &victim.prefixes)
+                    .map(|prefix| prefix.addr());
+                let inside: Vec<Value> = inside.map(|address| Value::Endpoint((address, 51820).into())).collect();
+                of_each(&mut || inside.clone())
+            }
+            Lie::ImpossibleEndpoints => of_each(&mut || IMPOSSIBLE.iter().map(|at| endpoint(at)).collect()),
+            Lie::StolenPrefixes => {
+                let stolen = victims.iter().flat_map(|victim| &victim.prefixes);
+                of(self.own, stolen.map(|prefix| Value::AllowedIp(*prefix)).collect())
+            }
+            Lie::DefaultRoutes => of(self.own, prefixes(&["0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/1"])),
+            Lie::ReservedPrefixes => {
+                let others = subjects
+                    .iter()
+                    .map(|key| Value::AllowedIp(AddressHash::Sha1.allowed_ip(key)));
+                let ranges = prefixes(&["fe80::/10", "ff00::/8", "169.254.0.0/16", "224.0.0.0/4"]);
+                of(self.own, others.chain(ranges).collect())
+            }
+            Lie::Strangers => (0..100).flat_map(|_| of(self.key(), vec![Value::Member])).collect(),
+            Lie::Metadata => of_each(&mut || vec![metadata(b"\x1b[31mroot\x07", 1), metadata(b"hub", 0)]),
+            Lie::AliveForOthers => of_each(&mut || vec![self.alive()]),
+            Lie::BootIds => of(self.own, (0..4).map(|_| self.alive()).collect()),
+            Lie::AboutTheListener => {
+                let mut values = self.endpoints(3);
+                values.extend(prefixes(&["0.0.0.0/0", "10.99.0.0/16"]));
+                values.extend([Value::Member, metadata(b"nobody", 1), self.alive()]);
+                of(*to, values)
+            }
+            Lie::Malformed | Lie::TooLong | Lie::Extended | Lie::Replays | Lie::WrongSource => Vec::new(),
+        }
+    }
+
+    /// Makes up public endpoints; some are of a network that nobody has, some of one where a machine may be.
+    fn endpoints(&mut self, count: usize) -> Vec<Value> {
+        let address = |draw: &mut Draw| match draw.below(3) {
+            0 => IpAddr::from(Ipv4Addr::new(198, 51, 100, draw.below(256) as u8)),
+            1 => IpAddr::from(Ipv4Addr::from(0xc612_0000 + draw.below(1 << 12) as u32)),
+            _ => IpAddr::from(Ipv6Addr::new(
+                0x2001,
+                0xdb8,
+                0xdead,
+                0,
+                0,
+                0,
+                0,
+                draw.below(1 << 16) as u16,
+            )),
+        };
+        let endpoint = |draw: &mut Draw| SocketAddr::new(address(draw), 1 + draw.below(65_535) as u16);
+        (0..count).map(|_| Value::Endpoint(endpoint(&mut self.draw))).collect()
+    }
+
+    fn alive(&mut self) -> Value {
+        let mut boot_id: [u8; 16] = self.draw.bytes()[..16].try_into().expect("16 bytes");
+        let version = if self.draw.below(2) == 0 { 0x41 } else { 0x81 };
+        (boot_id[6], boot_id[8]) = (version, 0x80);
+        Value::Alive(boot_id)
+    }
+
+    fn key(&mut self) -> PublicKey {
+        PublicKey::from_bytes(self.draw.bytes())
+    }
+}
+
+const IMPOSSIBLE: [&str; 8] = [
+    "127.0.0.1:51820",
+    "0.0.0.0:51820",
+    "255.255.255.255:51820",
+    "224.0.0.1:51820",
+    "198.51.100.1:0",
+    "[::1]:51820",
+    "[fe80::1]:51820",
+    "[ff02::1]:51820",
+];
+
+fn endpoint(text: &str) -> Value {
+    Value::Endpoint(text.parse().expect("an endpoint"))
+}
+
+fn prefixes(texts: &[&str]) -> Vec<Value> {
+    let prefixes = texts.iter().map(|text| text.parse().expect("a prefix"));
+    prefixes.map(Value::AllowedIp).collect()
+}
+
+fn metadata(name: &[u8], basic: u8) -> Value {
+    Value::Metadata([(b'n', name.to_vec()), (b'b', vec![basic])].into())
+}
+
+fn of(subject: PublicKey, values: Vec<Value>) -> Vec<Fact> {
+    values.into_iter().map(|value| Fact { subject, value }).collect()
+}
