@@ -379,7 +379,6 @@ fn matrix(kinds: &[(String, Border)], worlds: Worlds) -> Vec<Scenario> {
     scenarios
 }
 
-/// Two leaves at two sites with one hub: everybody starts, the direct way is cut and healed, and everybody stops.
 /// One of three leaves begins to lie: nothing changes between the others, nor for the hub.
 pub(crate) fn a_liar_among_friends() -> Scenario {
     Scenario {
@@ -415,6 +414,7 @@ fn with_a_liar(name: &str) -> Scenario {
     }
 }
 
+/// Two leaves at two sites with one hub: everybody starts, the direct way is cut and healed, and everybody stops.
 fn pair(name: &str, one: Border, other: Border) -> Scenario {
     Scenario {
         name: name.to_owned(),
