@@ -76,6 +76,8 @@ pub struct View<'a> {
     pub routers: &'a BTreeSet<PublicKey>,
     /// Peers with a live session.
     pub healthy: &'a BTreeSet<PublicKey>,
+    /// Whether this node routes for others itself.
+    pub is_router: bool,
     /// Whether prefixes that nobody claims any more are taken back: not on a router, nor on a node that others believe.
     pub may_forget: bool,
 }
@@ -338,8 +340,13 @@ fn is_covered(view: &View<'_>, prefix: &IpNet, but: &PublicKey) -> bool {
         .any(|owner| owner != *but && view.routers.contains(&owner) && view.healthy.contains(&owner))
 }
 
-/// Returns whether others have parts of the prefix, and a router that none of its claimants is covers it.
+/// Returns whether others have parts of the prefix, and a router that none of its claimants is covers it; a router leaves to
+/// other routers all that they cover, for whoever is there expects it, and those behind it, from their own router.
 fn belongs_to_router(view: &View<'_>, prefix: &IpNet) -> bool {
+    let covers = |owner: PublicKey| view.routers.contains(&owner) && claimants(view, prefix).all(|peer| peer != owner);
+    if view.is_router {
+        return wider(*prefix).filter_map(|wider| view.device.owner(&wider)).any(covers);
+    }
     has_parts(view, prefix) && claimants(view, prefix).any(|claimant| is_covered(view, prefix, &claimant))
 }
 

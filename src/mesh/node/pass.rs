@@ -292,6 +292,7 @@ impl Node {
                 up: &|peer| links.get(peer).is_some_and(Link::is_up),
                 routers: &self.census.routers,
                 healthy: &self.census.healthy,
+                is_router: self.router == Some(true),
                 may_forget: membership::may_remove(self.router == Some(true), self.trust.own_level()),
             },
             &prefixes,

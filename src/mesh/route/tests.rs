@@ -15,6 +15,7 @@ struct World {
     claims: Claims,
     up: BTreeSet<PublicKey>,
     healthy: BTreeSet<PublicKey>,
+    is_router: bool,
     may_forget: bool,
 }
 
@@ -35,6 +36,7 @@ impl World {
             claims: Claims::default(),
             up: BTreeSet::new(),
             healthy: [HUB].into(),
+            is_router: false,
             may_forget: true,
         }
     }
@@ -50,6 +52,7 @@ impl World {
             up: &|peer| self.up.contains(peer),
             routers: &[HUB].into(),
             healthy: &self.healthy,
+            is_router: self.is_router,
             may_forget: self.may_forget,
         };
         let prefixes = self.routes.all(&self.claims);
@@ -283,4 +286,19 @@ fn the_link_local_address_of_a_peer_is_given_and_taken_back_with_the_rest() {
             to: None
         }]
     );
+}
+
+#[test]
+fn a_router_leaves_to_another_router_what_that_one_covers() {
+    let mut world = World::new(&["10.0.0.0/16"]);
+    world.claim("10.0.0.3/32", A);
+    world.up = [A].into();
+    world.is_router = true;
+    assert_eq!(world.step().moves, [], "A expects it from its own router");
+    world.healthy.clear();
+    assert_eq!(world.step().moves, [], "whether that is there or not");
+    world.claim("10.1.0.3/32", A);
+    assert_eq!(world.step().moves.len(), 1, "what nobody covers");
+    world.is_router = false;
+    assert_eq!(world.step().moves.len(), 1, "a leaf goes direct");
 }
