@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
@@ -90,11 +91,18 @@ fn socket(namespace: &Namespace, port: u16) -> UdpSocket {
     opened.unwrap_or_else(|error| panic!("port {port}: {error}"))
 }
 
-/// Sends a datagram and returns from where it came, if it did.
+/// Sends a datagram, and another if need be, and returns from where it came, if one did.
 fn passes(from: &UdpSocket, to: SocketAddr, at: &UdpSocket) -> Option<SocketAddr> {
-    from.send_to(b"probe", to).expect("a datagram can be sent");
-    let mut buffer = [0; 16];
-    at.recv_from(&mut buffer).ok().map(|(_, source)| source)
+    static PROBES: AtomicU32 = AtomicU32::new(0);
+    let probe = PROBES.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let arrives = || {
+        from.send_to(&probe, to).expect("a datagram can be sent");
+        let mut buffer = [0; 16];
+        // What was sent before may come only now.
+        let mut received = std::iter::from_fn(|| at.recv_from(&mut buffer).ok().map(|(_, source)| (buffer, source)));
+        received.find_map(|(bytes, source)| bytes.starts_with(&probe).then_some(source))
+    };
+    arrives().or_else(arrives)
 }
 
 fn address(text: &str) -> IpAddr {

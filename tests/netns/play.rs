@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::command;
 use crate::lab::Lab;
 use crate::look::{self, Watch};
 use crate::scenario::course::Course;
@@ -20,6 +21,9 @@ const HUB_SILENCE: Duration = Duration::from_secs(5);
 
 /// How long leaves may not reach each other while nothing happens.
 const HOLD_SILENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether somebody is forgotten, which takes minutes.
+const FORGOTTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// How a scenario ends, if its script does not say.
 const END: Step = Step {
@@ -69,6 +73,8 @@ fn take(lab: &mut Lab, course: &Course<'_>, step: &Step) {
     let within = step.within.saturating_sub(began.elapsed());
     let arrival = look::arrive(lab, &ways, within).unwrap_or_else(|why| fail(why));
     let took = (began.elapsed() - arrival.confirming).as_secs_f32();
+    let left = step.within.saturating_sub(began.elapsed());
+    expect_forgotten(lab, course, left).unwrap_or_else(|why| fail(why));
     let silence = pairs
         .into_iter()
         .map(Watch::end)
@@ -92,6 +98,19 @@ fn take(lab: &mut Lab, course: &Course<'_>, step: &Step) {
         println!("{name}: longest silence of a hub {silence:.1} s");
     }
     check(lab, course);
+}
+
+/// Waits until nobody has those as peers any more who are no members.
+fn expect_forgotten(lab: &Lab, course: &Course<'_>, within: Duration) -> Result<(), String> {
+    let leaves = lab.leaves().into_iter();
+    let gone: Vec<Name> = leaves.filter(|leaf| !course.is_member(leaf)).collect();
+    let known = || {
+        let members = lab.names().into_iter().filter(|name| course.is_member(name));
+        let mut pairs = members.flat_map(|at| gone.iter().map(move |of| (at, *of)));
+        pairs.find(|(at, of)| lab.peer(at, of).is_some())
+    };
+    let forgotten = command::until_every(FORGOTTEN_EVERY, within, || known().is_none().then_some(()));
+    forgotten.ok_or_else(|| format!("who still knows whom: {:?}", known()))
 }
 
 /// Ends watches and returns the longest silence, in seconds.

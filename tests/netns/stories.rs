@@ -9,7 +9,7 @@ use crate::play;
 use crate::scenario::{Worlds, table};
 
 macro_rules! stories {
-    (quick: $($quick:ident)*; slow: $($slow:ident)*; unsolved: $($unsolved:ident)*;) => {
+    (quick: $($quick:ident)*; slow: $($slow:ident)*;) => {
         $(#[test]
         fn $quick() {
             play::play(&table::$quick());
@@ -21,17 +21,9 @@ macro_rules! stories {
             play::play(&table::$slow());
         })*
 
-        mod unsolved {
-            $(#[test]
-            #[ignore = "does not always come true yet"]
-            fn $unsolved() {
-                crate::play::play(&crate::scenario::table::$unsolved());
-            })*
-        }
-
         #[test]
         fn none_is_left_out() {
-            let quick = [$(table::$quick().name,)* $(table::$unsolved().name),*];
+            let quick = [$(table::$quick().name),*];
             let slow = [$(table::$slow().name),*];
             for scenario in table::all().into_iter().chain(table::stories()) {
                 let played = match scenario.worlds {
@@ -48,16 +40,13 @@ macro_rules! stories {
 stories! {
     quick:
         public_public home_home home_public same_lan
-        two_hubs chained_routers hub_restarts leaf_roams_before_public short_sleep carrier one_strict_carrier mesh_of_five;
+        two_hubs chained_routers chained_routers_apart hub_restarts leaf_roams_before_public short_sleep carrier one_strict_carrier mesh_of_five;
     slow:
         hub_is_away leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation;
-    unsolved:
-        chained_routers_apart;
 }
 
 #[test]
-#[ignore = "does not always come true yet: unsolved"]
-fn unsolved_a_leaf_reaches_the_hub_of_others() {
+fn a_leaf_reaches_the_hub_of_others() {
     let mut lab = Lab::build(&table::chained_routers());
     let reaches = |lab: &Lab| {
         let echoes = [("a", "hub2"), ("b", "hub")].map(|(leaf, hub)| lab.echo(leaf, IpAddr::V4(lab.inner(hub).v4)));
