@@ -7,6 +7,8 @@ use wirelink::mesh::node::Node;
 use crate::network::{Cost, Costs, Network, PEERS, Role};
 
 const PAGE: usize = 4096;
+/// How long nothing happens.
+const QUIET: Duration = Duration::from_secs(60);
 
 pub(crate) fn print() {
     println!(
@@ -29,11 +31,12 @@ fn line(role: Role, kept: &mut Vec<Node>) -> String {
     let mut network = Network::settled(role);
     let start = network.costs;
     network.costs = Costs::default();
-    network.run(Duration::from_secs(60));
+    let worked = cpu_time();
+    network.run(QUIET);
+    let share = (cpu_time() - worked).as_secs_f64() / QUIET.as_secs_f64() * 100.0;
     let weight = resident().saturating_sub(before);
     let quiet = network.costs;
     let facts = network.node.status(network.now()).facts.len();
-    let total = quiet.packets.total + quiet.readings.total + quiet.deadlines.total;
     let longest = [quiet.packets, quiet.readings, quiet.deadlines].map(|cost| cost.longest);
     let line = format!(
         "| {role} | {facts} | {}, {}, {} | {}, {:.2} %, {} | {} | {}, {} |",
@@ -41,9 +44,9 @@ fn line(role: Role, kept: &mut Vec<Node>) -> String {
         longest_of(start.readings),
         longest_of(start.deadlines),
         quiet.deadlines.calls,
-        total.as_secs_f64() / 60.0 * 100.0,
+        share,
         millis(longest.into_iter().max().unwrap_or_default()),
-        quiet.bytes_out / 60,
+        quiet.bytes_out as u64 / QUIET.as_secs(),
         weight / 1000,
         weight / usize::from(PEERS),
     );
@@ -67,4 +70,13 @@ fn resident() -> usize {
         .nth(1)
         .and_then(|pages| pages.parse::<usize>().ok());
     pages.unwrap_or(0) * PAGE
+}
+
+/// Returns how long this process has computed, in steps of 10 ms: a busy machine makes calls longer, and this not. It counts
+/// what the surroundings of the node need, too.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    Duration::from_millis(10 * fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>())
 }

@@ -146,7 +146,12 @@ impl Node {
 
     /// Returns what to do next, until there is nothing more.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // What a great change needed is not kept for the quiet after it.
+            self.outputs.shrink_to(64);
+        }
+        next
     }
 
     /// Returns when to hand in [`Input::Timeout`].

@@ -11,6 +11,7 @@ mod lies;
 mod nat;
 mod net;
 mod play;
+mod program;
 mod promises;
 mod random;
 #[allow(dead_code, reason = "some of it is for the lab")]

@@ -1,5 +1,5 @@
-//! Random walks: a network and its history drawn from a seed, with the invariants after every act, and the oracle whenever the hubs
-//! are there. In the end everything heals, and must be as the oracle says.
+//! Random walks: a network and its history drawn from a seed, with the invariants after every act. In the end everything heals, and
+//! must be as the oracle says.
 //!
 //! `WIRELINK_SEED=7 cargo test --locked --test sim random -- --nocapture` replays one of them, and prints what happens.
 

@@ -69,6 +69,10 @@ impl Agenda {
     /// Takes the latest: in which order makes no difference, as each is looked up.
     pub(super) fn take_facts(&mut self) -> Vec<Fact> {
         let waits = self.facts.len().saturating_sub(FACTS_AT_ONCE).min(MAX_WAITING);
+        if waits == 0 {
+            // Not `split_off`, which would keep the room.
+            return std::mem::take(&mut self.facts);
+        }
         self.facts.split_off(waits)
     }
 

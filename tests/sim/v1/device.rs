@@ -48,7 +48,8 @@ impl Node {
         let peers: Vec<(PublicKey, PeerState)> = self.device.peers.clone().into_iter().collect();
         let members = self.members();
         for (key, state) in &peers {
-            if self.may_remove(now) && self.is_vouched_for(now) && !members.contains(key) {
+            let vouches = self.level(key) >= Some(TrustLevel::Membership);
+            if self.may_remove(now) && self.is_vouched_for(now) && !vouches && !members.contains(key) {
                 self.change(DeviceChange::RemovePeer { peer: *key });
                 continue;
             }

@@ -5,9 +5,11 @@
 //! is the bytes, `trust` whose word counts, `device` what becomes of the device, `say` what is said to whom.
 //!
 //! Where the description leaves a choice: facts that came in are looked at with the next tick; the first boot ID of a peer is no
-//! changed one; the allowed IPs of routers and configured peers are never taken away.
+//! changed one; the allowed IPs of routers and configured peers are never taken away, and nobody who vouches for members is
+//! removed: a leaf would lose its hub, of which nobody says that it is a member.
 
 mod device;
+mod mixed;
 mod say;
 mod tests;
 mod trust;
@@ -115,7 +117,7 @@ impl Node {
     pub(crate) fn handle(&mut self, now: Timestamp, input: Input<'_>) {
         match input {
             Input::Packet { source, payload } => self.hear(now, source, payload),
-            Input::Device(device) => self.device = device,
+            Input::Device(device) => self.device = device.clone(),
             Input::Host(host) => self.host = host,
             Input::Resolved { host, addresses } => drop(self.resolved.insert(host, addresses)),
             Input::Timeout => self.tick(now),

@@ -104,7 +104,7 @@ impl Bench {
                     peer.last_handshake = Some(self.now);
                 }
             }
-            self.node.handle(self.now, Input::Device(self.device.clone()));
+            self.node.handle(self.now, Input::Device(&self.device));
             self.node.handle(self.now, Input::Timeout);
             self.drain();
         }

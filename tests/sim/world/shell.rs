@@ -1,0 +1,173 @@
+//! What a machine does for its node and its tunnel, as the daemon and the kernel do it: at once, and in their order.
+
+use std::net::{IpAddr, SocketAddr};
+
+use wirelink::mesh::device::DeviceChange;
+use wirelink::mesh::event::{Event, Input, Level, Output};
+use wirelink::mesh::link::HEALTH_LIMIT;
+use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
+
+use super::{What, World};
+use crate::host::{self, ECHO};
+use crate::net::HostId;
+use crate::wireguard::{Message, Packet};
+
+/// The longest packet that the WireGuard interface takes.
+const TUNNEL_MTU: usize = 1420;
+
+impl World {
+    pub(super) fn carry_out(&mut self, id: HostId, output: Output) {
+        match output {
+            Output::Configure(change) => self.configure(id, change, false),
+            Output::Transmit { to, payload } => {
+                self.hosts[id].facts_sent.add(payload.len());
+                if let Some(packet) = self.hosts[id].fact(to, &payload) {
+                    self.emit(id, packet);
+                }
+            }
+            Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
+            Output::Notify(event) => self.hear(id, event),
+        }
+    }
+
+    pub(super) fn configure(&mut self, id: HostId, change: DeviceChange, stopping: bool) {
+        self.note(Some(id), || format!("{change:?}"));
+        self.check_change(id, &change, stopping);
+        let host = &mut self.hosts[id];
+        host.tunnel.apply(self.now, &change);
+        host.writes += 1;
+        if self.records {
+            host.changes.push((self.now, change));
+        }
+    }
+
+    /// Checks what no change of a node may do.
+    pub(super) fn check_change(&mut self, id: HostId, change: &DeviceChange, stopping: bool) {
+        let host = &self.hosts[id];
+        let wrong = match change {
+            _ if !stopping && !host.may_configure => Some("a packet alone changed the device"),
+            DeviceChange::SetEndpoint { peer, .. } => {
+                let last = host
+                    .tunnel
+                    .device()
+                    .peers
+                    .get(peer)
+                    .and_then(|peer| peer.last_handshake);
+                let live = last.is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
+                live.then_some("the endpoint of a peer with a live handshake was overwritten")
+            }
+            DeviceChange::RemovePeer { .. } => {
+                let early = self.now.since(host.started) <= FACT_TTL;
+                (early && !stopping).then_some("a peer was removed inside the grace")
+            }
+            DeviceChange::AddPeer { .. } | DeviceChange::AddAllowedIp { .. } | DeviceChange::RemoveAllowedIp { .. } => {
+                None
+            }
+        };
+        if let Some(wrong) = wrong {
+            self.violate(id, &format!("{wrong}: {change:?}"));
+        }
+    }
+
+    /// Takes note that something is wrong.
+    pub(crate) fn violate(&mut self, id: HostId, wrong: &str) {
+        let line = format!("{:?}: {}: {wrong}", self.now, self.hosts[id].config.name);
+        self.note(None, || format!("WRONG: {line}"));
+        self.violations.push(line);
+    }
+
+    pub(super) fn hear(&mut self, id: HostId, event: Event) {
+        self.note(Some(id), || format!("{:?}: {event}", event.level()));
+        if event.level() == Level::Warn && !self.lies {
+            self.violate(id, &event.to_string());
+        }
+        if self.records {
+            self.hosts[id].events.push((self.now, event));
+        }
+    }
+
+    pub(super) fn resolved(&mut self, id: HostId, host: Endpoint) {
+        let Endpoint::Name { name, port } = &host else { return };
+        let found = self.net.names.get(name).cloned().unwrap_or_default();
+        let addresses = found.into_iter().map(|address| (address, *port).into()).collect();
+        self.note(Some(id), || format!("{host} is {addresses:?}"));
+        if let Some(node) = self.hosts[id].node.as_mut() {
+            node.handle(self.now, Input::Resolved { host, addresses });
+        }
+        self.settle(id);
+    }
+
+    /// Gives a packet to the WireGuard interface.
+    pub(super) fn emit(&mut self, id: HostId, packet: Packet) {
+        if packet.len() <= TUNNEL_MTU
+            && let Err(error) = self.hosts[id].tunnel.send(self.now, packet)
+        {
+            self.note(Some(id), || format!("nothing sent: {error:?}"));
+        }
+    }
+
+    pub(super) fn send(&mut self, id: HostId, to: SocketAddr, message: Message) {
+        let host = &mut self.hosts[id];
+        host.wire_sent.add(message.len());
+        if host.asleep {
+            return;
+        }
+        let departure = self.net.depart(self.now, id, host.config.port, to, message.len());
+        self.note(Some(id), || {
+            format!("to {to}: {} {:?}", kind(&message), departure.delays)
+        });
+        let Some(flight) = departure.flight else { return };
+        let [first, second] = departure.delays;
+        if let Some(delay) = second {
+            self.push(delay, What::Arrive(flight, message.clone()));
+        }
+        if let Some(delay) = first {
+            self.push(delay, What::Arrive(flight, message));
+        }
+    }
+
+    /// Takes a packet out of the WireGuard interface.
+    pub(super) fn deliver(&mut self, id: HostId, packet: Packet) {
+        if self.hosts[id].owns(packet.destination) {
+            self.receive(id, &packet);
+        } else if self.hosts[id].config.forwards && packet.hops > 1 {
+            let hops = packet.hops - 1;
+            self.emit(id, Packet { hops, ..packet });
+        }
+    }
+
+    pub(super) fn receive(&mut self, id: HostId, packet: &Packet) {
+        let now = self.now;
+        let host = &mut self.hosts[id];
+        let Some((from_port, to_port, data)) = host::read_udp(packet) else {
+            return;
+        };
+        match (to_port, from_port, packet.source) {
+            (ECHO, _, source) => {
+                let answer = host::udp(packet.destination, source, ECHO, from_port, data);
+                self.emit(id, answer);
+            }
+            (_, ECHO, _) => {
+                let number = data.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+                host.echoes.insert(number, packet.hops);
+            }
+            (port, _, IpAddr::V6(source)) if port == host.fact_port() => {
+                host.facts_heard.add(data.len());
+                if let Some(node) = &mut host.node {
+                    let payload = data;
+                    node.handle(now, Input::Packet { source, payload });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn kind(message: &Message) -> &'static str {
+    match message {
+        Message::Initiation { .. } => "initiation",
+        Message::Response { .. } => "response",
+        Message::Data { packet: None, .. } => "keepalive",
+        Message::Data { packet: Some(_), .. } => "data",
+    }
+}
