@@ -119,8 +119,8 @@ mod tests {
             let mut stage = trusted(&scenario, level);
             let (new, moved) = believed(&stage);
             assert_eq!(
-                (new > 0, moved > 0),
-                (strangers, prefixes),
+                (new, moved > 0),
+                (0, prefixes),
                 "{level}: {new} peers, {moved} prefixes"
             );
             // Whatever is believed, what the operator made and who has a session stays.
