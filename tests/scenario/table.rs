@@ -384,7 +384,7 @@ pub(crate) fn a_liar_among_friends() -> Scenario {
     Scenario {
         script: vec![
             step(Act::StartAll, 30),
-            held(Act::Lie("c"), 5, 120),
+            held(Act::Lie("c"), 5, 600),
             step(Act::StopAll, 20),
         ],
         ..with_a_liar("liar-among-friends")
