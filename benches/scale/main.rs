@@ -14,7 +14,7 @@ mod network;
 mod picture;
 mod report;
 #[path = "../../tests/sim/parts.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod sim;
 
 use std::process::Command;

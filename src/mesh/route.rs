@@ -76,7 +76,7 @@ pub struct View<'a> {
     pub routers: &'a BTreeSet<PublicKey>,
     /// Peers with a live session.
     pub healthy: &'a BTreeSet<PublicKey>,
-    /// Whether this node routes for others.
+    /// Whether this node routes for others itself.
     pub is_router: bool,
     /// Whether prefixes that nobody claims any more are taken back: not on a router, nor on a node that others believe.
     pub may_forget: bool,
@@ -341,10 +341,13 @@ fn is_covered(view: &View<'_>, prefix: &IpNet, but: &PublicKey) -> bool {
 ///
 /// WireGuard drops what comes from another peer than the one that its source address belongs to. So what passes two routers must
 /// pass the same two on its way back: a leaf leaves to its own router what is in the network of another one, and a router to that
-/// other one its leaves.
+/// other one its leaves, whether that one can be reached just now or not.
 fn belongs_to_router(view: &View<'_>, prefix: &IpNet) -> bool {
-    let passes_two = view.is_router || has_parts(view, prefix);
-    passes_two && claimants(view, prefix).any(|claimant| is_covered(view, prefix, &claimant))
+    let covers = |owner: PublicKey| view.routers.contains(&owner) && claimants(view, prefix).all(|peer| peer != owner);
+    if view.is_router {
+        return wider(*prefix).filter_map(|wider| view.device.owner(&wider)).any(covers);
+    }
+    has_parts(view, prefix) && claimants(view, prefix).any(|claimant| is_covered(view, prefix, &claimant))
 }
 
 /// Returns whether others own or claim addresses inside the prefix.

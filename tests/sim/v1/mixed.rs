@@ -142,7 +142,7 @@ impl Mixed {
         for host in 0..self.programs.len() {
             if self.programs[host].poll_timeout().is_some_and(|due| due.at <= now) {
                 let device = self.wire.hosts[host].tunnel.device().clone();
-                self.programs[host].handle(now, Input::Device(device));
+                self.programs[host].handle(now, Input::Device(&device));
                 self.programs[host].handle(now, Input::Timeout);
                 self.drain(host);
             }
