@@ -305,3 +305,18 @@ fn the_link_local_address_of_a_peer_is_given_and_taken_back_with_the_rest() {
         }]
     );
 }
+
+#[test]
+fn a_router_leaves_to_another_router_what_that_one_covers() {
+    let mut world = World::new(&["10.0.0.0/16"]);
+    world.claim("10.0.0.3/32", A);
+    world.up = [A].into();
+    world.is_router = true;
+    assert_eq!(world.step().moves, [], "A expects it from its own router");
+    world.healthy.clear();
+    assert_eq!(world.step().moves, [], "whether that is there or not");
+    world.claim("10.1.0.3/32", A);
+    assert_eq!(world.step().moves.len(), 1, "what nobody covers");
+    world.is_router = false;
+    assert_eq!(world.step().moves.len(), 1, "a leaf goes direct");
+}
