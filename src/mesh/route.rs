@@ -341,10 +341,14 @@ fn is_covered(view: &View<'_>, prefix: &IpNet, but: &PublicKey) -> bool {
 ///
 /// WireGuard drops what comes from another peer than the one that its source address belongs to. So what passes two routers must
 /// pass the same two on its way back: a leaf leaves to its own router what is in the network of another one, and a router to that
-/// other one its leaves.
+/// other one its leaves, whether that one can be reached just now or not.
 fn belongs_to_router(view: &View<'_>, prefix: &IpNet) -> bool {
-    let passes_two = view.is_router || has_parts(view, prefix);
-    passes_two && claimants(view, prefix).any(|claimant| is_covered(view, prefix, &claimant))
+    if view.is_router {
+        let covering = wider(*prefix).filter_map(|wider| view.device.owner(&wider));
+        let mut others = covering.filter(|owner| claimants(view, prefix).all(|peer| peer != *owner));
+        return others.any(|owner| view.routers.contains(&owner));
+    }
+    has_parts(view, prefix) && claimants(view, prefix).any(|claimant| is_covered(view, prefix, &claimant))
 }
 
 /// Returns whether others own or claim addresses inside the prefix.

@@ -146,24 +146,6 @@ fn a_network_of_which_others_have_parts_stays_with_the_router_that_covers_it() {
 }
 
 #[test]
-fn a_router_leaves_the_leaves_of_another_router_to_it() {
-    let mut world = World::new(&["10.2.0.0/16"]);
-    world.claim("10.2.0.7/32", A);
-    world.claim("192.168.9.0/24", A);
-    world.up.insert(A);
-    world.is_router = true;
-    world.step();
-    assert_eq!(world.owner("10.2.0.7/32"), None);
-    assert_eq!(world.owner("192.168.9.0/24"), Some(A), "no other router has it");
-    world.is_router = false;
-    world.step();
-    assert_eq!(world.owner("10.2.0.7/32"), Some(A));
-    world.is_router = true;
-    world.step();
-    assert_eq!(world.owner("10.2.0.7/32"), None);
-}
-
-#[test]
 fn what_is_taken_from_a_router_returns_to_it() {
     let mut world = World::new(&["10.0.0.1/32", "192.168.9.0/24"]);
     world.claim("192.168.9.0/24", A);
