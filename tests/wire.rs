@@ -318,6 +318,11 @@ proptest! {
                 ttl: Duration::from_secs(ttl.into()),
             })
             .collect();
+        for timed in &facts {
+            let mut bytes = Vec::new();
+            wire::put_fact(timed, &mut bytes);
+            prop_assert_eq!(bytes.len(), wire::fact_len(timed));
+        }
         let (mut sender, mut recipient) = two_nodes();
         let recipient_key = *recipient.public_key();
         let source = AddressHash::Sha1.link_local(sender.public_key());

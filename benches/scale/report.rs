@@ -55,11 +55,6 @@ pub(crate) fn measure(kind: Kind, leaves: usize) -> Row {
         assert!(took < GIVE_UP, "no convergence in {took:?}");
     }
     let convergence = network.world.now.since(start).as_secs_f64();
-    eprintln!(
-        "{} of {leaves}: converged after {convergence:.1} s, {:.0} s of real time",
-        kind.name(),
-        began.elapsed().as_secs_f64()
-    );
     network.world.run(SETTLED_AFTER);
 
     let quiet = quiet_time(kind, leaves);

@@ -7,5 +7,6 @@ pub(crate) mod nat;
 pub(crate) mod net;
 #[path = "../scenario/mod.rs"]
 pub(crate) mod scenario;
+pub(crate) mod star;
 pub(crate) mod wireguard;
 pub(crate) mod world;

@@ -9,7 +9,7 @@ use crate::net::{Nic, Quality};
 use crate::scenario::border::Border;
 use crate::scenario::{Act, table};
 use crate::stage::Stage;
-use crate::star::star;
+use crate::star::{Star, star};
 use crate::{invariants, play};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -201,7 +201,16 @@ fn what_no_node_may_do_is_noticed() {
 
 #[test]
 fn a_star_of_leaves_links_itself() {
-    let mut world = star(1, 12, 2, Border::HOME, Quality::ACCESS);
+    let mut world = star(
+        1,
+        &Star {
+            leaves: 12,
+            hubs: 2,
+            border: Border::HOME,
+            quality: Quality::ACCESS,
+            has_candidates: true,
+        },
+    );
     (0..world.hosts.len()).for_each(|id| world.start(id));
     world.run(MINUTE);
     for leaf in 2..world.hosts.len() {

@@ -16,9 +16,29 @@ const PORT: u16 = 51820;
 /// The keepalive of a leaf towards its hubs, as every guide has it.
 const KEEPALIVE: u16 = 25;
 
-/// Builds a network in which WireGuard runs and no node does yet. The hubs are the hosts 0 and on, the leaves follow, each at a
-/// site of its own with such a border. At most 256 hubs, and 30,000 hosts.
-pub(crate) fn star(seed: u64, leaves: usize, hubs: usize, border: Border, quality: Quality) -> World {
+/// A network of leaves, each at a site of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Star {
+    pub(crate) leaves: usize,
+    pub(crate) hubs: usize,
+    /// What each leaf is behind.
+    pub(crate) border: Border,
+    /// The ways to all sites.
+    pub(crate) quality: Quality,
+    /// Whether the leaves behind a NAT have addresses that others could try: if not, nobody has a candidate but the hubs.
+    pub(crate) has_candidates: bool,
+}
+
+/// Builds a network in which WireGuard runs and no node does yet. The hubs are the hosts 0 and on, the leaves follow. At most 256
+/// hubs, and 30,000 hosts.
+pub(crate) fn star(seed: u64, star: &Star) -> World {
+    let Star {
+        leaves,
+        hubs,
+        border,
+        quality,
+        has_candidates,
+    } = *star;
     let mut world = World::new(seed);
     let mut draw = Draw::new(seed).branch(3);
     let keys: Vec<[u8; 32]> = (0..hubs + leaves).map(|_| draw.bytes()).collect();
@@ -29,8 +49,11 @@ pub(crate) fn star(seed: u64, leaves: usize, hubs: usize, border: Border, qualit
         let outside = public(number);
         let site = world.net.add_site(at_hub, outside, None, None);
         world.net.set_quality(site, quality);
-        let address = if at_hub.is_shared() {
+        let address = if at_hub.is_shared() && has_candidates {
             net([192, 168, 1, 2], 24)
+        } else if at_hub.is_shared() {
+            // Of its own making (RFC 3927), so that it takes nothing global for reachable.
+            net([169, 254, 1, 2], 24)
         } else {
             IpNet::new(outside, 30).expect("30 is a length")
         };

@@ -1,7 +1,9 @@
 //! Facts into as few datagrams as hold them.
 
 use super::Timed;
-use super::wire::{ABOUT_SENDER, COMPACT_OVERHEAD, EXTENDED, MAX_FACTS, MAX_RUN, MAX_SENT, MAX_TTL, put_varint};
+use super::wire::{
+    ABOUT_SENDER, COMPACT_OVERHEAD, EXTENDED, MAX_FACTS, MAX_RUN, MAX_SENT, MAX_TTL, put_varint, varint_len,
+};
 use crate::mesh::identity::PublicKey;
 
 /// Appends a fact; a longer life than the wire can say is cut to [`MAX_TTL`].
@@ -9,6 +11,12 @@ pub fn put_fact(timed: &Timed, out: &mut Vec<u8>) {
     put_head(timed, out);
     out.extend_from_slice(timed.fact.subject.as_bytes());
     put_value(timed, out);
+}
+
+/// Returns how many bytes [`put_fact`] appends.
+pub fn fact_len(timed: &Timed) -> usize {
+    let ttl = timed.ttl.min(MAX_TTL).as_secs();
+    1 + varint_len(ttl as usize) + PublicKey::LEN + timed.fact.value.len()
 }
 
 fn put_head(timed: &Timed, out: &mut Vec<u8>) {

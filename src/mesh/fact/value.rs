@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::attribute::Attribute;
 use super::boot::BootId;
-use super::wire::{Reader, WireError, put_varint};
+use super::wire::{Reader, WireError, put_varint, varint_len};
 
 /// The value of a fact, one variant for each meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,8 @@ pub enum Value {
 
 /// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire.
 pub type FactHash = u64;
+
+const HASH_LEN: usize = size_of::<FactHash>();
 
 /// The number of buckets in [`Value::Holdings`]; the six highest bits of its hash say in which one a fact is.
 pub const BUCKETS: usize = 64;
@@ -67,6 +69,22 @@ impl Value {
             | Self::Holdings(_)
             | Self::Reset(_)
             | Self::Withdrawn(_) => false,
+        }
+    }
+
+    /// Returns how many bytes the value takes, with its length where it is extended.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Alive(_) => BootId::LEN,
+            Self::Endpoint(SocketAddr::V4(_)) => 6,
+            Self::Endpoint(SocketAddr::V6(_)) => 18,
+            Self::AllowedIp(IpNet::V4(_)) => 5,
+            Self::AllowedIp(IpNet::V6(_)) => 17,
+            Self::Member => 0,
+            Self::MemberMetadata(metadata) => metadata.len(),
+            Self::Digest(_) | Self::Reset(_) => 1 + HASH_LEN,
+            Self::Holdings(sums) => 2 + HASH_LEN * sums.len(),
+            Self::Withdrawn(hashes) => varint_len(HASH_LEN * hashes.len()) + HASH_LEN * hashes.len(),
         }
     }
 
@@ -206,6 +224,12 @@ impl Metadata {
     /// Takes items as they are; the last of several with the same key counts.
     pub fn from_items(items: impl IntoIterator<Item = (u8, Vec<u8>)>) -> Self {
         Self(items.into_iter().collect())
+    }
+
+    fn len(&self) -> usize {
+        let items = self.items().map(|(_, bytes)| 1 + varint_len(bytes.len()) + bytes.len());
+        let items = items.sum();
+        varint_len(items) + items
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

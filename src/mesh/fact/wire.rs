@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::attribute::Attribute;
-pub use super::pack::{pack, pack_compact, put_fact};
+pub use super::pack::{fact_len, pack, pack_compact, put_fact};
 use super::value::Value;
 use super::{Fact, Timed};
 use crate::mesh::identity::PublicKey;
@@ -263,6 +263,15 @@ pub(super) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+/// Returns how many bytes [`put_varint`] appends.
+pub(super) fn varint_len(number: usize) -> usize {
+    match number {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => 3,
+    }
 }
 
 /// Bytes that are read from the front; every read is checked.

@@ -157,7 +157,7 @@ impl Exchange {
         if now < self.scan_at {
             let next = self.offer(context, peer, batch, context.news.iter().copied());
             self.scan_at = next.map_or(self.scan_at, |next| next.min(self.scan_at));
-        } else if batch.room > 0 {
+        } else if batch.room > 0 && batch.looks > 0 {
             let one_by_one = self.knowledge.prune(now) || !self.by_digest;
             let next = self.offer(context, peer, batch, context.store.iter());
             let again = if one_by_one { SCAN_PERIOD } else { Duration::MAX };
@@ -205,6 +205,10 @@ impl Exchange {
         let mut later = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
         let mut last: Option<(&PublicKey, bool)> = None;
         for (fact, stored) in facts {
+            if batch.cut {
+                break;
+            }
+            batch.looks = batch.looks.saturating_sub(1);
             if self.told.contains(stored.id) || self.heard.contains(stored.id) {
                 continue;
             }
@@ -310,18 +314,21 @@ pub(super) struct Batch {
     digest: Option<(Value, Duration)>,
     room: usize,
     used: usize,
+    /// How many facts may still be looked at.
+    looks: usize,
     compact: bool,
     cut: bool,
 }
 
 impl Batch {
-    pub(super) fn new(room: usize, compact: bool) -> Self {
+    pub(super) fn new(room: usize, looks: usize, compact: bool) -> Self {
         Self {
             control: Vec::new(),
             facts: Vec::new(),
             digest: None,
             room,
             used: 0,
+            looks,
             compact,
             cut: false,
         }
@@ -330,6 +337,11 @@ impl Batch {
     /// Returns how many bytes it takes.
     pub(super) fn used(&self) -> usize {
         self.used
+    }
+
+    /// Returns how many facts may still be looked at.
+    pub(super) fn looks(&self) -> usize {
+        self.looks
     }
 
     /// Returns whether something did not fit.
@@ -347,10 +359,8 @@ impl Batch {
             fact: fact.clone(),
             ttl,
         };
-        let mut bytes = Vec::new();
-        wire::put_fact(&timed, &mut bytes);
         let in_run = self.compact && self.facts.last().is_some_and(|last| last.fact.subject == fact.subject);
-        let cost = bytes.len() - if in_run { PublicKey::LEN } else { 0 };
+        let cost = wire::fact_len(&timed) - if in_run { PublicKey::LEN } else { 0 };
         if self.used + cost > self.room {
             self.cut = true;
             return false;

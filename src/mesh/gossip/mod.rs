@@ -23,7 +23,7 @@ pub use self::audience::{Audience, Standing};
 use self::exchange::{Batch, Context, Exchange, Vouched};
 use self::ledger::Ids;
 use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
-use super::fact::store::{FactId, Store, Stored};
+use super::fact::store::{FactId, MAX_FACTS, Store, Stored};
 use super::fact::value::{BUCKETS, FactHash, Value};
 use super::fact::{Fact, Timed};
 use super::identity::PublicKey;
@@ -33,6 +33,8 @@ use super::time::Timestamp;
 const BURST: usize = 32 * super::fact::wire::MAX_FACTS;
 /// The most bytes for all peers in one go.
 const BURST_ALL: usize = 16 * BURST;
+/// The most facts that are looked at for all peers in one go, some 20 ns each: enough for one look at all of them.
+const LOOKS: usize = 2 * MAX_FACTS;
 /// With more news than this, everything is looked at instead.
 const MAX_NEWS: usize = 4096;
 /// How much too early a sign of life is given, to go out together with others: a thousand peers do not make a thousand deadlines.
@@ -232,10 +234,15 @@ impl Gossip {
     pub fn add_news(&mut self, fact: Fact) {
         self.news.insert(fact);
         if self.news.len() > MAX_NEWS {
-            self.news.clear();
-            let exchanges = self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut());
-            exchanges.for_each(|exchange| exchange.scan_at = Timestamp::START);
+            self.look_at_everything();
         }
+    }
+
+    /// Has all facts compared with what each peer knows, because there is more news than that costs.
+    fn look_at_everything(&mut self) {
+        self.news.clear();
+        let exchanges = self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut());
+        exchanges.for_each(|exchange| exchange.scan_at = Timestamp::START);
     }
 
     /// Makes a sign of life to the peer due now.
@@ -262,6 +269,9 @@ impl Gossip {
         store: &Store,
         is_told: impl Fn(&PublicKey) -> bool,
     ) -> Vec<Told> {
+        if self.news.len() * recipients.len() > LOOKS {
+            self.look_at_everything();
+        }
         let news = std::mem::take(&mut self.news);
         let news: Vec<(&Fact, &Stored)> = news.iter().filter_map(|fact| store.entry(fact)).collect();
         let own_key = self.own_key;
@@ -273,14 +283,15 @@ impl Gossip {
             is_told: &is_told,
         };
         let mut vouched: Option<Vouched> = None;
-        let mut budget = BURST_ALL;
+        let (mut budget, mut looks) = (BURST_ALL, LOOKS);
         let mut told = Vec::new();
         let turn = self.turn.take();
         let first = turn.map_or(0, |turn| recipients.partition_point(|recipient| recipient.peer < turn));
         for recipient in recipients[first..].iter().chain(&recipients[..first]) {
             let peer = self.peers.entry(recipient.peer).or_default();
-            let batch = peer.collect(&context, recipient, budget.min(BURST), &mut vouched);
-            budget -= batch.used();
+            let batch = Batch::new(budget.min(BURST), looks, peer.can(COMPACT_GROUPS));
+            let batch = peer.collect(&context, recipient, batch, &mut vouched);
+            (budget, looks) = (budget - batch.used(), batch.looks());
             if batch.is_cut() && self.turn.is_none() {
                 self.turn = Some(recipient.peer);
             }
@@ -324,13 +335,12 @@ impl Peer {
         &mut self,
         context: &Context<'_>,
         recipient: &Recipient,
-        room: usize,
+        mut batch: Batch,
         vouched: &mut Option<Vouched>,
     ) -> Batch {
         let now = context.now;
         self.alive_due = self.alive_told.map_or(now, |told| told + recipient.alive_period);
         let by_digest = self.can(DIGESTS);
-        let mut batch = Batch::new(room, self.can(COMPACT_GROUPS));
         if self.exchange.is_none() && recipient.audience == Audience::AliveOnly {
             return batch;
         }
