@@ -63,9 +63,11 @@
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
 //! | kinds of rejection | 256 | 64 | 0 |
+//! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
+//! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
 //! So below 50 MB with metadata as nodes of either kind send it, and 210 MB where trusted peers fill the store with the longest
-//! metadata that a datagram holds; what gossip remembers of each peer comes on top. Outputs are at most one event for each kind of
+//! metadata that a datagram holds; with a thousand peers 25 MB more, or 260 MB where all of them are v1 nodes. Outputs are at most one event for each kind of
 //! rejection and minute, and what one pass says; the shell takes all of them before it hands in anything else.
 //!
 //! # Decided otherwise than first drawn

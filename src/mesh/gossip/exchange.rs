@@ -18,6 +18,8 @@ use crate::mesh::time::Timestamp;
 const SCAN_PERIOD: Duration = Duration::from_secs(60);
 /// How often a peer is asked at most for what was lost.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How often digests of one peer are looked at that fit: each costs a look at all that the peer said.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// After how long without a digest that fits the peer is asked for one: two and more of them were lost.
 const OVERDUE: Duration = Duration::from_secs(2 * DIGEST_PERIOD.as_secs() + 15);
 /// The most hashes in one withdrawal, so that it fits a datagram.
@@ -40,6 +42,7 @@ pub(super) struct Exchange {
     pub(super) heard: Ledger,
     /// When a digest of the peer last fitted, or the first fact was heard that it will renew.
     renewed: Option<Timestamp>,
+    compared: Option<Timestamp>,
     /// When all facts are compared with what the peer knows; never, where only news can be of use.
     pub(super) scan_at: Timestamp,
     digest_at: Timestamp,
@@ -104,7 +107,10 @@ impl Exchange {
             self.ask(now);
             return None;
         }
-        self.renewed = Some(now);
+        if self.compared.is_some_and(|at| now.since(at) < COMPARE_EVERY) {
+            return Some(Ids::default());
+        }
+        (self.renewed, self.compared) = (Some(now), Some(now));
         Some(self.heard.facts().clone())
     }
 

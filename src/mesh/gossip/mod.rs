@@ -221,11 +221,10 @@ impl Gossip {
         };
         let withdrawn: BTreeSet<FactHash> = hashes.iter().copied().collect();
         withdrawn.iter().for_each(|hash| exchange.heard.strike_unheld(*hash));
-        for id in exchange.heard.facts().clone().iter() {
-            let Some((fact, stored)) = store.by_id(id).filter(|(_, stored)| withdrawn.contains(&stored.hash)) else {
-                continue;
-            };
-            exchange.heard.strike(id, stored.hash);
+        let held = exchange.heard.facts().iter().filter_map(|id| store.by_id(id));
+        let struck: Vec<_> = held.filter(|(_, stored)| withdrawn.contains(&stored.hash)).collect();
+        for (fact, stored) in struck {
+            exchange.heard.strike(stored.id, stored.hash);
             self.news.insert(fact.clone());
         }
     }
