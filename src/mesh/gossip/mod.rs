@@ -1,6 +1,6 @@
 //! Who is told what, when. News is passed on at once; what a peer is about to forget, before it does; a sign of life in time.
 //!
-//! Between nodes that announced it, what was told is renewed by a digest of it: both sides keep a [ledger](Ledger) of what one
+//! Between nodes that announced it, what was told is renewed by a digest of it: both sides keep a [ledger](ledger::Ledger) of what one
 //! told the other, and as long as the sums are equal everything in it lives on.
 //!
 //! ```text
