@@ -99,7 +99,7 @@ impl Auth {
 
     /// Computes what follows from the key of a peer, so that its first datagram costs no more than the others.
     pub fn meet(&mut self, key: &PublicKey) {
-        self.peer(key);
+        self.secrets(key);
     }
 
     /// Finds out whether the sender of a datagram is who it says, and reads what it says.

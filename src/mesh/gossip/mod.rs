@@ -32,7 +32,7 @@ use super::time::Timestamp;
 /// The most bytes of facts for one peer in one go, so that a newcomer in a large network does not drown.
 const BURST: usize = 32 * super::fact::wire::MAX_FACTS;
 /// The most bytes for all peers in one go.
-const BURST_ALL: usize = 16 * BURST;
+const BURST_ALL: usize = 10 * BURST;
 /// The most facts that are looked at for all peers in one go, some 20 ns each: enough for one look at all of them.
 const LOOKS: usize = 2 * MAX_FACTS;
 /// With more news than this, everything is looked at instead.
