@@ -28,7 +28,8 @@ pub struct Auth {
 /// A peer, under the address that follows from its key.
 struct Peer {
     key: PublicKey,
-    secrets: Option<Secrets>,
+    /// Only few of a thousand peers are ever spoken to: the others have no room for it.
+    secrets: Option<Box<Secrets>>,
 }
 
 /// What follows from the keys of both, computed once; nothing for a key of low order, with which there is no secret.
@@ -170,7 +171,8 @@ impl Auth {
             key: *key,
             secrets: None,
         });
-        peer.secrets.get_or_insert_with(|| Secrets::new(identity, key))
+        peer.secrets
+            .get_or_insert_with(|| Box::new(Secrets::new(identity, key)))
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a WireGuard device is, to the core: a table of peers in which every allowed IP has at most one owner.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
 use super::identity::PublicKey;
+use super::prefixes::Prefixes;
 use super::time::Timestamp;
 
 /// A device as it was read. It holds no secrets.
@@ -33,7 +34,7 @@ pub struct PeerState {
     /// The persistent keepalive interval in seconds, where there is one.
     pub keepalive: Option<u16>,
     /// Whose packets the peer may send, and which are sent to it; masked.
-    pub allowed_ips: BTreeSet<IpNet>,
+    pub allowed_ips: Prefixes,
 }
 
 /// The smallest changes that WireGuard knows. Each leaves alone whatever it does not name.
@@ -44,7 +45,7 @@ pub enum DeviceChange {
         /// The key of the peer.
         peer: PublicKey,
         /// Its first allowed IPs.
-        allowed_ips: BTreeSet<IpNet>,
+        allowed_ips: Prefixes,
         /// Where to reach it, if that is known.
         endpoint: Option<SocketAddr>,
     },

@@ -1,32 +1,47 @@
 //! Time as the core sees it: an argument, never something it reads.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// A moment on a clock that starts at boot, never steps, and counts the time a machine is suspended (`CLOCK_BOOTTIME`).
 ///
-/// Only the shell makes them from a clock; two of different machines cannot be compared.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(Duration);
+/// Only the shell makes them from a clock; two of different machines cannot be compared. It reaches 584 years far and saturates there.
+///
+/// Inside are nanoseconds and one more, so that a moment that may be missing takes no more room: nodes keep many for each peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(NonZeroU64);
 
 impl Timestamp {
     /// The start of the clock.
-    pub const START: Self = Self(Duration::ZERO);
+    pub const START: Self = Self(NonZeroU64::MIN);
 
     /// Returns the moment `since_start` after the start of the clock.
     pub const fn from_start(since_start: Duration) -> Self {
-        Self(since_start)
+        let nanoseconds = since_start.as_nanos();
+        let nanoseconds = if nanoseconds < u64::MAX as u128 {
+            nanoseconds as u64
+        } else {
+            u64::MAX
+        };
+        Self(NonZeroU64::MIN.saturating_add(nanoseconds))
     }
 
     /// Returns the time from the start of the clock to this moment.
     pub const fn since_start(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0.get() - 1)
     }
 
     /// Returns how much later this moment is than `earlier`; zero where it is not.
     pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::START
     }
 }
 
@@ -35,7 +50,7 @@ impl Add<Duration> for Timestamp {
 
     /// Saturates: no duration that a peer or an operator names can overflow the clock.
     fn add(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(after))
+        Self::from_start(self.since_start().saturating_add(after))
     }
 }
 
@@ -44,13 +59,13 @@ impl Sub<Duration> for Timestamp {
 
     /// Saturates at [`Timestamp::START`].
     fn sub(self, before: Duration) -> Self {
-        Self(self.0.saturating_sub(before))
+        Self::from_start(self.since_start().saturating_sub(before))
     }
 }
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}s", self.0.as_secs_f64())
+        write!(f, "{:.3}s", self.since_start().as_secs_f64())
     }
 }
 
@@ -78,4 +93,26 @@ pub enum Why {
     Membership,
     /// WireGuard announces no change of a peer: it is looked at again.
     DeviceLook,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_takes_eight_bytes_and_so_does_one_that_may_be_missing() {
+        assert_eq!((size_of::<Timestamp>(), size_of::<Option<Timestamp>>()), (8, 8));
+    }
+
+    #[test]
+    fn it_counts_nanoseconds_and_saturates_at_both_ends() {
+        let after = Duration::new(7, 123_456_789);
+        assert_eq!(Timestamp::from_start(after).since_start(), after);
+        assert_eq!((Timestamp::START + after).since(Timestamp::START), after);
+        assert_eq!(Timestamp::START - after, Timestamp::START);
+        assert_eq!(Timestamp::START.since(Timestamp::from_start(after)), Duration::ZERO);
+        let end = Timestamp::from_start(Duration::MAX);
+        assert_eq!(end + after, end);
+        assert!(Timestamp::from_start(after) < end && end - after < end);
+    }
 }

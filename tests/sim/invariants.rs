@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use wirelink::mesh::device::PeerState;
 use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::prefixes::Prefixes;
 
 use crate::host::Host;
 use crate::net::HostId;
@@ -72,15 +73,15 @@ fn operators_things(world: &mut World, id: HostId) {
 fn has_more(host: &Host, peer: &PeerState, key: &PublicKey) -> bool {
     let config = host.config.peers.iter().find(|peer| peer.key == *key);
     let own = config.into_iter().flat_map(|peer| &peer.allowed_ips).copied();
-    let own: BTreeSet<_> = own.chain([AddressHash::Sha1.allowed_ip(key)]).collect();
-    !peer.allowed_ips.is_subset(&own)
+    let own: Prefixes = own.chain([AddressHash::Sha1.allowed_ip(key)]).collect();
+    peer.allowed_ips.difference(&own).next().is_some()
 }
 
 fn leavings(host: &Host) -> Vec<String> {
     let mut wrong = Vec::new();
     for (key, peer) in &host.tunnel.device().peers {
         let config = host.config.peers.iter().find(|peer| peer.key == *key);
-        let found: BTreeSet<_> = config.into_iter().flat_map(|peer| &peer.allowed_ips).copied().collect();
+        let found: Prefixes = config.into_iter().flat_map(|peer| &peer.allowed_ips).copied().collect();
         if config.is_none() {
             wrong.push(format!("left the peer {} behind", key.short()));
         } else if found != peer.allowed_ips {

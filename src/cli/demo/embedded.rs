@@ -4,7 +4,7 @@
 //! nothing to what it cannot parse, and knows no removal of a single allowed IP. The calls below change peers in place.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::mesh::device::PeerState;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::prefixes::Prefixes;
 
 use super::uapi::{PeerEdit, Request, hex};
 use super::wireguard::{MTU, PeerSetup, Peers, Setup};
@@ -232,7 +233,7 @@ async fn apply(device: &mut Writer<'_>, edit: &PeerEdit) {
 async fn keep_allowed_ips(
     device: &mut Writer<'_>,
     key: x25519::PublicKey,
-    before: &BTreeSet<IpNet>,
+    before: &Prefixes,
     kept: impl Fn(&IpNet) -> bool,
 ) {
     if before.iter().all(&kept) {
@@ -261,7 +262,7 @@ fn with_allowed_ips<'a>(key: x25519::PublicKey, prefixes: impl Iterator<Item = &
     peer
 }
 
-fn allowed_ips(peer: &Peer) -> BTreeSet<IpNet> {
+fn allowed_ips(peer: &Peer) -> Prefixes {
     peer.allowed_ips
         .iter()
         .filter_map(|prefix| prefix.to_string().parse().ok())

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::daemon;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::prefixes::Prefixes;
 use crate::mesh::settings::Settings;
 
 use super::ip::Network;
@@ -170,7 +171,7 @@ struct Daemon {
 /// What must be as before when a daemon has stopped.
 #[derive(PartialEq, Eq)]
 struct Snapshot {
-    peers: BTreeMap<PublicKey, (BTreeSet<IpNet>, Option<u16>)>,
+    peers: BTreeMap<PublicKey, (Prefixes, Option<u16>)>,
     addresses: BTreeSet<IpNet>,
 }
 
@@ -374,7 +375,7 @@ mod tests {
         let snapshot = |peers: &[(PublicKey, u16)], addresses: &[&str]| Snapshot {
             peers: peers
                 .iter()
-                .map(|(key, keepalive)| (*key, (BTreeSet::new(), Some(*keepalive))))
+                .map(|(key, keepalive)| (*key, (Prefixes::default(), Some(*keepalive))))
                 .collect(),
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         };

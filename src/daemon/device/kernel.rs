@@ -3,7 +3,7 @@
 //! Messages are built from attributes here, so that every part of a long change says "update only": a peer that the
 //! operator removes meanwhile is never made again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use super::{DeviceError, Reading, Stamp};
 use crate::daemon::netlink::{self, NetlinkError, Task};
 use crate::mesh::device::{DeviceChange, PeerState};
 use crate::mesh::identity::{PrivateKey, PublicKey};
+use crate::mesh::prefixes::Prefixes;
 
 /// Allowed IPs in one message: an attribute holds 64 KiB, one IPv6 prefix takes 40 bytes of it.
 const PREFIXES_PER_MESSAGE: usize = 1000;
@@ -99,7 +100,7 @@ impl Kernel {
     async fn add_peer(
         &mut self,
         peer: &PublicKey,
-        prefixes: &BTreeSet<IpNet>,
+        prefixes: &Prefixes,
         endpoint: Option<SocketAddr>,
     ) -> Result<(), DeviceError> {
         let prefixes: Vec<_> = prefixes.iter().map(|prefix| (*prefix, None)).collect();

@@ -19,6 +19,7 @@ use crate::mesh::link::{Contact, Link, State};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::show::candidates;
 use crate::mesh::node::{LOOK, LOOK_SOON, Node};
+use crate::mesh::prefixes::Prefixes;
 use crate::mesh::route::Routes;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::{Deadline, Timestamp, Why};
@@ -166,7 +167,7 @@ impl Node {
         for peer in &decision.add {
             device.apply(&DeviceChange::AddPeer {
                 peer: *peer,
-                allowed_ips: BTreeSet::new(),
+                allowed_ips: Prefixes::default(),
                 endpoint: None,
             });
             self.notify(Event::PeerAdded { peer: self.name(peer) });

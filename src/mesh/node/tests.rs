@@ -7,16 +7,15 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-
 use self::world::*;
 use super::*;
 use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::event::RejectReason;
 use crate::mesh::link::State;
+use crate::mesh::prefixes::Prefixes;
 
 /// What the operator made: peers and allowed IPs without endpoints and times.
-fn shape(device: &DeviceState) -> BTreeMap<PublicKey, std::collections::BTreeSet<IpNet>> {
+fn shape(device: &DeviceState) -> BTreeMap<PublicKey, Prefixes> {
     device
         .peers
         .iter()

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use wirelink::mesh::device::{DeviceChange, PeerState};
 use wirelink::mesh::event::Output;
 use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::prefixes::Prefixes;
 use wirelink::mesh::settings::{Host, TrustLevel};
 use wirelink::mesh::time::Timestamp;
 
@@ -123,7 +124,7 @@ impl Node {
     /// not say, or everything while it is not up.
     fn configure_allowed_ips(&mut self, now: Timestamp, key: &PublicKey, state: &PeerState) {
         let own = AddressHash::Sha1.allowed_ip(key);
-        let wanted: BTreeSet<IpNet> = self.allowed_ips(key).into_iter().chain([own]).collect();
+        let wanted: Prefixes = self.allowed_ips(key).into_iter().chain([own]).collect();
         let configured = self.settings.peers.get(key);
         let basic = configured.is_some_and(|peer| peer.basic) || self.is_called_basic(key);
         let peer = &self.peers[key];
