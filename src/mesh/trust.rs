@@ -1,7 +1,9 @@
 //! Whose word counts for what (wirelink v1).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::fact::attribute::Speaker;
 use super::fact::value::Value;
@@ -18,6 +20,7 @@ pub struct TrustPolicy {
     peers: BTreeSet<PublicKey>,
     routers: BTreeSet<PublicKey>,
     tunnel: TunnelRoutes,
+    own_addresses: BTreeSet<IpAddr>,
 }
 
 /// Why a fact is not believed.
@@ -49,6 +52,9 @@ pub enum Refusal {
     /// Link-local and multicast prefixes belong to nobody.
     #[error("a link-local or multicast prefix")]
     ReservedPrefix,
+    /// What is sent to this node would be its peer's.
+    #[error("an address of this node itself")]
+    OwnAddress,
 }
 
 impl TrustPolicy {
@@ -65,6 +71,7 @@ impl TrustPolicy {
             peers: BTreeSet::new(),
             routers: BTreeSet::new(),
             tunnel: TunnelRoutes::default(),
+            own_addresses: BTreeSet::new(),
         }
     }
 
@@ -80,6 +87,13 @@ impl TrustPolicy {
     pub fn observe_routes(&mut self, tunnel: TunnelRoutes) -> bool {
         let is_news = self.tunnel != tunnel;
         self.tunnel = tunnel;
+        is_news
+    }
+
+    /// Takes in the addresses of this node inside the tunnel; returns whether that is news.
+    pub fn observe_addresses(&mut self, addresses: BTreeSet<IpAddr>) -> bool {
+        let is_news = self.own_addresses != addresses;
+        self.own_addresses = addresses;
         is_news
     }
 
@@ -173,6 +187,7 @@ impl TrustPolicy {
         match value {
             Value::Endpoint(endpoint) => self.is_endpoint(endpoint),
             Value::AllowedIp(prefix) if prefix::is_reserved(prefix) => Err(Refusal::ReservedPrefix),
+            Value::AllowedIp(prefix) if self.is_own_address(prefix) => Err(Refusal::OwnAddress),
             Value::AllowedIp(_)
             | Value::Alive(_)
             | Value::Member
@@ -182,6 +197,11 @@ impl TrustPolicy {
             | Value::Reset(_)
             | Value::Withdrawn(_) => Ok(()),
         }
+    }
+
+    /// A network around an own address is another thing: so the hub has the one of its leaves.
+    fn is_own_address(&self, prefix: &IpNet) -> bool {
+        prefix.prefix_len() == prefix.max_prefix_len() && self.own_addresses.contains(&prefix.addr())
     }
 }
 

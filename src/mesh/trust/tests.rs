@@ -178,6 +178,22 @@ fn endpoints_through_the_tunnel_or_nowhere_are_dropped() {
 }
 
 #[test]
+fn an_address_of_this_node_is_nobody_elses() {
+    let mut policy = policy(&[(LEAF, TrustLevel::DelegateTrust)]);
+    let own: BTreeSet<IpAddr> = ["10.0.0.2", "fd00::2"].map(|text| text.parse().unwrap()).into();
+    assert!(policy.observe_addresses(own.clone()), "it is news once");
+    assert!(!policy.observe_addresses(own));
+    let prefix = |subject, text: &str| judge(&policy, LEAF, subject, Value::AllowedIp(text.parse().unwrap()));
+    for subject in [LEAF, ROUTER, STRANGER] {
+        assert_eq!(prefix(subject, "10.0.0.2/32"), Err(Refusal::OwnAddress));
+        assert_eq!(prefix(subject, "fd00::2/128"), Err(Refusal::OwnAddress));
+        for allowed in ["10.0.0.3/32", "10.0.0.2/31", "10.0.0.0/24", "fd00::/64", "0.0.0.0/0"] {
+            assert_eq!(prefix(subject, allowed), Ok(()), "{allowed}");
+        }
+    }
+}
+
+#[test]
 fn reserved_prefixes_belong_to_nobody() {
     let policy = policy(&[]);
     let prefix = |text: &str| judge(&policy, ROUTER, LEAF, Value::AllowedIp(text.parse().unwrap()));
