@@ -10,6 +10,8 @@ use wirelink::mesh::settings::Settings;
 
 use crate::host::{Config, PeerConfig, public_key};
 use crate::net::{HostId, Nic, Quality};
+use crate::program::Program;
+use crate::scenario;
 use crate::scenario::border::Border;
 use crate::world::World;
 
@@ -83,6 +85,7 @@ impl Network {
                     vec![peer_of_leaf(number, hubs, &known)]
                 },
                 forwards: is_hub,
+                program: scenario::Program::Ours,
                 settings: Settings {
                     router: (is_hub && hubs > 1).then_some(true),
                     ..Settings::default()
@@ -135,7 +138,7 @@ impl Network {
             if host.tunnel.device().peers.len() < others + 1 {
                 return false;
             }
-            let node = host.node.as_ref().expect("it runs");
+            let node = host.node.as_ref().and_then(Program::ours).expect("it runs");
             let facts = node.status(world.now).facts;
             let told = facts
                 .iter()
