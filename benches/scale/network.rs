@@ -6,6 +6,7 @@ use std::time::Duration;
 use wirelink::mesh::identity::PublicKey;
 
 use crate::net::{HostId, Quality};
+use crate::program::Program;
 use crate::scenario::border::Border;
 use crate::star::{Star, star};
 use crate::world::World;
@@ -99,7 +100,7 @@ impl Network {
         if host.tunnel.device().peers.len() < others + self.hubs.len() {
             return false;
         }
-        let node = host.node.as_ref().expect("it runs");
+        let node = host.node.as_ref().and_then(Program::ours).expect("it runs");
         let facts = node.status(self.world.now).facts;
         let about_others = facts
             .iter()

@@ -38,6 +38,7 @@ fn quiet_time(kind: Kind, leaves: usize) -> Duration {
     let seconds = match (kind, leaves) {
         _ if cfg!(debug_assertions) => 60,
         (Kind::Mesh, 300..) => 60,
+        (Kind::Star, 2000..) => 120,
         (Kind::Star | Kind::Mesh, _) => 600,
     };
     Duration::from_secs(seconds)

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
+use ipnet::IpNet;
 
 use super::auth::Auth;
 use super::census::{Census, name_of};
@@ -127,7 +128,9 @@ impl Node {
                 None => self.device = Some(Mirror::new(read)),
             },
             Input::Host(host) => {
-                if self.trust.observe_routes(TunnelRoutes::new(&host.routes)) {
+                let own_addresses = host.tunnel_addresses.iter().map(IpNet::addr).collect();
+                let has_moved = self.trust.observe_addresses(own_addresses);
+                if self.trust.observe_routes(TunnelRoutes::new(&host.routes)) || has_moved {
                     self.gossip.trust_changed();
                 }
                 self.host = host;

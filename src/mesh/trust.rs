@@ -1,7 +1,9 @@
 //! Whose word counts for what (wirelink v1).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::fact::attribute::Speaker;
 use super::fact::value::Value;
@@ -18,6 +20,7 @@ pub struct TrustPolicy {
     peers: BTreeSet<PublicKey>,
     routers: BTreeSet<PublicKey>,
     tunnel: TunnelRoutes,
+    own_addresses: BTreeSet<IpAddr>,
 }
 
 /// Why a fact is not believed.
@@ -49,6 +52,9 @@ pub enum Refusal {
     /// Link-local and multicast prefixes belong to nobody.
     #[error("a link-local or multicast prefix")]
     ReservedPrefix,
+    /// What is sent to this node would be its peer's.
+    #[error("an address of this node itself")]
+    OwnAddress,
 }
 
 impl TrustPolicy {
@@ -65,6 +71,7 @@ impl TrustPolicy {
             peers: BTreeSet::new(),
             routers: BTreeSet::new(),
             tunnel: TunnelRoutes::default(),
+            own_addresses: BTreeSet::new(),
         }
     }
 
@@ -80,6 +87,13 @@ impl TrustPolicy {
     pub fn observe_routes(&mut self, tunnel: TunnelRoutes) -> bool {
         let is_news = self.tunnel != tunnel;
         self.tunnel = tunnel;
+        is_news
+    }
+
+    /// Takes in the addresses of this node inside the tunnel; returns whether that is news.
+    pub fn observe_addresses(&mut self, addresses: BTreeSet<IpAddr>) -> bool {
+        let is_news = self.own_addresses != addresses;
+        self.own_addresses = addresses;
         is_news
     }
 
@@ -173,6 +187,7 @@ impl TrustPolicy {
         match value {
             Value::Endpoint(endpoint) => self.is_endpoint(endpoint),
             Value::AllowedIp(prefix) if prefix::is_reserved(prefix) => Err(Refusal::ReservedPrefix),
+            Value::AllowedIp(prefix) if self.is_own_address(prefix) => Err(Refusal::OwnAddress),
             Value::AllowedIp(_)
             | Value::Alive(_)
             | Value::Member
@@ -183,194 +198,12 @@ impl TrustPolicy {
             | Value::Withdrawn(_) => Ok(()),
         }
     }
+
+    /// A network around an own address is another thing: so the hub has the one of its leaves.
+    fn is_own_address(&self, prefix: &IpNet) -> bool {
+        prefix.prefix_len() == prefix.max_prefix_len() && self.own_addresses.contains(&prefix.addr())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::mesh::fact::boot::BootId;
-    use crate::mesh::fact::value::Metadata;
-    use crate::mesh::host::Route;
-    use crate::mesh::settings::PeerSettings;
-
-    const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
-    const ROUTER: PublicKey = PublicKey::from_bytes([1; 32]);
-    const LEAF: PublicKey = PublicKey::from_bytes([2; 32]);
-    const STRANGER: PublicKey = PublicKey::from_bytes([3; 32]);
-
-    fn policy(levels: &[(PublicKey, TrustLevel)]) -> TrustPolicy {
-        let mut settings = Settings::default();
-        for (key, level) in levels {
-            settings.peers.insert(
-                *key,
-                PeerSettings {
-                    trust: Some(*level),
-                    ..PeerSettings::default()
-                },
-            );
-        }
-        let mut policy = TrustPolicy::new(OWN, &settings);
-        policy.observe_peers([ROUTER, LEAF].into(), [ROUTER].into());
-        let route = Route {
-            prefix: "10.0.0.0/24".parse().unwrap(),
-            into_tunnel: true,
-        };
-        policy.observe_routes(TunnelRoutes::new(&[route]));
-        policy
-    }
-
-    fn values() -> [(Value, TrustLevel); 6] {
-        [
-            (Value::Endpoint("192.0.2.1:5".parse().unwrap()), TrustLevel::Endpoint),
-            (
-                Value::Endpoint("[2001:db8::1]:5".parse().unwrap()),
-                TrustLevel::Endpoint,
-            ),
-            (Value::AllowedIp("10.1.0.0/16".parse().unwrap()), TrustLevel::AllowedIPs),
-            (Value::AllowedIp("fd00::/8".parse().unwrap()), TrustLevel::AllowedIPs),
-            (Value::Member, TrustLevel::Membership),
-            (
-                Value::MemberMetadata(Metadata::new(Some("x"), false)),
-                TrustLevel::Membership,
-            ),
-        ]
-    }
-
-    fn judge(policy: &TrustPolicy, sender: PublicKey, subject: PublicKey, value: Value) -> Result<(), Refusal> {
-        let timed = Timed {
-            fact: Fact { subject, value },
-            ttl: Duration::from_secs(9),
-        };
-        let verified = Verified {
-            sender,
-            facts: vec![timed],
-        };
-        policy
-            .judge(verified)
-            .next()
-            .unwrap()
-            .map(|accepted| assert_eq!(accepted.origin(), Origin::Peer(sender)))
-            .map_err(|(refusal, _)| refusal)
-    }
-
-    #[test]
-    fn each_level_opens_the_attributes_that_need_it_and_no_others() {
-        for has in TrustLevel::ALL {
-            let policy = policy(&[(LEAF, has)]);
-            for (value, needed) in values() {
-                let expected = if has >= needed {
-                    Ok(())
-                } else {
-                    Err(Refusal::NotTrusted { needed, has })
-                };
-                assert_eq!(
-                    judge(&policy, LEAF, ROUTER, value.clone()),
-                    expected,
-                    "{has:?} {value:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn any_fact_about_a_stranger_needs_membership() {
-        for has in TrustLevel::ALL {
-            let policy = policy(&[(LEAF, has)]);
-            for (value, _) in values() {
-                let allowed = judge(&policy, LEAF, STRANGER, value).is_ok();
-                assert_eq!(allowed, has >= TrustLevel::Membership, "{has:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_opinion_counts() {
-        let nothing_set = policy(&[]);
-        assert_eq!(
-            nothing_set.level(&ROUTER),
-            Some(TrustLevel::Membership),
-            "a router, where nothing is set"
-        );
-        assert_eq!(nothing_set.level(&LEAF), Some(TrustLevel::Endpoint), "a peer");
-        assert_eq!(nothing_set.level(&STRANGER), None);
-        let other_set = policy(&[(LEAF, TrustLevel::AllowedIPs)]);
-        assert_eq!(
-            other_set.level(&ROUTER),
-            Some(TrustLevel::Endpoint),
-            "a router, where something is set"
-        );
-        assert_eq!(
-            other_set.level(&LEAF),
-            Some(TrustLevel::AllowedIPs),
-            "the operator's word, upwards"
-        );
-        let distrusted = policy(&[(ROUTER, TrustLevel::Untrusted)]);
-        assert_eq!(
-            distrusted.level(&ROUTER),
-            Some(TrustLevel::Untrusted),
-            "the operator's word, downwards"
-        );
-        let own_set = policy(&[(OWN, TrustLevel::Membership)]);
-        assert_eq!(
-            own_set.level(&ROUTER),
-            Some(TrustLevel::Membership),
-            "one's own level is no opinion of a peer"
-        );
-        assert_eq!(own_set.own_level(), Some(TrustLevel::Membership));
-    }
-
-    #[test]
-    fn a_node_that_is_no_peer_is_not_believed_even_if_it_is_configured() {
-        let policy = policy(&[(STRANGER, TrustLevel::DelegateTrust)]);
-        assert_eq!(judge(&policy, STRANGER, LEAF, Value::Member), Err(Refusal::NotAPeer));
-    }
-
-    #[test]
-    fn alive_is_believed_of_everybody_about_itself_only() {
-        let alive = Value::Alive(BootId::from_bytes([1; 16]));
-        let policy = policy(&[(LEAF, TrustLevel::Untrusted)]);
-        assert_eq!(judge(&policy, LEAF, LEAF, alive.clone()), Ok(()));
-        assert_eq!(judge(&policy, LEAF, ROUTER, alive.clone()), Err(Refusal::NotItsOwn));
-        assert_eq!(judge(&policy, LEAF, OWN, alive), Err(Refusal::NotItsOwn));
-    }
-
-    #[test]
-    fn about_this_node_only_its_metadata_is_believed() {
-        let policy = policy(&[(LEAF, TrustLevel::DelegateTrust)]);
-        for (value, _) in values() {
-            let expected = match value {
-                Value::MemberMetadata(_) => Ok(()),
-                _ => Err(Refusal::AboutUs),
-            };
-            assert_eq!(judge(&policy, LEAF, OWN, value), expected);
-        }
-    }
-
-    #[test]
-    fn endpoints_through_the_tunnel_or_nowhere_are_dropped() {
-        let policy = policy(&[]);
-        let endpoint = |text: &str| judge(&policy, ROUTER, LEAF, Value::Endpoint(text.parse().unwrap()));
-        assert_eq!(endpoint("10.0.0.7:1"), Err(Refusal::ThroughTunnel));
-        assert_eq!(endpoint("10.0.1.7:1"), Ok(()));
-        for nowhere in [
-            "192.0.2.1:0",
-            "127.0.0.1:1",
-            "0.0.0.0:1",
-            "224.0.0.1:1",
-            "[fe80::1]:1",
-            "255.255.255.255:1",
-        ] {
-            assert_eq!(endpoint(nowhere), Err(Refusal::NotAnEndpoint), "{nowhere}");
-        }
-    }
-
-    #[test]
-    fn reserved_prefixes_belong_to_nobody() {
-        let policy = policy(&[]);
-        let prefix = |text: &str| judge(&policy, ROUTER, LEAF, Value::AllowedIp(text.parse().unwrap()));
-        assert_eq!(prefix("fe80::1/128"), Err(Refusal::ReservedPrefix));
-        assert_eq!(prefix("::/0"), Ok(()));
-    }
-}
+mod tests;

@@ -118,7 +118,7 @@ pub(crate) enum Act {
     Stop(Name),
     /// The machine of a host starts anew: WireGuard as its operator configured it, no session, then wirelink.
     Reboot(Name),
-    /// Nothing passes between two hosts any more but through others; where they are at different sites, between the sites.
+    /// Nothing passes between two hosts any more but through others; their neighbours go on reaching each other.
     Cut(Name, Name),
     /// The way between two hosts is back.
     Heal(Name, Name),

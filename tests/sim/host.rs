@@ -8,13 +8,14 @@ use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Event, HostState, Interface, Route};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
-use wirelink::mesh::node::Node;
 use wirelink::mesh::prefix::is_routed;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::net::Nic;
+use crate::program::Program;
+use crate::scenario;
 use crate::wireguard::{Packet, Tunnel};
 
 /// Where echoes are asked for (RFC 862).
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) forwards: bool,
     /// What its operator tells the node.
     pub(crate) settings: Settings,
+    /// What runs beside WireGuard.
+    pub(crate) program: scenario::Program,
 }
 
 /// A peer as an operator writes it down.
@@ -79,7 +82,9 @@ pub(crate) struct Host {
     /// WireGuard.
     pub(crate) tunnel: Tunnel,
     /// The node, while it runs.
-    pub(crate) node: Option<Node>,
+    pub(crate) node: Option<Program>,
+    /// How many datagrams the v1 nodes that ran here before refused whole.
+    pub(crate) refused_before: u64,
     /// Since when it runs.
     pub(crate) started: Timestamp,
     /// Whether the machine is suspended.
@@ -117,6 +122,7 @@ impl Host {
             config,
             key,
             node: None,
+            refused_before: 0,
             started: now,
             asleep: false,
             scheduled: None,
@@ -135,7 +141,7 @@ impl Host {
 
     /// Starts the machine anew.
     pub(crate) fn reboot(&mut self, now: Timestamp, seed: u64) {
-        self.node = None;
+        self.end();
         self.left_behind = false;
         self.tunnel = tunnel(&self.config, self.key, now, seed);
     }
@@ -143,8 +149,26 @@ impl Host {
     /// Makes the node anew.
     pub(crate) fn start(&mut self, now: Timestamp, seed: [u8; 32]) {
         let identity = private_key(&self.config.private_key);
-        self.node = Some(Node::new(self.config.settings.clone(), identity, seed, now));
+        let (kind, settings) = (self.config.program, self.config.settings.clone());
+        self.node = Some(Program::start(kind, settings, identity, seed, now));
         self.started = now;
+    }
+
+    /// Takes the node away; what it put on the device is there still.
+    pub(crate) fn end(&mut self) -> Option<Program> {
+        let node = self.node.take()?;
+        self.refused_before += node.refused();
+        Some(node)
+    }
+
+    /// Returns how many datagrams v1 nodes refused whole here.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused_before + self.node.as_ref().map_or(0, Program::refused)
+    }
+
+    /// Returns whether the deployed program runs here, with the ways of its own.
+    pub(crate) fn is_v1(&self) -> bool {
+        self.config.program == scenario::Program::V1
     }
 
     /// Returns the port on which the node sends and listens.
@@ -186,7 +210,7 @@ impl Host {
 
     /// Returns when something is due.
     pub(crate) fn due(&self) -> Option<Timestamp> {
-        let deadline = self.node.as_ref().and_then(Node::poll_timeout);
+        let deadline = self.node.as_ref().and_then(Program::poll_timeout);
         let deadline = deadline.map(|deadline| deadline.at);
         let timer = self.tunnel.next();
         [deadline, timer].into_iter().flatten().min().filter(|_| !self.asleep)

@@ -8,6 +8,7 @@ use wirelink::mesh::prefixes::Prefixes;
 
 use crate::host::Host;
 use crate::net::HostId;
+use crate::program::Program;
 use crate::world::World;
 
 /// Checks all of a world; returns what does not hold.
@@ -17,6 +18,7 @@ pub(crate) fn check(world: &mut World) -> Result<(), String> {
         operators_things(world, id);
         believed_facts(world, id);
         planned_again(world, id);
+        nothing_refused(world, id);
     }
     match world.violations.first() {
         Some(first) => Err(format!("{first} (and {} more)", world.violations.len() - 1)),
@@ -37,9 +39,12 @@ fn one_owner_per_prefix(world: &mut World, id: HostId) {
     }
 }
 
-/// What the operator made stays, and nothing else does once the node stopped.
+/// What the operator made stays, and nothing else does once the node stopped. A v1 node promises none of it.
 fn operators_things(world: &mut World, id: HostId) {
     let host = &world.hosts[id];
+    if host.is_v1() {
+        return;
+    }
     let mut wrong: Vec<String> = Vec::new();
     let device = host.tunnel.device();
     for config in &host.config.peers {
@@ -93,7 +98,8 @@ fn leavings(host: &Host) -> Vec<String> {
 
 /// Whatever is believed is about somebody that there is: nobody invents keys here.
 fn believed_facts(world: &mut World, id: HostId) {
-    let Some(node) = &world.hosts[id].node else { return };
+    let node = world.hosts[id].node.as_ref().and_then(Program::ours);
+    let Some(node) = node else { return };
     let facts = node.status(world.now).facts;
     let subjects: BTreeSet<PublicKey> = facts.iter().map(|(fact, ..)| fact.subject).collect();
     let known = |key: &PublicKey| {
@@ -116,5 +122,13 @@ fn planned_again(world: &mut World, id: HostId) {
     world.pass(id);
     if world.hosts[id].writes != before {
         world.violate(id, "the plan after a plan was not empty");
+    }
+}
+
+/// Whatever nodes of ours say to a v1 node, it can read.
+fn nothing_refused(world: &mut World, id: HostId) {
+    let refused = world.hosts[id].refused();
+    if refused > 0 && !world.lies {
+        world.violate(id, &format!("v1 refused {refused} datagrams"));
     }
 }

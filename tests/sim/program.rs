@@ -66,6 +66,14 @@ impl Program {
         }
     }
 
+    /// Returns the node, if it is the one under test.
+    pub(crate) fn ours(&self) -> Option<&Node> {
+        match self {
+            Self::Ours(node) => Some(node),
+            Self::V1(_) => None,
+        }
+    }
+
     /// Returns how many datagrams a v1 node refused whole; ours make it refuse none.
     pub(crate) fn refused(&self) -> u64 {
         match self {

@@ -9,6 +9,7 @@ use wirelink::mesh::settings::Settings;
 use crate::draw::Draw;
 use crate::host::{Config, PeerConfig, public_key};
 use crate::net::{Nic, Quality};
+use crate::scenario::Program;
 use crate::scenario::border::Border;
 use crate::world::World;
 
@@ -82,6 +83,7 @@ pub(crate) fn star(seed: u64, star: &Star) -> World {
             inner: vec![inner(hubs, number)],
             peers,
             forwards: is_hub,
+            program: Program::Ours,
             settings: Settings {
                 router: (is_hub && hubs > 1).then_some(true),
                 ..Settings::default()

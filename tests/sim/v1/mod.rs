@@ -9,10 +9,11 @@
 //! removed: a leaf would lose its hub, of which nobody says that it is a member.
 
 mod device;
-mod mixed;
 mod say;
+#[cfg(test)]
 mod tests;
 mod trust;
+#[cfg(test)]
 mod vectors;
 pub(crate) mod wire;
 

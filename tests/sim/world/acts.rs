@@ -36,7 +36,9 @@ impl World {
         self.note(Some(id), || "stops".into());
         let now = self.now;
         let host = &mut self.hosts[id];
-        let Some(mut node) = host.node.take() else { return };
+        let Some(mut node) = host.end() else { return };
+        // It leaves the device as it is.
+        host.left_behind |= host.is_v1();
         while node.poll_output().is_some() {}
         node.handle(now, Input::Device(host.tunnel.device()));
         node.handle(now, Input::Stop);
@@ -52,7 +54,7 @@ impl World {
     pub(crate) fn kill(&mut self, id: HostId) {
         self.note(Some(id), || "is killed".into());
         let host = &mut self.hosts[id];
-        host.left_behind |= host.node.take().is_some();
+        host.left_behind |= host.end().is_some();
     }
 
     /// Starts a machine anew: WireGuard as its operator configured it, and nothing else.
