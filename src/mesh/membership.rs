@@ -11,6 +11,10 @@ use super::time::Timestamp;
 /// life of a fact and one gossip period (wirelink v1).
 pub const VOUCHED_FOR: Duration = Duration::from_secs(260);
 
+/// How long somebody who vouches must have been reachable before a missing claim of a prefix counts as meant: enough to be told
+/// everything again.
+const HEARD_OUT: Duration = Duration::from_secs(60);
+
 /// The most peers that facts can bring onto the device.
 pub const MAX_INTRODUCED: usize = 4096;
 
@@ -113,6 +117,11 @@ impl Membership {
 
     fn removal_due(&self, now: Timestamp) -> bool {
         now.since(self.started) > FACT_TTL && self.vouchers.values().any(|since| now.since(*since) >= VOUCHED_FOR)
+    }
+
+    /// Returns whether somebody who vouches was heard for long enough to have claimed all prefixes.
+    pub fn has_heard_out(&self, now: Timestamp) -> bool {
+        self.vouchers.values().any(|since| now.since(*since) >= HEARD_OUT)
     }
 
     /// Returns when a removal that waits becomes possible.

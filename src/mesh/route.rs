@@ -78,7 +78,8 @@ pub struct View<'a> {
     pub healthy: &'a BTreeSet<PublicKey>,
     /// Whether this node routes for others.
     pub is_router: bool,
-    /// Whether prefixes that nobody claims any more are taken back: not on a router, nor on a node that others believe.
+    /// Whether prefixes that nobody claims any more are taken back: not on a router, nor on a node that others believe, nor while
+    /// whoever would claim them was not heard out.
     pub may_forget: bool,
 }
 
@@ -280,9 +281,7 @@ impl Routes {
             || is_covered(view, &prefix, &owner),
             |peer| view.healthy.contains(&peer),
         );
-        // Where nobody else would take it, the direct way is the only one; also for a prefix that nobody claims any more because the
-        // router that did is gone.
-        if !reachable && (claimed || (view.up)(&owner)) {
+        if claimed && !reachable {
             return Some(owner);
         }
         self.introduced.remove(&prefix);

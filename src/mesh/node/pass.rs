@@ -50,7 +50,7 @@ impl Node {
         self.learn_locally(now, &device, &peers);
         peers.extend(self.decide_members(now, &mut device, &peers));
         let knocks = self.advance_links(now, &mut device, &peers);
-        self.decide_routes(&mut device, &peers);
+        self.decide_routes(now, &mut device, &peers);
         let changed = self.plan(&mut device);
         knocks.iter().for_each(|peer| self.gossip.knock(peer));
         self.device = Some(device);
@@ -282,7 +282,7 @@ impl Node {
         up.flat_map(|interface| interface.addresses.iter().copied()).collect()
     }
 
-    fn decide_routes(&mut self, device: &mut Mirror, peers: &BTreeSet<PublicKey>) {
+    fn decide_routes(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) {
         self.give_addresses(device, peers);
         let prefixes = self.agenda.take_prefixes();
         let links = &self.links;
@@ -294,7 +294,8 @@ impl Node {
                 routers: &self.census.routers,
                 healthy: &self.census.healthy,
                 is_router: self.router == Some(true),
-                may_forget: membership::may_remove(self.router == Some(true), self.trust.own_level()),
+                may_forget: membership::may_remove(self.router == Some(true), self.trust.own_level())
+                    && self.membership.has_heard_out(now),
             },
             &prefixes,
         );
