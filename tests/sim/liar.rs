@@ -31,7 +31,7 @@ pub(crate) enum Lie {
     ImpossibleEndpoints,
     /// Others are at far more places than anybody can try.
     ManyEndpoints,
-    /// The prefixes of others are its own.
+    /// The prefixes of others are its own, and those of whom it speaks to.
     StolenPrefixes,
     /// Everything is its own.
     DefaultRoutes,
@@ -138,7 +138,8 @@ impl Liar {
     }
 
     /// Returns what it says to somebody about others.
-    pub(crate) fn tell(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Datagram> {
+    pub(crate) fn tell(&mut self, lie: Lie, listener: &Victim, victims: &[Victim]) -> Vec<Datagram> {
+        let to = &listener.key;
         let payloads = match lie {
             Lie::Malformed => self.malformed(to),
             Lie::TooLong => vec![self.too_long(to)],
@@ -157,7 +158,7 @@ impl Liar {
             | Lie::AliveForOthers
             | Lie::BootIds
             | Lie::LongLife
-            | Lie::AboutTheListener => self.groups(lie, to, victims),
+            | Lie::AboutTheListener => self.groups(lie, listener, victims),
         };
         if lie != Lie::Replays {
             payloads.iter().for_each(|payload| self.overhear(payload.clone()));
@@ -170,26 +171,26 @@ impl Liar {
     }
 
     /// Packs facts, each group by itself whole.
-    fn groups(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Vec<u8>> {
+    fn groups(&mut self, lie: Lie, listener: &Victim, victims: &[Victim]) -> Vec<Vec<u8>> {
         let ttl = if lie == Lie::LongLife { u16::MAX } else { TTL };
         let facts: Vec<Vec<u8>> = self
-            .said(lie, to, victims)
+            .said(lie, listener, victims)
             .into_iter()
             .map(|fact| encode(&Timed { fact, ttl }))
             .collect();
         facts
             .chunks(FACTS_PER_GROUP)
-            .map(|group| self.tag(to, &group.concat()))
+            .map(|group| self.tag(&listener.key, &group.concat()))
             .collect()
     }
 
-    fn said(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Fact> {
+    fn said(&mut self, lie: Lie, listener: &Victim, victims: &[Victim]) -> Vec<Fact> {
         let mut said = Said {
             own: self.own,
             draw: self.draw.branch(2),
         };
         self.draw.next();
-        said.said(lie, to, victims)
+        said.said(lie, listener, victims)
     }
 
     fn tag(&mut self, to: &PublicKey, facts: &[u8]) -> Vec<u8> {
@@ -274,7 +275,7 @@ struct Said {
 }
 
 impl Said {
-    fn said(&mut self, lie: Lie, to: &PublicKey, victims: &[Victim]) -> Vec<Fact> {
+    fn said(&mut self, lie: Lie, listener: &Victim, victims: &[Victim]) -> Vec<Fact> {
         let subjects: Vec<PublicKey> = victims.iter().map(|victim| victim.key).collect();
         let of_each = |values: &mut dyn FnMut() -> Vec<Value>| -> Vec<Fact> {
             let said = subjects.iter().flat_map(|subject| of(*subject, values()));
@@ -294,7 +295,7 @@ impl Said {
             }
             Lie::ImpossibleEndpoints => of_each(&mut || IMPOSSIBLE.iter().map(|at| endpoint(at)).collect()),
             Lie::StolenPrefixes => {
-                let stolen = victims.iter().flat_map(|victim| &victim.prefixes);
+                let stolen = victims.iter().chain([listener]).flat_map(|victim| &victim.prefixes);
                 of(self.own, stolen.map(|prefix| Value::AllowedIp(*prefix)).collect())
             }
             Lie::DefaultRoutes => of(self.own, prefixes(&["0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/1"])),
@@ -313,7 +314,7 @@ impl Said {
                 let mut values = self.endpoints(3);
                 values.extend(prefixes(&["0.0.0.0/0", "10.99.0.0/16"]));
                 values.extend([Value::Member, metadata(b"nobody", 1), self.alive()]);
-                of(*to, values)
+                of(listener.key, values)
             }
             Lie::Malformed | Lie::TooLong | Lie::Extended | Lie::Replays | Lie::WrongSource => Vec::new(),
         }

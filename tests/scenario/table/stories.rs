@@ -45,6 +45,25 @@ pub(crate) fn chained_routers() -> Scenario {
     }
 }
 
+/// The same for longer than any fact lives, with two leaves of each hub: what passes two routers is renewed by both of them.
+///
+/// Not among the stories yet, as it does not come true: the life that a router's digest gives is the shortest of all that it
+/// knows, and so each of two routers takes from the other's what it gives itself. Nothing is renewed, and all is forgotten.
+pub(crate) fn chained_routers_for_long() -> Scenario {
+    let below = |name, site, hub| Leaf {
+        hubs: vec![hub],
+        ..leaf(name, site)
+    };
+    Scenario {
+        name: "chained-routers-for-long".to_owned(),
+        sites: vec![at(Border::HOME), at(Border::HOME), at(Border::Open), at(Border::HOME)],
+        leaves: vec![below("a", 0, 0), below("b", 1, 1), below("c", 2, 0), below("d", 3, 1)],
+        worlds: Worlds::Simulator("nobody waits for so long"),
+        script: vec![held(Act::StartAll, 30, 900), step(Act::StopAll, 20)],
+        ..chained_routers()
+    }
+}
+
 /// Leaves of two hubs between which no direct link is possible.
 pub(crate) fn chained_routers_apart() -> Scenario {
     Scenario {

@@ -4,12 +4,11 @@ use super::{held, hub, leaf, pair, step};
 use crate::scenario::border::Border;
 use crate::scenario::{Act, Hub, Leaf, Program, Scenario, Step, Worlds};
 
-/// How long a link with a v1 node may take, in seconds: it looks every 5 s, and tries each endpoint for 15 s, whatever the other
-/// side does meanwhile.
-const UNTIL_LINKED: u64 = 180;
-/// How long until a v1 node notices that a link is dead: a handshake counts for 165 s, a sign of life for 255 s; and for so long
-/// after its start it takes nothing away.
-const UNTIL_GIVEN_UP: u64 = 255 + 15;
+/// How long a link with a v1 node may take, in seconds: it looks every 5 s, and tries each of two or three endpoints for 15 s,
+/// whatever the other side does meanwhile.
+const UNTIL_LINKED: u64 = 60;
+/// How long until a v1 node that ran for longer than 255 s takes a dead link's prefixes back: a handshake counts for 165 s.
+const UNTIL_GIVEN_UP: u64 = 165 + 10;
 
 /// All of them.
 pub(crate) fn beside_v1() -> Vec<Scenario> {

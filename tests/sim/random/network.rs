@@ -10,24 +10,34 @@ use crate::scenario::{Hub, Leaf, Name, Program, Scenario, Site, Worlds};
 const HUBS: [Name; 2] = ["hub", "hub2"];
 const LEAVES: [Name; 5] = ["a", "b", "c", "d", "e"];
 
-/// Draws one or two hubs, two to five leaves, and sites for them, some of which are empty at first.
-pub(super) fn draw(draw: &mut Draw) -> Scenario {
+/// Draws one or two hubs, two to five leaves, and sites for them, some of which are empty at first. Of two hubs all leaves know
+/// both; `chains` lets each leaf know only one in some networks. Beside v1, some hosts run that.
+pub(super) fn draw(draw: &mut Draw, beside_v1: bool, chains: bool) -> Scenario {
     let (hubs, leaves) = (1 + draw.index(HUBS.len()), 2 + draw.index(LEAVES.len() - 1));
     let mut sites: Vec<Site> = (0..leaves + 1).map(|_| site(draw)).collect();
     if draw.happens(3_000) {
         put_behind_a_carrier(draw, &mut sites);
     }
     let mut taken = vec![false; sites.len()];
+    let is_chain = chains && !beside_v1 && hubs > 1 && draw.happens(4_000);
     let leaves = LEAVES[..leaves].iter().map(|name| Leaf {
         name,
-        program: Program::Ours,
         site: place(draw, &sites, &mut taken),
-        hubs: (0..hubs).collect(),
+        hubs: if is_chain {
+            vec![draw.index(hubs)]
+        } else {
+            (0..hubs).collect()
+        },
+        program: program(draw, beside_v1),
     });
+    let leaves = leaves.collect();
     Scenario {
         name: "random".to_owned(),
-        hubs: HUBS[..hubs].iter().map(|name| hub(name)).collect(),
-        leaves: leaves.collect(),
+        hubs: HUBS[..hubs]
+            .iter()
+            .map(|name| hub(name, program(draw, beside_v1)))
+            .collect(),
+        leaves,
         sites,
         tunnel_ipv6: draw.happens(5_000),
         worlds: Worlds::Simulator("it is random"),
@@ -51,10 +61,18 @@ pub(super) fn is_carrier(sites: &[Site], index: usize) -> bool {
     sites.iter().any(|site| site.behind == Some(index))
 }
 
-fn hub(name: Name) -> Hub {
+fn program(draw: &mut Draw, beside_v1: bool) -> Program {
+    if beside_v1 && draw.happens(3_000) {
+        Program::V1
+    } else {
+        Program::Ours
+    }
+}
+
+fn hub(name: Name, program: Program) -> Hub {
     Hub {
         name,
-        program: Program::Ours,
+        program,
         by_dns_name: true,
     }
 }

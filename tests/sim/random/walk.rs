@@ -7,9 +7,9 @@ use wirelink::mesh::device::DeviceChange;
 
 use super::network;
 use crate::draw::Draw;
-use crate::host::PeerConfig;
+use crate::host::{Host, PeerConfig};
 use crate::net::Quality;
-use crate::scenario::{Act, Name, Scenario, Step};
+use crate::scenario::{Act, Name, Program, Scenario, Step};
 use crate::stage::Stage;
 use crate::{invariants, play};
 
@@ -18,6 +18,10 @@ const ACTS: usize = 15;
 /// How long everything may take in the end. A session whose endpoint is wrong is only known for dead after 165 s, and what both
 /// sides then try takes up to three rounds.
 const WITHIN: Duration = Duration::from_secs(420);
+/// The same where somebody runs wirelink v1, which tries every endpoint for 15 s, and by itself.
+const WITHIN_BESIDE_V1: Duration = Duration::from_secs(900);
+/// How long until somebody who is no member any more is forgotten: as long as facts live, and the grace after that.
+const UNTIL_FORGOTTEN: Duration = Duration::from_secs(700);
 
 /// A walk, and how far it is.
 pub(super) struct Walk<'a> {
@@ -57,11 +61,55 @@ impl<'a> Walk<'a> {
             self.happen();
             self.pause(150);
             invariants::check(&mut self.stage.world)?;
+            if self.draw.happens(3_000) && self.is_settled() {
+                self.remember("there is time");
+                self.expect(self.within(), 0)?;
+            }
         }
         self.heal();
-        self.expect(WITHIN, 60)?;
+        self.expect(self.within(), 60)?;
+        if self.is_beside_v1() {
+            return Ok(());
+        }
         self.act(Act::StopAll);
         self.expect(Duration::from_secs(60), 0)
+    }
+
+    /// Returns whether the oracle knows all that happened, and the hubs, who tell everybody about everybody, are all there.
+    fn is_settled(&self) -> bool {
+        let is_hub = |name: &Name| self.stage.course.scenario().hubs.iter().any(|hub| hub.name == *name);
+        let is_of_hub = |(one, other): &(Name, Name)| is_hub(one) || is_hub(other);
+        let somebody_is_asleep = self.stage.hosts().iter().any(|(name, _)| self.is_asleep(name));
+        // Who is cut off from the hubs does not hear who is no member any more.
+        let all_hear = self.cuts.is_empty() && self.isolated.is_empty() || self.gone.is_empty();
+        let meets_hubs = self.hubs_are_there() && !self.cuts.iter().any(is_of_hub);
+        self.killed.is_empty() && !somebody_is_asleep && all_hear && meets_hubs
+    }
+
+    fn hubs_are_there(&self) -> bool {
+        let course = &self.stage.course;
+        let is_there = |hub: Name| course.runs(hub) && !self.isolated.contains(hub) && !self.is_asleep(hub);
+        course.scenario().hubs.iter().all(|hub| is_there(hub.name))
+    }
+
+    fn within(&self) -> Duration {
+        let forgotten = if self.gone.is_empty() {
+            Duration::ZERO
+        } else {
+            UNTIL_FORGOTTEN
+        };
+        let linked = if self.is_beside_v1() { WITHIN_BESIDE_V1 } else { WITHIN };
+        linked.max(forgotten)
+    }
+
+    fn is_beside_v1(&self) -> bool {
+        self.stage.world.hosts.iter().any(Host::is_v1)
+    }
+
+    /// Returns whether each leaf knows only one of several hubs.
+    fn is_chain(&self) -> bool {
+        let scenario = self.stage.course.scenario();
+        scenario.leaves.iter().any(|leaf| leaf.hubs.len() < scenario.hubs.len())
     }
 
     fn act(&mut self, act: Act) {
@@ -110,7 +158,7 @@ impl<'a> Walk<'a> {
             return;
         }
         match self.draw.below(14) {
-            0 | 1 if runs => self.act(Act::Stop(host)),
+            0 | 1 if runs => self.stop(host),
             2 if runs => self.kill(host),
             3 => self.start(host),
             4 => self.cut(leaf, host),
@@ -122,7 +170,7 @@ impl<'a> Walk<'a> {
                 self.act(Act::Sleep(host, time));
             }
             10 if !self.gone.contains(host) => self.reboot(host),
-            11 => self.revoke_or_admit(leaf),
+            11 if self.can_revoke() => self.revoke_or_admit(leaf),
             12 => self.operate(leaf, host),
             13 => {
                 let quality = network::quality(&mut self.draw);
@@ -130,6 +178,15 @@ impl<'a> Walk<'a> {
                 self.stage.set_quality(quality);
             }
             _ => self.remember("nothing"),
+        }
+    }
+
+    /// A v1 node leaves the device as it is, as one does that is killed.
+    fn stop(&mut self, host: Name) {
+        if self.stage.course.program(host) == Program::V1 {
+            self.kill(host);
+        } else {
+            self.act(Act::Stop(host));
         }
     }
 
@@ -189,6 +246,12 @@ impl<'a> Walk<'a> {
         if has_room && !network::is_carrier(&scenario.sites, site) && self.stage.course.site(leaf) != site {
             self.act(Act::Roam(leaf, site));
         }
+    }
+
+    /// A router that was away while a member was revoked, or only heard of it, brings it back, and no router removes anybody; a v1
+    /// router brings back whom it just said to be a member.
+    fn can_revoke(&self) -> bool {
+        !self.is_beside_v1() && !self.is_chain() && self.hubs_are_there()
     }
 
     fn revoke_or_admit(&mut self, leaf: Name) {
