@@ -58,8 +58,8 @@
 //! | facts in the store | 65,536, of which 32,768 of one peer and 1,024 about one | 200; metadata up to 2,500 | 13; 164 |
 //! | changed facts, peers and prefixes on the agenda | 65,536 of each after a pass | 75, 48, 27 | 10 |
 //! | claims, and members | a claim or member for each fact | 70, 45 | 5 |
-//! | prefixes given or refused | one for each claim, and the address of each peer | 120 | 8 |
-//! | peers made by facts, with link, session, address | 4,096 | 1,500 | 6 |
+//! | prefixes given or refused | one for each claim, and the address of each peer of the operator's | 120 | 8 |
+//! | peers made by facts, with link, session, address | 4,096 | 1,000 | 4 |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
 //! | kinds of rejection | 256 | 64 | 0 |

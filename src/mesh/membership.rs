@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::dense::repack;
 use super::identity::PublicKey;
 use super::settings::{FACT_TTL, TrustLevel};
 use super::time::Timestamp;
@@ -111,6 +112,9 @@ impl Membership {
             } else {
                 decision.full = true;
             }
+        }
+        if !decision.add.is_empty() {
+            repack(&mut self.introduced);
         }
         decision
     }

@@ -8,6 +8,7 @@ use std::ops::Deref;
 
 use ipnet::IpNet;
 
+use super::dense::repack;
 use super::device::{DeviceChange, DeviceState, PeerState};
 use super::identity::PublicKey;
 
@@ -123,6 +124,9 @@ impl Mirror {
 
     /// Returns the peers that were touched since the last reading or the last call, as they were and as they are planned.
     pub fn take_plan(&mut self) -> (DeviceState, DeviceState) {
+        if !self.news.population.is_empty() {
+            repack(&mut self.state.peers);
+        }
         let empty = DeviceState::new(self.state.public_key, self.state.listen_port);
         let (mut observed, mut desired) = (empty.clone(), empty);
         for (key, before) in std::mem::take(&mut self.before) {

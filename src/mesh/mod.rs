@@ -3,7 +3,7 @@
 //! The contract is [`Node`](node::Node): hand in [`Input`](event::Input)s with the time, carry out [`Output`](event::Output)s in
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
-//! Layers, each of which may use those before it: `time`, `identity`, `prefixes`; then `auth`, `fact`, `device`, `mirror`, `host`, `prefix`, `settings`, `tally`; then the
+//! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`, `host`, `prefix`, `settings`, `tally`; then the
 //! deciding modules, which do not import one another (`trust`, `membership`, `link`, `route`, `plan`, `gossip`, `local`, `names`); then `event`,
 //! `census`, `node`, `status`.
 
@@ -11,6 +11,7 @@
 
 pub mod auth;
 pub mod census;
+pub mod dense;
 pub mod device;
 pub mod event;
 pub mod fact;

@@ -2,6 +2,7 @@
 
 mod agenda;
 mod hear;
+mod operator;
 mod pass;
 mod review;
 mod show;

@@ -122,23 +122,35 @@ impl Routes {
             .is_some_and(|introduced| introduced.peer == *peer)
     }
 
-    /// Lets a peer use its own link-local address, without which it cannot be heard; returns the change that needs.
-    pub fn give_address(&mut self, owner: Option<PublicKey>, peer: PublicKey, address: IpNet) -> Option<Move> {
+    /// Lets a peer use its own link-local address, without which it cannot be heard; returns the change that needs. With a peer
+    /// that is `ours` its address will go by itself, so that of a thousand members none is remembered.
+    pub fn give_address(
+        &mut self,
+        owner: Option<PublicKey>,
+        peer: PublicKey,
+        address: IpNet,
+        ours: bool,
+    ) -> Option<Move> {
         if owner == Some(peer) {
             return None;
         }
-        self.introduced.insert(
-            address,
-            Introduced {
-                peer,
-                taken_from: owner,
-            },
-        );
+        if !ours || owner.is_some() {
+            let taken_from = owner;
+            self.introduced.insert(address, Introduced { peer, taken_from });
+        }
         Some(Move {
             prefix: address,
             from: owner,
             to: Some(peer),
         })
+    }
+
+    /// Remembers the address of a peer that was ours and is the operator's now.
+    pub fn hand_over(&mut self, peer: PublicKey, address: IpNet) {
+        let taken_from = None;
+        self.introduced
+            .entry(address)
+            .or_insert(Introduced { peer, taken_from });
     }
 
     /// Returns the changes that undo what was introduced.

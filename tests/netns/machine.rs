@@ -1,6 +1,5 @@
 //! What the daemon's eyes and hands do on a real machine: the device is changed in small steps, the machine is seen as it is.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use wirelink::daemon::device::Device;
 use wirelink::daemon::host::Host;
 use wirelink::mesh::device::{DeviceChange, DeviceState};
 use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::prefixes::Prefixes;
 use wirelink::mesh::time::Timestamp;
 
 use crate::lab::Lab;
@@ -55,7 +55,7 @@ async fn read(device: &mut Device) -> DeviceState {
 
 /// Returns changes of every kind, those that must do nothing included; `by_hand` has 172.31.5.1/32.
 fn steps() -> [DeviceChange; 8] {
-    let many: BTreeSet<IpNet> = (0..2500)
+    let many: Prefixes = (0..2500)
         .map(|n| prefix(&format!("10.{}.{}.0/24", 120 + n / 250, n % 250)))
         .collect();
     let endpoint = "[::1]:7".parse().expect("an endpoint");

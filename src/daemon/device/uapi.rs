@@ -158,7 +158,7 @@ impl Uapi {
         let owners = reading
             .peers
             .iter()
-            .filter(|(key, state)| *key != taker && prefixes.iter().any(|prefix| state.allowed_ips.contains(*prefix)));
+            .filter(|(key, state)| *key != taker && prefixes.iter().any(|prefix| state.allowed_ips.contains(prefix)));
         Ok(owners.fold(request, |request, (owner, _)| {
             rewrite(request, &reading, owner, &prefixes)
         }))

@@ -75,7 +75,7 @@ pub(super) fn parse(reply: &[u8]) -> Result<Dump, BadReply> {
         .iter()
         .filter_map(|(key, peer)| Some((*key, peer.stamp()?)))
         .collect();
-    let peers = peers.into_iter().map(|(key, peer)| (key, peer.state)).collect();
+    let peers = peers.into_iter().map(|(key, peer)| (key, peer.finish())).collect();
     let reading = private_key(reply)?.map(|private_key| Reading {
         public_key: private_key.public_key(),
         listen_port,
@@ -92,6 +92,7 @@ pub(super) fn parse(reply: &[u8]) -> Result<Dump, BadReply> {
 #[derive(Default)]
 struct Parsed {
     state: PeerState,
+    prefixes: Vec<IpNet>,
     seconds: u64,
     nanoseconds: u32,
 }
@@ -103,7 +104,7 @@ impl Parsed {
             "endpoint" => state.endpoint = Some(endpoint(value).ok_or(BadReply("endpoint"))?),
             "allowed_ip" => {
                 let prefix: IpNet = value.parse().map_err(|_| BadReply("allowed_ip"))?;
-                state.allowed_ips.insert(prefix.trunc());
+                self.prefixes.push(prefix.trunc());
             }
             "persistent_keepalive_interval" => {
                 let seconds = number(value, "persistent_keepalive_interval")?;
@@ -116,6 +117,13 @@ impl Parsed {
             _ => {}
         }
         Ok(())
+    }
+
+    fn finish(self) -> PeerState {
+        PeerState {
+            allowed_ips: self.prefixes.into_iter().collect(),
+            ..self.state
+        }
     }
 
     fn stamp(&self) -> Option<Stamp> {

@@ -154,6 +154,10 @@ impl Store {
             origin,
         };
         if id.index() == self.entries.len() {
+            if self.entries.len() == self.entries.capacity() {
+                // Not twice as much, as it would by itself: this is most of what a node needs.
+                self.entries.reserve_exact(self.entries.len() / 8 + 16);
+            }
             self.entries.push(None);
         }
         self.entries[id.index()] = Some((fact, stored));

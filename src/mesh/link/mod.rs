@@ -126,9 +126,9 @@ pub struct Link {
     slots: Option<Box<Slots>>,
     yields: bool,
     /// The endpoint that WireGuard had when the peer was first seen.
-    found: Option<SocketAddr>,
-    /// The last endpoint with a live session, and until when that counts as one.
-    proven: Option<(SocketAddr, Timestamp)>,
+    found: Option<Box<SocketAddr>>,
+    /// The last endpoint with a live session, and until when that counts as one. Both are missing of most of a thousand peers.
+    proven: Option<Box<(SocketAddr, Timestamp)>>,
     look_at: Option<Timestamp>,
 }
 
@@ -155,7 +155,7 @@ impl Link {
             since: now,
             slots: None,
             yields,
-            found,
+            found: found.map(Box::new),
             proven: None,
             look_at: Some(now),
         }
@@ -163,16 +163,16 @@ impl Link {
 
     /// Returns the endpoint that WireGuard had when the peer was first seen.
     pub fn found(&self) -> Option<SocketAddr> {
-        self.found
+        self.found.as_deref().copied()
     }
 
     /// Returns the candidates that the link knows by itself: where the peer was found, and where it was reached lately.
     pub fn remembered(&self, now: Timestamp) -> impl Iterator<Item = (SocketAddr, Kind)> {
-        let found = self.found.map(|endpoint| (endpoint, Kind::Configured));
-        let proven = self.proven.filter(|(_, at)| now.since(*at) < PROVEN_FOR);
+        let found = self.found().map(|endpoint| (endpoint, Kind::Configured));
+        let proven = self.proven.as_deref().filter(|(_, at)| now.since(*at) < PROVEN_FOR);
         found
             .into_iter()
-            .chain(proven.map(|(endpoint, _)| (endpoint, Kind::Reflexive)))
+            .chain(proven.map(|(endpoint, _)| (*endpoint, Kind::Reflexive)))
     }
 
     /// Returns the state.
@@ -195,7 +195,7 @@ impl Link {
         let mut step = Step::default();
         if contact.is_healthy(now) {
             let session = contact.endpoint.zip(contact.last_handshake);
-            self.proven = session.map(|(endpoint, at)| (endpoint, at + HEALTH_LIMIT));
+            self.proven = session.map(|(endpoint, at)| Box::new((endpoint, at + HEALTH_LIMIT)));
         }
         let next = self.next_state(now, contact, candidates);
         if next != self.state {

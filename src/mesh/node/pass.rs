@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::mesh::dense::repack;
 use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Output};
 use crate::mesh::fact::boot::{BootId, OURS};
@@ -20,7 +21,6 @@ use crate::mesh::mirror::Mirror;
 use crate::mesh::node::show::candidates;
 use crate::mesh::node::{LOOK, LOOK_SOON, Node};
 use crate::mesh::prefixes::Prefixes;
-use crate::mesh::route::Routes;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::{Deadline, Timestamp, Why};
 use crate::mesh::{local, membership, plan, route};
@@ -147,15 +147,13 @@ impl Node {
     /// Has members made peers, and others removed; returns whom.
     fn decide_members(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
         let ours = peers.iter().filter(|key| self.membership.introduced(key));
-        let touched: Vec<PublicKey> = ours
-            .filter(|key| is_touched(device, &self.routes, key))
-            .copied()
-            .collect();
-        touched.iter().for_each(|key| self.membership.hand_over(key));
+        let touched: Vec<PublicKey> = ours.filter(|key| self.is_touched(device, key)).copied().collect();
+        touched.iter().for_each(|key| self.hand_over(device, key));
         let is_due = self.removal_at.is_some_and(|at| at <= now);
         if !std::mem::take(&mut self.agenda.members) && !is_due {
             return Vec::new();
         }
+        repack(&mut self.members);
         let view = membership::View {
             peers: &device.peers.keys().copied().collect(),
             members: &self.members,
@@ -218,6 +216,9 @@ impl Node {
             if self.advance_link(now, device, key, found, &own_nets) {
                 knocks.push(*key);
             }
+        }
+        if room < NEW_AT_ONCE {
+            repack(&mut self.links);
         }
         knocks
     }
@@ -322,14 +323,15 @@ impl Node {
         for key in peers {
             if device.peers.contains_key(key) {
                 let address = self.settings.address_hash.allowed_ip(key);
-                let step = self.routes.give_address(device.owner(&address), *key, address);
+                let ours = self.membership.introduced(key);
+                let step = self.routes.give_address(device.owner(&address), *key, address, ours);
                 step.iter().for_each(|step| apply_move(device, step));
             }
         }
     }
 
     /// Asks for the changes; returns whether there are any.
-    fn plan(&mut self, device: &mut Mirror) -> bool {
+    pub(super) fn plan(&mut self, device: &mut Mirror) -> bool {
         let (observed, desired) = device.take_plan();
         let changes = plan::diff(&observed, &desired);
         let changed = !changes.is_empty();
@@ -373,35 +375,9 @@ impl Node {
             ..next
         }
     }
-
-    /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we tried in vain
-    /// give way to the one that was found.
-    pub(super) fn restore(&mut self, now: Timestamp) {
-        let Some(mut device) = self.device.take() else { return };
-        for (key, link) in &self.links {
-            let lost = !self.contact_on(&device, key).is_healthy(now);
-            if let Some(endpoint) = link.found().filter(|_| lost) {
-                device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
-            }
-        }
-        for step in self.routes.undo(&device) {
-            apply_move(&mut device, &step);
-        }
-        for peer in self.membership.all_introduced() {
-            device.apply(&DeviceChange::RemovePeer { peer: *peer });
-        }
-        self.plan(&mut device);
-    }
 }
 
-/// Returns whether a peer has what we did not give it.
-fn is_touched(device: &Mirror, routes: &Routes, key: &PublicKey) -> bool {
-    let foreign = |prefix: &IpNet| !routes.introduced(key, prefix);
-    let peer = device.peers.get(key);
-    peer.is_some_and(|peer| peer.keepalive.is_some() || peer.allowed_ips.iter().any(foreign))
-}
-
-fn apply_move(device: &mut Mirror, step: &route::Move) {
+pub(super) fn apply_move(device: &mut Mirror, step: &route::Move) {
     let prefix = step.prefix;
     match (step.to, step.from) {
         (Some(peer), _) => device.apply(&DeviceChange::AddAllowedIp { peer, prefix }),

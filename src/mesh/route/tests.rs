@@ -271,13 +271,13 @@ fn what_was_taken_from_a_router_returns_when_the_peer_is_removed() {
 fn the_link_local_address_of_a_peer_is_given_and_taken_back_with_the_rest() {
     let mut world = World::new(&["10.0.0.0/24"]);
     let address = prefix("fe80::2/128");
-    let step = world.routes.give_address(None, A, address).unwrap();
+    let step = world.routes.give_address(None, A, address, false).unwrap();
     world.device.apply(&DeviceChange::AddAllowedIp {
         peer: A,
         prefix: step.prefix,
     });
     assert_eq!(world.step(), Decision::default(), "no link is needed for it");
-    assert_eq!(world.routes.give_address(Some(A), A, address), None);
+    assert_eq!(world.routes.give_address(Some(A), A, address, false), None);
     assert_eq!(
         world.routes.undo(&world.device),
         [Move {

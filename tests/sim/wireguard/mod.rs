@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::dense::repack;
 use wirelink::mesh::device::{DeviceChange, DeviceState};
 use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::time::Timestamp;
@@ -28,6 +29,9 @@ use self::allowed::AllowedIps;
 use self::keypair::Keypairs;
 pub(crate) use self::message::{Effect, Message, Packet, Unroutable};
 use self::timers::{Pending, Timer, Timers};
+
+/// After so many new peers their table is made dense: large networks have millions of entries.
+const REPACK_EVERY: usize = 64;
 
 /// A WireGuard interface that is up.
 #[derive(Debug)]
@@ -109,6 +113,9 @@ impl Tunnel {
             } => {
                 let state = self.device.peers.entry(peer).or_default();
                 state.endpoint = endpoint.or(state.endpoint);
+                if self.device.peers.len().is_multiple_of(REPACK_EVERY) {
+                    repack(&mut self.device.peers);
+                }
                 allowed_ips.iter().for_each(|prefix| self.give(peer, *prefix));
             }
             DeviceChange::RemovePeer { .. } => self.remove(peer),
