@@ -11,6 +11,7 @@ use crate::mesh::fact::store::{FactId, Store, Stored};
 use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::PublicKey;
+use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::Timestamp;
 
 /// How often everything is looked at where facts are renewed one by one: what becomes first-hand knowledge lives longer without
@@ -95,10 +96,14 @@ impl Exchange {
         }
     }
 
-    /// Notes that a fact is renewed by the peer's digests from now on.
-    pub(super) fn hear(&mut self, now: Timestamp, id: FactId, hash: FactHash) {
+    /// Notes that a fact is renewed by the peer's digests from now on. Where both told it to each other, one gives way: each
+    /// digest would be cut short by the other.
+    pub(super) fn hear(&mut self, now: Timestamp, id: FactId, hash: FactHash, gives_way: bool) {
         self.heard.enter(id, hash);
         self.renewed.get_or_insert(now);
+        if gives_way && self.told.contains(id) {
+            self.withdraw(id, hash);
+        }
     }
 
     /// Compares a digest of the peer; returns what it renews if it fits, and asks otherwise.
@@ -252,6 +257,7 @@ impl Exchange {
             self.digest_at = self.digest_at.min(now + CONFIRM);
         } else {
             self.knowledge.learn(stored.id, stored.expires);
+            self.scan_at = self.scan_at.min(now + SCAN_PERIOD);
         }
     }
 
@@ -269,30 +275,42 @@ impl Exchange {
     /// Adds a digest, and withdraws what it cannot stand for.
     pub(super) fn sum_up(&mut self, context: &Context<'_>, vouched: &Vouched, batch: &mut Batch) {
         let out: Vec<FactId> = self.told.facts().common(&vouched.not).collect();
+        if !out.is_empty() {
+            // What still lives for a while is told one by one.
+            self.scan_at = self.scan_at.min(context.now);
+        }
         for id in out {
             if let Some(hash) = hash_of(context.store, id) {
                 self.withdraw(id, hash);
             }
         }
         self.settle(batch);
-        batch.digest = Some((Value::Digest(self.told.sum()), vouched.life));
+        let life = vouched.life(self.told.facts());
+        batch.digest = Some((Value::Digest(self.told.sum()), life));
         self.digest_at = context.now + DIGEST_PERIOD;
     }
 }
 
-/// What this node vouches for: what is renewed by digests, and what is not.
+/// What this node vouches for, by how long it still lives: a digest is good for as long as the shortest life in it.
 #[derive(Debug)]
 pub(super) struct Vouched {
     /// What lives too short, or is about somebody who is gone.
     not: Ids,
-    /// How long all the rest lives at least.
-    life: Duration,
+    /// All the rest, by the number of steps that it lives longer than [`MIN_LIFE`].
+    by_life: [Ids; LIVES],
 }
+
+/// How finely lives are told apart.
+const LIFE_STEP: Duration = Duration::from_secs(8);
+/// How many lives are told apart, up to that of a fact that was just made.
+const LIVES: usize = ((FACT_TTL.as_secs() - MIN_LIFE.as_secs()) / LIFE_STEP.as_secs()) as usize + 1;
 
 impl Vouched {
     pub(super) fn of(context: &Context<'_>) -> Self {
-        let mut not = Ids::default();
-        let mut life = wire::MAX_TTL;
+        let mut vouched = Self {
+            not: Ids::default(),
+            by_life: Default::default(),
+        };
         let mut last: Option<(PublicKey, bool)> = None;
         for (fact, stored) in context.store.iter() {
             let told = match last {
@@ -301,13 +319,22 @@ impl Vouched {
             };
             last = Some((fact.subject, told));
             let rest = stored.expires.since(context.now);
-            if told && rest >= MIN_LIFE {
-                life = life.min(rest);
-            } else {
-                not.insert(stored.id);
-            }
+            let ids = match rest.checked_sub(MIN_LIFE).filter(|_| told) {
+                Some(more) => {
+                    let steps = (more.as_secs() / LIFE_STEP.as_secs()) as usize;
+                    &mut vouched.by_life[steps.min(LIVES - 1)]
+                }
+                None => &mut vouched.not,
+            };
+            ids.insert(stored.id);
         }
-        Self { not, life }
+        vouched
+    }
+
+    /// Returns how long all of these live at least.
+    fn life(&self, told: &Ids) -> Duration {
+        let shortest = self.by_life.iter().position(|ids| told.common(ids).next().is_some());
+        MIN_LIFE + LIFE_STEP * shortest.unwrap_or(LIVES - 1) as u32
     }
 }
 

@@ -50,6 +50,8 @@ pub const MIN_LIFE: Duration = Duration::from_secs(128);
 /// How often a digest is sent. With each router that passes facts on, they live that much shorter: after three, they are renewed
 /// one by one.
 pub const DIGEST_PERIOD: Duration = Duration::from_secs(40);
+/// Lives that differ by less are as long: whole seconds, and the time on the way.
+const AS_LONG: Duration = Duration::from_secs(2);
 /// How soon after news a digest tells whether it arrived.
 const CONFIRM: Duration = Duration::from_secs(5);
 
@@ -161,15 +163,31 @@ impl Gossip {
         self.peers.get(peer).is_some_and(|peer| peer.can(DIGESTS))
     }
 
-    /// Notes that the peer said this fact, which lives until then by its word, and so knows it.
-    pub fn heard_fact(&mut self, now: Timestamp, peer: &PublicKey, id: FactId, hash: FactHash, until: Timestamp) {
+    /// Notes that the peer said this fact, which lives until then by its word, and so knows it. `ours` is how long it lived here
+    /// before that.
+    pub fn heard_fact(
+        &mut self,
+        now: Timestamp,
+        peer: &PublicKey,
+        stored: &Stored,
+        until: Timestamp,
+        ours: Option<Timestamp>,
+    ) {
+        let gives_way = ours.is_none_or(|ours| {
+            let difference = ours.since(until).max(until.since(ours));
+            if difference <= AS_LONG {
+                self.own_key < *peer
+            } else {
+                ours < until
+            }
+        });
         let entry = self.peers.entry(*peer).or_default();
         let entered = entry.can(DIGESTS) && until.since(now) >= MIN_LIFE;
         let exchange = entry.exchange();
         if entered {
-            exchange.hear(now, id, hash);
+            exchange.hear(now, stored.id, stored.hash, gives_way);
         } else {
-            exchange.knowledge.learn(id, until);
+            exchange.knowledge.learn(stored.id, until);
         }
     }
 

@@ -111,8 +111,8 @@ fn news_goes_to_all_but_its_sender_at_once() {
     let mut world = World::new(Audience::AllFacts);
     world.told(0.0);
     let id = world.know(1.0, endpoint(OWN, 7));
-    let hash = endpoint(OWN, 7).hash();
-    world.gossip.heard_fact(at(1.0), &A, id, hash, at(256.0));
+    let (_, stored) = world.store.by_id(id).unwrap();
+    world.gossip.heard_fact(at(1.0), &A, stored, at(256.0), None);
     world.gossip.add_news(endpoint(OWN, 7));
     assert_eq!(world.told(1.0), [(B, vec![endpoint(OWN, 7)])]);
 }

@@ -71,6 +71,7 @@ impl Node {
 
     fn learn(&mut self, now: Timestamp, sender: &PublicKey, source: Ipv6Addr, accepted: Accepted) {
         let (fact, life) = (accepted.fact().clone(), accepted.ttl());
+        let ours = self.store.get(&fact).map(|stored| stored.expires);
         let (id, is_news, is_longer) = match self.store.insert(now, accepted) {
             Insertion::New(id) => (id, true, true),
             Insertion::Renewed(id) => (id, false, true),
@@ -81,7 +82,7 @@ impl Node {
             }
         };
         if let Some((_, stored)) = self.store.by_id(id) {
-            self.gossip.heard_fact(now, sender, id, stored.hash, now + life);
+            self.gossip.heard_fact(now, sender, stored, now + life, ours);
         }
         if is_longer {
             self.gossip.add_news(fact);
