@@ -29,7 +29,7 @@ fn stories() {
 
 #[test]
 fn beside_v1() {
-    play_all(&table::beside_v1());
+    play_all(&table::v1::beside_v1());
 }
 
 #[test]

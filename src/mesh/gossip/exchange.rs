@@ -79,8 +79,8 @@ impl Exchange {
 
     /// Takes in that facts are no longer stored.
     pub(super) fn forget(&mut self, ids: &Ids, hashes: &BTreeMap<FactId, FactHash>) {
-        for id in hashes.keys() {
-            self.knowledge.forget(*id);
+        if !self.knowledge.is_empty() {
+            hashes.keys().for_each(|id| self.knowledge.forget(*id));
         }
         let told: Vec<FactId> = self.told.facts().common(ids).collect();
         told.into_iter().for_each(|id| self.withdraw(id, hashes[&id]));

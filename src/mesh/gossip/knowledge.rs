@@ -39,6 +39,11 @@ impl Knowledge {
         }
     }
 
+    /// Returns whether nothing was ever learnt, or all of it was dropped.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Forgets about a fact, whose name another one may get.
     pub fn forget(&mut self, id: FactId) {
         if let Some(known) = self.0.get_mut(id.index()) {

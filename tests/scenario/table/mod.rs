@@ -1,7 +1,7 @@
 //! All scenarios: the pairs and the matrix here, what happens to networks of other shapes in `stories`.
 
 mod stories;
-mod v1;
+pub(crate) mod v1;
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use super::border::Border;
 use super::{Act, Hub, Leaf, Program, Scenario, Site, Step, Worlds};
 
 pub(crate) use self::stories::*;
-pub(crate) use self::v1::*;
 
 /// Two leaves with public addresses: the first handshake slot suffices.
 pub(crate) fn public_public() -> Scenario {
@@ -79,6 +78,7 @@ pub(crate) fn stories() -> Vec<Scenario> {
         native_ipv6(),
         mesh_of_five(),
         hub_is_away(),
+        chained_routers_for_long(),
         chained_routers_apart(),
     ]
 }

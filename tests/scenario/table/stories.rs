@@ -46,9 +46,6 @@ pub(crate) fn chained_routers() -> Scenario {
 }
 
 /// The same for longer than any fact lives, with two leaves of each hub: what passes two routers is renewed by both of them.
-///
-/// Not among the stories yet, as it does not come true: the life that a router's digest gives is the shortest of all that it
-/// knows, and so each of two routers takes from the other's what it gives itself. Nothing is renewed, and all is forgotten.
 pub(crate) fn chained_routers_for_long() -> Scenario {
     let below = |name, site, hub| Leaf {
         hubs: vec![hub],
