@@ -12,8 +12,8 @@ use crate::stage::Stage;
 
 /// How often the tables are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long an echo may take.
-const ECHO_WITHIN: Duration = Duration::from_secs(1);
+/// How long an echo may take: six ways of the slowest, through two hubs and back.
+const ECHO_WITHIN: Duration = Duration::from_secs(3);
 /// How long the tunnels to the hubs may take when nothing but WireGuard runs.
 const TUNNEL_WITHIN: Duration = Duration::from_secs(20);
 
