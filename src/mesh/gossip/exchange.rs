@@ -9,7 +9,7 @@ use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, abou
 use crate::mesh::fact::boot::BootId;
 use crate::mesh::fact::store::{FactId, Store, Stored};
 use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
-use crate::mesh::fact::{Fact, Timed, wire};
+use crate::mesh::fact::{Fact, Origin, Timed, wire};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::Timestamp;
@@ -59,7 +59,18 @@ pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
     pub(super) store: &'a Store,
     pub(super) news: &'a [(&'a Fact, &'a Stored)],
-    pub(super) is_told: &'a dyn Fn(&PublicKey) -> bool,
+    pub(super) is_present: &'a dyn Fn(&PublicKey) -> bool,
+}
+
+impl Context<'_> {
+    /// Returns whether facts with this origin about this subject are passed on: what this node knows itself while the subject is
+    /// there, and what another node says for as long as that one says it.
+    fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
+        match origin {
+            Origin::Peer(_) => true,
+            Origin::Observed | Origin::Configured => (self.is_present)(subject),
+        }
+    }
 }
 
 impl Exchange {
@@ -214,7 +225,6 @@ impl Exchange {
         let now = context.now;
         let mut next: Option<Timestamp> = None;
         let mut later = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
-        let mut last: Option<(&PublicKey, bool)> = None;
         for (fact, stored) in facts {
             if batch.cut {
                 break;
@@ -223,13 +233,8 @@ impl Exchange {
             if self.told.contains(stored.id) || self.heard.contains(stored.id) {
                 continue;
             }
-            let is_told = match last {
-                Some((subject, is_told)) if *subject == fact.subject => is_told,
-                Some(_) | None => (context.is_told)(&fact.subject),
-            };
-            last = Some((&fact.subject, is_told));
             let about_it = fact.subject == *peer;
-            if !is_told || about_it && !fact.attribute().row().told_to_subject {
+            if !context.passes_on(&fact.subject, stored.origin) || about_it && !fact.attribute().row().told_to_subject {
                 continue;
             }
             match self.knowledge.due(stored.id, stored.expires) {
@@ -311,13 +316,8 @@ impl Vouched {
             not: Ids::default(),
             by_life: Default::default(),
         };
-        let mut last: Option<(PublicKey, bool)> = None;
         for (fact, stored) in context.store.iter() {
-            let told = match last {
-                Some((subject, told)) if subject == fact.subject => told,
-                Some(_) | None => (context.is_told)(&fact.subject),
-            };
-            last = Some((fact.subject, told));
+            let told = context.passes_on(&fact.subject, stored.origin);
             let rest = stored.expires.since(context.now);
             let ids = match rest.checked_sub(MIN_LIFE).filter(|_| told) {
                 Some(more) => {

@@ -277,14 +277,14 @@ impl Gossip {
         }
     }
 
-    /// Returns what each peer is told now, and counts on it being sent. Nothing is told about subjects that `is_told` turns
-    /// down.
+    /// Returns what each peer is told now, and counts on it being sent. What this node itself knows about others is
+    /// told while they are there.
     pub fn due(
         &mut self,
         now: Timestamp,
         recipients: &[Recipient],
         store: &Store,
-        is_told: impl Fn(&PublicKey) -> bool,
+        is_present: impl Fn(&PublicKey) -> bool,
     ) -> Vec<Told> {
         if self.news.len() * recipients.len() > LOOKS {
             self.look_at_everything();
@@ -292,12 +292,12 @@ impl Gossip {
         let news = std::mem::take(&mut self.news);
         let news: Vec<(&Fact, &Stored)> = news.iter().filter_map(|fact| store.entry(fact)).collect();
         let own_key = self.own_key;
-        let is_told = |subject: &PublicKey| *subject == own_key || is_told(subject);
+        let is_present = |subject: &PublicKey| *subject == own_key || is_present(subject);
         let context = Context {
             now,
             store,
             news: &news,
-            is_told: &is_told,
+            is_present: &is_present,
         };
         let mut vouched: Option<Vouched> = None;
         let (mut budget, mut looks) = (BURST_ALL, LOOKS);
