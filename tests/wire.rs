@@ -285,7 +285,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         (any::<[u8; 4]>(), 0..=32u8).prop_map(|(ip, len)| Value::AllowedIp(net(ip.into(), len))),
         (any::<[u8; 16]>(), 0..=128u8).prop_map(|(ip, len)| Value::AllowedIp(net(ip.into(), len))),
         Just(Value::Member),
-        any::<u64>().prop_map(Value::Digest),
+        (any::<u64>(), any::<u64>()).prop_map(|(buckets, sum)| Value::Digest { buckets, sum }),
         any::<u64>().prop_map(Value::Reset),
         any::<[u64; 32]>().prop_map(|half| Value::Holdings(Box::new(std::array::from_fn(|index| half[index / 2])))),
         proptest::collection::vec(any::<u64>(), 0..128).prop_map(Value::Withdrawn),

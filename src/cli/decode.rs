@@ -154,7 +154,7 @@ fn show_fact(timed: &Timed) -> Json {
         Value::AllowedIp(prefix) => json!(prefix),
         Value::Member => Json::Null,
         Value::MemberMetadata(metadata) => show_metadata(metadata),
-        Value::Digest(sum) => json!(format!("{sum:016x}")),
+        Value::Digest { buckets, sum } => json!({ "buckets": format!("{buckets:016x}"), "sum": format!("{sum:016x}") }),
         Value::Holdings(sums) => sums.iter().map(|sum| format!("{sum:016x}")).collect(),
         Value::Reset(buckets) => json!(format!("{buckets:016x}")),
         Value::Withdrawn(hashes) => hashes.iter().map(|hash| format!("{hash:016x}")).collect(),

@@ -91,7 +91,7 @@ pub fn name_of(settings: &Settings, store: &Store, peer: &PublicKey) -> Option<S
             | Value::Endpoint(_)
             | Value::AllowedIp(_)
             | Value::Member
-            | Value::Digest(_)
+            | Value::Digest { .. }
             | Value::Holdings(_)
             | Value::Reset(_)
             | Value::Withdrawn(_) => None,

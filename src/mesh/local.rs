@@ -214,7 +214,7 @@ mod tests {
             Value::AllowedIp(prefix) => prefix.to_string(),
             Value::Member => "member".into(),
             Value::MemberMetadata(metadata) => format!("{:?} basic={}", metadata.name(), metadata.is_basic()),
-            Value::Alive(_) | Value::Digest(_) | Value::Holdings(_) | Value::Reset(_) | Value::Withdrawn(_) => {
+            Value::Alive(_) | Value::Digest { .. } | Value::Holdings(_) | Value::Reset(_) | Value::Withdrawn(_) => {
                 unreachable!("no local fact")
             }
         };

@@ -153,7 +153,7 @@ impl fmt::Display for Claim<'_> {
             Value::AllowedIp(prefix) => write!(f, " {prefix}"),
             Value::Member => Ok(()),
             Value::MemberMetadata(metadata) => f.write_str(&shown(metadata)),
-            Value::Digest(sum) => write!(f, " {sum:016x}"),
+            Value::Digest { buckets, sum } => write!(f, " {sum:016x} of {} buckets", buckets.count_ones()),
             Value::Holdings(_) => Ok(()),
             Value::Reset(buckets) => write!(f, " of {} buckets", buckets.count_ones()),
             Value::Withdrawn(hashes) => write!(f, " {} facts", hashes.len()),

@@ -192,7 +192,7 @@ impl TrustPolicy {
             | Value::Alive(_)
             | Value::Member
             | Value::MemberMetadata(_)
-            | Value::Digest(_)
+            | Value::Digest { .. }
             | Value::Holdings(_)
             | Value::Reset(_)
             | Value::Withdrawn(_) => Ok(()),

@@ -93,7 +93,10 @@ fn a_compact_group_is_verified_once_its_sender_is_named() {
     let recipient = private(2).public_key();
     let fact = Fact {
         subject: *sender.public_key(),
-        value: FactValue::Digest(0x0123_4567_89ab_cdef),
+        value: FactValue::Digest {
+            buckets: 0xffff,
+            sum: 0x0123_4567_89ab_cdef,
+        },
     };
     let ttl = Duration::from_secs(215);
     let runs = wire::pack_compact(sender.public_key(), [&Timed { fact, ttl }]).concat();
@@ -114,7 +117,7 @@ fn a_compact_group_is_verified_once_its_sender_is_named() {
         (status, &shown["verified"], &shown["sender"]),
         (Some(0), &json!(true), &json!(key))
     );
-    let digest = json!({ "attribute": "digest", "subject": key, "ttl": 215, "value": "0123456789abcdef" });
+    let digest = json!({ "attribute": "digest", "subject": key, "ttl": 215, "value": { "buckets": "000000000000ffff", "sum": "0123456789abcdef" } });
     assert_eq!(shown["facts"], json!([digest]));
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use blake2::{Blake2s256, Digest as _};
 
 use self::attribute::Attribute;
-use self::value::{FactHash, Value};
+use self::value::{FactHash, IS_ENDPOINT, Value};
 use super::identity::PublicKey;
 
 /// What is said about a node: the attribute follows from the value.
@@ -43,7 +43,19 @@ impl Fact {
             .chain_update(&value)
             .finalize();
         let (first, _) = hash.split_first_chunk().expect("32 bytes");
-        FactHash::from_be_bytes(*first)
+        let hash = FactHash::from_be_bytes(*first);
+        match self.attribute() {
+            Attribute::EndpointV4 | Attribute::EndpointV6 => hash | IS_ENDPOINT,
+            Attribute::AllowedIpV4
+            | Attribute::AllowedIpV6
+            | Attribute::Member
+            | Attribute::MemberMetadata
+            | Attribute::Alive
+            | Attribute::Digest
+            | Attribute::Holdings
+            | Attribute::Reset
+            | Attribute::Withdrawn => hash & !IS_ENDPOINT,
+        }
     }
 }
 

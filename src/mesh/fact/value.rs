@@ -22,8 +22,13 @@ pub enum Value {
     Member,
     /// See [`Attribute::MemberMetadata`].
     MemberMetadata(Metadata),
-    /// See [`Attribute::Digest`]: the sum of the [hashes](FactHash) of the facts.
-    Digest(FactHash),
+    /// See [`Attribute::Digest`].
+    Digest {
+        /// Of which buckets, a bit for each, the lowest for the first.
+        buckets: u64,
+        /// The sum of the [hashes](FactHash) of the facts in them.
+        sum: FactHash,
+    },
     /// See [`Attribute::Holdings`]: such a sum for each bucket.
     Holdings(Box<[FactHash; BUCKETS]>),
     /// See [`Attribute::Reset`]: a bit for each bucket, the lowest for the first.
@@ -32,13 +37,22 @@ pub enum Value {
     Withdrawn(Vec<FactHash>),
 }
 
-/// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire.
+/// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire;
+/// the highest bit says whether it is an endpoint.
 pub type FactHash = u64;
 
 const HASH_LEN: usize = size_of::<FactHash>();
 
-/// The number of buckets in [`Value::Holdings`]; the six highest bits of its hash say in which one a fact is.
+/// The number of buckets in [`Value::Holdings`]; the six highest bits of its hash say in which one a fact is. So the lower half is of
+/// members and allowed IPs, the upper one of endpoints.
 pub const BUCKETS: usize = 64;
+/// The bit of a [`FactHash`] that says that the fact is an endpoint.
+pub const IS_ENDPOINT: FactHash = 1 << 63;
+
+/// Returns in which bucket the fact with this hash is.
+pub fn bucket(hash: FactHash) -> usize {
+    (hash >> (FactHash::BITS - BUCKETS.ilog2())) as usize
+}
 
 impl Value {
     /// Returns the attribute that has such values.
@@ -51,7 +65,7 @@ impl Value {
             Self::AllowedIp(IpNet::V6(_)) => Attribute::AllowedIpV6,
             Self::Member => Attribute::Member,
             Self::MemberMetadata(_) => Attribute::MemberMetadata,
-            Self::Digest(_) => Attribute::Digest,
+            Self::Digest { .. } => Attribute::Digest,
             Self::Holdings(_) => Attribute::Holdings,
             Self::Reset(_) => Attribute::Reset,
             Self::Withdrawn(_) => Attribute::Withdrawn,
@@ -65,7 +79,7 @@ impl Value {
             Self::Alive(_)
             | Self::Endpoint(_)
             | Self::AllowedIp(_)
-            | Self::Digest(_)
+            | Self::Digest { .. }
             | Self::Holdings(_)
             | Self::Reset(_)
             | Self::Withdrawn(_) => false,
@@ -82,7 +96,8 @@ impl Value {
             Self::AllowedIp(IpNet::V6(_)) => 17,
             Self::Member => 0,
             Self::MemberMetadata(metadata) => metadata.len(),
-            Self::Digest(_) | Self::Reset(_) => 1 + HASH_LEN,
+            Self::Digest { .. } => 1 + 2 * HASH_LEN,
+            Self::Reset(_) => 1 + HASH_LEN,
             Self::Holdings(sums) => 2 + HASH_LEN * sums.len(),
             Self::Withdrawn(hashes) => varint_len(HASH_LEN * hashes.len()) + HASH_LEN * hashes.len(),
         }
@@ -102,7 +117,8 @@ impl Value {
             }
             Self::Member => {}
             Self::MemberMetadata(metadata) => metadata.encode(out),
-            Self::Digest(sum) | Self::Reset(sum) => out.extend_from_slice(&sum.to_be_bytes()),
+            Self::Digest { buckets, sum } => put_hashes(&[*buckets, *sum], out),
+            Self::Reset(buckets) => put_hashes(&[*buckets], out),
             Self::Holdings(sums) => put_hashes(&**sums, out),
             Self::Withdrawn(hashes) => put_hashes(hashes, out),
         }
@@ -118,7 +134,10 @@ impl Value {
             Attribute::AllowedIpV6 => Self::AllowedIp(prefix(v6(bytes)?, bytes.u8()?)?),
             Attribute::Member => Self::Member,
             Attribute::MemberMetadata => Self::MemberMetadata(Metadata::decode(bytes)?),
-            Attribute::Digest => Self::Digest(hash(bytes)?),
+            Attribute::Digest => Self::Digest {
+                buckets: hash(bytes)?,
+                sum: hash(bytes)?,
+            },
             Attribute::Holdings => Self::Holdings(holdings(bytes)?),
             Attribute::Reset => Self::Reset(hash(bytes)?),
             Attribute::Withdrawn => Self::Withdrawn(withdrawn(bytes)?),

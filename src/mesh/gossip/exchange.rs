@@ -8,7 +8,7 @@ use super::ledger::{Ids, Ledger};
 use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, about_sender, hash_of};
 use crate::mesh::fact::boot::BootId;
 use crate::mesh::fact::store::{FactId, Store, Stored};
-use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
+use crate::mesh::fact::value::{BUCKETS, FactHash, IS_ENDPOINT, Value};
 use crate::mesh::fact::{Fact, Origin, Timed, wire};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::FACT_TTL;
@@ -43,7 +43,8 @@ pub(super) struct Exchange {
     pub(super) heard: Ledger,
     /// When a digest of the peer last fitted, or the first fact was heard that it will renew.
     renewed: Option<Timestamp>,
-    compared: Option<Timestamp>,
+    /// Which buckets were compared lately, and since when that counts.
+    compared: (Timestamp, u64),
     /// When all facts are compared with what the peer knows; never, where only news can be of use.
     pub(super) scan_at: Timestamp,
     digest_at: Timestamp,
@@ -117,16 +118,19 @@ impl Exchange {
         }
     }
 
-    /// Compares a digest of the peer; returns what it renews if it fits, and asks otherwise.
-    pub(super) fn compare(&mut self, now: Timestamp, sum: FactHash) -> Option<Ids> {
-        if self.heard.sum() != sum {
+    /// Compares a digest of the peer; returns what it may renew if it fits, and asks otherwise.
+    pub(super) fn compare(&mut self, now: Timestamp, buckets: u64, sum: FactHash) -> Option<Ids> {
+        if self.heard.sum(buckets) != sum {
             self.ask(now);
             return None;
         }
-        if self.compared.is_some_and(|at| now.since(at) < COMPARE_EVERY) {
+        let (at, lately) = self.compared;
+        let lately = if now.since(at) < COMPARE_EVERY { lately } else { 0 };
+        if lately & buckets != 0 {
             return Some(Ids::default());
         }
-        (self.renewed, self.compared) = (Some(now), Some(now));
+        self.compared = (if lately == 0 { now } else { at }, lately | buckets);
+        self.renewed = Some(now);
         Some(self.heard.facts().clone())
     }
 
@@ -290,8 +294,11 @@ impl Exchange {
             }
         }
         self.settle(batch);
-        let life = vouched.life(self.told.facts());
-        batch.digest = Some((Value::Digest(self.told.sum()), life));
+        for topic in [MEMBERS, ENDPOINTS] {
+            let sum = self.told.sum(topic);
+            let digest = Value::Digest { buckets: topic, sum };
+            batch.digests.push((digest, vouched.life(topic, self.told.facts())));
+        }
         self.digest_at = context.now + DIGEST_PERIOD;
     }
 }
@@ -302,8 +309,21 @@ pub(super) struct Vouched {
     /// What lives too short, or is about somebody who is gone.
     not: Ids,
     /// All the rest, by the number of steps that it lives longer than [`MIN_LIFE`].
-    by_life: [Ids; LIVES],
+    by_life: [Lives; LIVES],
 }
+
+/// What lives equally long, by topic.
+#[derive(Debug, Default)]
+struct Lives {
+    members: Ids,
+    endpoints: Ids,
+}
+
+/// The buckets of members and allowed IPs. Endpoints have a digest of their own: one that nobody renews any more, or only by way of
+/// others, must not shorten the lives of members.
+const MEMBERS: u64 = u32::MAX as u64;
+/// The buckets of endpoints.
+const ENDPOINTS: u64 = !MEMBERS;
 
 /// How finely lives are told apart.
 const LIFE_STEP: Duration = Duration::from_secs(8);
@@ -322,7 +342,12 @@ impl Vouched {
             let ids = match rest.checked_sub(MIN_LIFE).filter(|_| told) {
                 Some(more) => {
                     let steps = (more.as_secs() / LIFE_STEP.as_secs()) as usize;
-                    &mut vouched.by_life[steps.min(LIVES - 1)]
+                    let lives = &mut vouched.by_life[steps.min(LIVES - 1)];
+                    if stored.hash & IS_ENDPOINT == 0 {
+                        &mut lives.members
+                    } else {
+                        &mut lives.endpoints
+                    }
                 }
                 None => &mut vouched.not,
             };
@@ -331,9 +356,17 @@ impl Vouched {
         vouched
     }
 
-    /// Returns how long all of these live at least.
-    fn life(&self, told: &Ids) -> Duration {
-        let shortest = self.by_life.iter().position(|ids| told.common(ids).next().is_some());
+    /// Returns how long all of these that belong to a topic live at least.
+    fn life(&self, topic: u64, told: &Ids) -> Duration {
+        let ids = |lives: &'_ Lives| {
+            told.common(if topic == MEMBERS {
+                &lives.members
+            } else {
+                &lives.endpoints
+            })
+            .next()
+        };
+        let shortest = self.by_life.iter().position(|lives| ids(lives).is_some());
         MIN_LIFE + LIFE_STEP * shortest.unwrap_or(LIVES - 1) as u32
     }
 }
@@ -343,8 +376,8 @@ pub(super) struct Batch {
     /// What is said about what was said, in this order, before all facts.
     control: Vec<(Value, Duration)>,
     facts: Vec<Timed>,
-    /// Comes last: it stands for all before it, too.
-    digest: Option<(Value, Duration)>,
+    /// Come last: they stand for all before them, too.
+    digests: Vec<(Value, Duration)>,
     room: usize,
     used: usize,
     /// How many facts may still be looked at.
@@ -358,7 +391,7 @@ impl Batch {
         Self {
             control: Vec::new(),
             facts: Vec::new(),
-            digest: None,
+            digests: Vec::new(),
             room,
             used: 0,
             looks,
@@ -408,6 +441,9 @@ impl Batch {
         let alive = (Value::Alive(boot_id), alive_ttl);
         let own = |(value, ttl)| about_sender(own_key, value, ttl);
         let control = [alive].into_iter().chain(self.control).map(own);
-        control.chain(self.facts).chain(self.digest.map(own)).collect()
+        control
+            .chain(self.facts)
+            .chain(self.digests.into_iter().map(own))
+            .collect()
     }
 }

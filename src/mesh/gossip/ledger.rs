@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::mesh::fact::store::FactId;
-use crate::mesh::fact::value::{BUCKETS, FactHash};
+use crate::mesh::fact::value::{BUCKETS, FactHash, bucket};
 
 /// The most facts of one peer that are remembered although they are not believed. With more, digests of that peer never fit, and
 /// it tells them again and again, as a v1 node does.
@@ -88,9 +88,14 @@ impl Ledger {
             .for_each(|(_, sum)| *sum = 0);
     }
 
-    /// Returns the sum of all.
-    pub fn sum(&self) -> FactHash {
-        self.sums.iter().copied().fold(0, FactHash::wrapping_add)
+    /// Returns the sum of the buckets of which the bit is set.
+    pub fn sum(&self, buckets: u64) -> FactHash {
+        let counted = self
+            .sums
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| buckets >> index & 1 == 1);
+        counted.fold(0, |sum, (_, bucket)| sum.wrapping_add(*bucket))
     }
 
     /// Returns the sum of each bucket.
@@ -115,10 +120,6 @@ impl Ledger {
         let sum = &mut self.sums[bucket(hash)];
         *sum = how(*sum, hash);
     }
-}
-
-fn bucket(hash: FactHash) -> usize {
-    (hash >> (FactHash::BITS - BUCKETS.ilog2())) as usize
 }
 
 /// A set of facts, one bit each.
@@ -200,6 +201,8 @@ mod tests {
 
     use super::*;
 
+    const ALL: u64 = u64::MAX;
+
     fn hash(number: usize) -> FactHash {
         (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
@@ -215,9 +218,9 @@ mod tests {
         (0..600)
             .rev()
             .for_each(|number| other.enter(id(1000 + number), hash(number)));
-        assert_ne!(one.sum(), other.sum());
+        assert_ne!(one.sum(ALL), other.sum(ALL));
         (500..600).for_each(|number| assert!(other.strike(id(1000 + number), hash(number))));
-        assert_eq!((one.sum(), one.differing(other.sums())), (other.sum(), 0));
+        assert_eq!((one.sum(ALL), one.differing(other.sums())), (other.sum(ALL), 0));
     }
 
     #[test]
@@ -232,7 +235,7 @@ mod tests {
         for ledger in [&mut teller, &mut hearer] {
             ledger.empty(differing, |id| Some(hash(id.index())));
         }
-        assert_eq!(teller.sum(), hearer.sum());
+        assert_eq!(teller.sum(ALL), hearer.sum(ALL));
         assert!(!teller.contains(id(77)) && teller.contains(id(78)));
     }
 
@@ -240,11 +243,11 @@ mod tests {
     fn what_is_not_believed_counts_up_to_a_bound() {
         let mut ledger = Ledger::default();
         (0..2 * MAX_UNHELD).for_each(|number| ledger.enter_unheld(hash(number)));
-        let full = ledger.sum();
+        let full = ledger.sum(ALL);
         ledger.enter_unheld(hash(5 * MAX_UNHELD));
-        assert_eq!(ledger.sum(), full);
+        assert_eq!(ledger.sum(ALL), full);
         (0..2 * MAX_UNHELD).for_each(|number| ledger.strike_unheld(hash(number)));
-        assert_eq!(ledger.sum(), 0);
+        assert_eq!(ledger.sum(ALL), 0);
     }
 
     proptest! {
@@ -262,7 +265,7 @@ mod tests {
             }
             prop_assert_eq!(ledger.facts().iter().map(FactId::index).collect::<BTreeSet<_>>(), model.clone());
             let sum = model.iter().fold(0u64, |sum, number| sum.wrapping_add(hash(*number)));
-            prop_assert_eq!(ledger.sum(), sum);
+            prop_assert_eq!(ledger.sum(ALL), sum);
         }
     }
 }

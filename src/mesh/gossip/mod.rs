@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! facts        with at least MIN_LIFE to live: entered on both sides
-//! digest       every DIGEST_PERIOD, and CONFIRM after news, with the next sign of life: the sum, and how long all of it still lives
+//! digests      every DIGEST_PERIOD, and CONFIRM after news, with the next sign of life: the sum, and how long all of it still lives;
+//!              one of members and allowed IPs, one of endpoints
 //! holdings     the answer where the sum does not fit: the sums by bucket
 //! reset        the answer to that: these buckets are emptied on both sides, and their facts told again
 //! withdrawn    what is about to expire, or is about somebody who is gone: struck on both sides, it lives as long as it lives
@@ -199,11 +200,11 @@ impl Gossip {
         }
     }
 
-    /// Compares a digest with what the peer told; returns what it renews, or `None` where something was lost: the peer will be
+    /// Compares a digest with what the peer told; returns what it renews as far as it is in these buckets, or `None` where something was lost: the peer will be
     /// asked for it.
-    pub fn heard_digest(&mut self, now: Timestamp, peer: &PublicKey, sum: FactHash) -> Option<Ids> {
+    pub fn heard_digest(&mut self, now: Timestamp, peer: &PublicKey, buckets: u64, sum: FactHash) -> Option<Ids> {
         let exchange = self.peers.entry(*peer).or_default().exchange();
-        exchange.compare(now, sum)
+        exchange.compare(now, buckets, sum)
     }
 
     /// Notes that the peer may no longer say a fact, which it said before.

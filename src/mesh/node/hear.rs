@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::mesh::event::{Event, RejectReason};
 use crate::mesh::fact::store::Insertion;
-use crate::mesh::fact::value::{FactHash, Value};
+use crate::mesh::fact::value::{FactHash, Value, bucket};
 use crate::mesh::fact::wire::Form;
 use crate::mesh::fact::{Accepted, Origin, Verified, wire};
 use crate::mesh::identity::PublicKey;
@@ -56,7 +56,7 @@ impl Node {
     fn accept(&mut self, now: Timestamp, sender: &PublicKey, source: Ipv6Addr, accepted: Accepted) {
         match &accepted.fact().value {
             Value::Alive(boot_id) => self.hear_alive(now, sender, Liveness::heard(now, *boot_id, accepted.ttl())),
-            Value::Digest(sum) => self.hear_digest(now, sender, *sum, accepted.ttl()),
+            Value::Digest { buckets, sum } => self.hear_digest(now, sender, (*buckets, *sum), accepted.ttl()),
             Value::Holdings(sums) => {
                 self.gossip.heard_holdings(now, sender, sums, &self.store);
                 self.expect_news(now);
@@ -94,14 +94,17 @@ impl Node {
     }
 
     /// Renews what the peer told, if nothing of it was lost; by now it may be trusted less than when it told it.
-    fn hear_digest(&mut self, now: Timestamp, sender: &PublicKey, sum: FactHash, life: Duration) {
-        let Some(renewed) = self.gossip.heard_digest(now, sender, sum) else {
+    fn hear_digest(&mut self, now: Timestamp, sender: &PublicKey, (buckets, sum): (u64, FactHash), life: Duration) {
+        let Some(renewed) = self.gossip.heard_digest(now, sender, buckets, sum) else {
             return self.expect_news(now);
         };
         for id in renewed.iter() {
             let Some((fact, stored)) = self.store.by_id(id) else {
                 continue;
             };
+            if buckets >> bucket(stored.hash) & 1 == 0 {
+                continue;
+            }
             if self.trust.believes(sender, fact) {
                 self.store.renew(id, now + life, Origin::Peer(*sender));
             } else {

@@ -89,7 +89,7 @@ impl Node {
                 | Value::MemberMetadata(_)
                 | Value::Endpoint(_)
                 | Value::Alive(_)
-                | Value::Digest(_)
+                | Value::Digest { .. }
                 | Value::Holdings(_)
                 | Value::Reset(_)
                 | Value::Withdrawn(_) => {}
@@ -193,7 +193,7 @@ impl Node {
             | Value::Member
             | Value::MemberMetadata(_)
             | Value::Alive(_)
-            | Value::Digest(_)
+            | Value::Digest { .. }
             | Value::Holdings(_)
             | Value::Reset(_)
             | Value::Withdrawn(_) => None,

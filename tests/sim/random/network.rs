@@ -11,15 +11,15 @@ const HUBS: [Name; 2] = ["hub", "hub2"];
 const LEAVES: [Name; 5] = ["a", "b", "c", "d", "e"];
 
 /// Draws one or two hubs, two to five leaves, and sites for them, some of which are empty at first. Of two hubs all leaves know
-/// both; `chains` lets each leaf know only one in some networks. Beside v1, some hosts run that.
-pub(super) fn draw(draw: &mut Draw, beside_v1: bool, chains: bool) -> Scenario {
+/// both, or in some networks each leaf only one. Beside v1, some hosts run that.
+pub(super) fn draw(draw: &mut Draw, beside_v1: bool) -> Scenario {
     let (hubs, leaves) = (1 + draw.index(HUBS.len()), 2 + draw.index(LEAVES.len() - 1));
     let mut sites: Vec<Site> = (0..leaves + 1).map(|_| site(draw)).collect();
     if draw.happens(3_000) {
         put_behind_a_carrier(draw, &mut sites);
     }
     let mut taken = vec![false; sites.len()];
-    let is_chain = chains && !beside_v1 && hubs > 1 && draw.happens(4_000);
+    let is_chain = !beside_v1 && hubs > 1 && draw.happens(4_000);
     let leaves = LEAVES[..leaves].iter().map(|name| Leaf {
         name,
         site: place(draw, &sites, &mut taken),
