@@ -35,6 +35,9 @@
 //! peers and prefixes on its `agenda`, about which something may be different (`review` finds out), and every 20 s at all; so
 //! what it costs follows from what happens, not from how many there are, and no pass takes in more than a bounded piece.
 //!
+//! Tests: `tests/scenario` says who is where behind what and what happens, and an oracle what must follow; `tests/sim` plays it with
+//! real nodes on a virtual clock, `tests/netns` with the daemon on real interfaces. `docs/performance.md` shows how networks grow.
+//!
 //! # Invariants
 //! 1. A type per stage of confidence: the store takes only `Accepted`, `judge` only `Verified`.
 //! 2. A packet never changes the device; only a deadline does.
@@ -82,6 +85,13 @@
 //! - Nodes of ours send one another *compact groups* ([`mesh::fact::wire`]): a sign of life takes 36 bytes instead of 124, which every
 //!   5 s is the difference between 7 and 25 bytes a second, and facts about one subject share its key. They are tagged with keyed
 //!   BLAKE2s, and a boot ID announces who reads them.
+//! - What another node says is passed on for as long as it says it, also about peers that this node does not reach; v1 passes on
+//!   nothing about those, and behind two routers leaves forgot each other.
+//! - What passes two routers must pass the same two on its way back, because WireGuard drops what comes from another peer than its
+//!   source address belongs to: a leaf leaves to its router what is in the network of another router, and routers leave each other
+//!   their leaves ([`mesh::route`]).
+//! - A prefix that nobody claims any more returns to the router once one was heard for a minute: one that just came back has not said
+//!   yet what it claims.
 //! - Facts heard from a node that renews by digests ([`mesh::gossip`]) do not make this node ask all others to tell everything again
 //!   when they expire, as v1 does: nothing can have been lost unnoticed.
 //! - Alive facts are not in the store: each peer has one, only about itself, and it belongs to the link
