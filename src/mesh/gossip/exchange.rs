@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::knowledge::{Knowledge, RENEW_BEFORE};
 use super::ledger::{Ids, Ledger};
+use super::vouched::{ENDPOINTS, MEMBERS, Vouched};
 use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, about_sender, hash_of};
 use crate::mesh::fact::boot::BootId;
 use crate::mesh::fact::store::{FactId, Store, Stored};
-use crate::mesh::fact::value::{BUCKETS, FactHash, IS_ENDPOINT, Value};
+use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
 use crate::mesh::fact::{Fact, Origin, Timed, wire};
 use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::Timestamp;
 
 /// How often everything is looked at where facts are renewed one by one: what becomes first-hand knowledge lives longer without
@@ -66,7 +66,7 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     /// Returns whether facts with this origin about this subject are passed on: what this node knows itself while the subject is
     /// there, and what another node says for as long as that one says it.
-    fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
+    pub(super) fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
         match origin {
             Origin::Peer(_) => true,
             Origin::Observed | Origin::Configured => (self.is_present)(subject),
@@ -300,74 +300,6 @@ impl Exchange {
             batch.digests.push((digest, vouched.life(topic, self.told.facts())));
         }
         self.digest_at = context.now + DIGEST_PERIOD;
-    }
-}
-
-/// What this node vouches for, by how long it still lives: a digest is good for as long as the shortest life in it.
-#[derive(Debug)]
-pub(super) struct Vouched {
-    /// What lives too short, or is about somebody who is gone.
-    not: Ids,
-    /// All the rest, by the number of steps that it lives longer than [`MIN_LIFE`].
-    by_life: [Lives; LIVES],
-}
-
-/// What lives equally long, by topic.
-#[derive(Debug, Default)]
-struct Lives {
-    members: Ids,
-    endpoints: Ids,
-}
-
-/// The buckets of members and allowed IPs. Endpoints have a digest of their own: one that nobody renews any more, or only by way of
-/// others, must not shorten the lives of members.
-const MEMBERS: u64 = u32::MAX as u64;
-/// The buckets of endpoints.
-const ENDPOINTS: u64 = !MEMBERS;
-
-/// How finely lives are told apart.
-const LIFE_STEP: Duration = Duration::from_secs(8);
-/// How many lives are told apart, up to that of a fact that was just made.
-const LIVES: usize = ((FACT_TTL.as_secs() - MIN_LIFE.as_secs()) / LIFE_STEP.as_secs()) as usize + 1;
-
-impl Vouched {
-    pub(super) fn of(context: &Context<'_>) -> Self {
-        let mut vouched = Self {
-            not: Ids::default(),
-            by_life: Default::default(),
-        };
-        for (fact, stored) in context.store.iter() {
-            let told = context.passes_on(&fact.subject, stored.origin);
-            let rest = stored.expires.since(context.now);
-            let ids = match rest.checked_sub(MIN_LIFE).filter(|_| told) {
-                Some(more) => {
-                    let steps = (more.as_secs() / LIFE_STEP.as_secs()) as usize;
-                    let lives = &mut vouched.by_life[steps.min(LIVES - 1)];
-                    if stored.hash & IS_ENDPOINT == 0 {
-                        &mut lives.members
-                    } else {
-                        &mut lives.endpoints
-                    }
-                }
-                None => &mut vouched.not,
-            };
-            ids.insert(stored.id);
-        }
-        vouched
-    }
-
-    /// Returns how long all of these that belong to a topic live at least.
-    fn life(&self, topic: u64, told: &Ids) -> Duration {
-        let ids = |lives: &'_ Lives| {
-            told.common(if topic == MEMBERS {
-                &lives.members
-            } else {
-                &lives.endpoints
-            })
-            .next()
-        };
-        let shortest = self.by_life.iter().position(|lives| ids(lives).is_some());
-        MIN_LIFE + LIFE_STEP * shortest.unwrap_or(LIVES - 1) as u32
     }
 }
 

@@ -16,13 +16,15 @@ mod audience;
 mod exchange;
 pub mod knowledge;
 pub mod ledger;
+mod vouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::audience::{Audience, Standing};
-use self::exchange::{Batch, Context, Exchange, Vouched};
+use self::exchange::{Batch, Context, Exchange};
 use self::ledger::Ids;
+use self::vouched::Vouched;
 use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
 use super::fact::store::{FactId, MAX_FACTS, Store, Stored};
 use super::fact::value::{BUCKETS, FactHash, Value};
