@@ -5,7 +5,7 @@
 
 use super::border::{Border, Filtering, Mapping};
 use super::course::Course;
-use super::{Leaf, Name, Path, Program};
+use super::{Leaf, Name, Path};
 
 /// Returns the way on which two leaves must reach each other now.
 pub(crate) fn way(course: &Course<'_>, one: Name, other: Name) -> Path {
@@ -106,9 +106,4 @@ fn through_hubs(course: &Course<'_>, from: Name, to: Name) -> bool {
 fn leaf<'a>(course: &Course<'a>, name: Name) -> &'a Leaf {
     let found = course.scenario().leaves.iter().find(|leaf| leaf.name == name);
     found.unwrap_or_else(|| panic!("no leaf is called {name}"))
-}
-
-/// Returns whether a host is one of ours, with the times of ours.
-pub(crate) fn is_ours(course: &Course<'_>, name: Name) -> bool {
-    course.program(name) == Program::Ours
 }
