@@ -9,15 +9,17 @@ use crate::network::{Cost, Costs, Network, PEERS, Role};
 const PAGE: usize = 4096;
 /// How long nothing happens.
 const QUIET: Duration = Duration::from_secs(60);
+/// How long it takes until all that was said is forgotten.
+const FORGETTING: Duration = Duration::from_secs(300);
 
 pub(crate) fn print() {
     println!(
-        "{PEERS} peers; longest single call and share of a core, from the start and in a quiet minute; memory of a node"
+        "{PEERS} peers; longest single call and share of a core, from the start in a quiet minute, and when all fall silent; memory of a node"
     );
     println!(
-        "| node | facts | start: longest packet, reading, deadline | quiet: deadlines, core, longest | B/s out | kB a node, B a peer |"
+        "| node | facts | start: longest packet, reading, deadline | quiet: deadlines, core, longest | all silent: longest | B/s out | kB a node, B a peer |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     let mut kept = Vec::new();
     for role in Role::ALL {
         println!("{}", line(role, &mut kept));
@@ -37,15 +39,20 @@ fn line(role: Role, kept: &mut Vec<Node>) -> String {
     let weight = resident().saturating_sub(before);
     let quiet = network.costs;
     let facts = network.node.status(network.now()).facts.len();
+    network.costs = Costs::default();
+    network.fall_silent();
+    network.run(FORGETTING);
+    let silent = network.costs.deadlines;
     let longest = [quiet.packets, quiet.readings, quiet.deadlines].map(|cost| cost.longest);
     let line = format!(
-        "| {role} | {facts} | {}, {}, {} | {}, {:.2} %, {} | {} | {}, {} |",
+        "| {role} | {facts} | {}, {}, {} | {}, {:.2} %, {} | {} | {} | {}, {} |",
         longest_of(start.packets),
         longest_of(start.readings),
         longest_of(start.deadlines),
         quiet.deadlines.calls,
         share,
         millis(longest.into_iter().max().unwrap_or_default()),
+        longest_of(silent),
         quiet.bytes_out as u64 / QUIET.as_secs(),
         weight / 1000,
         weight / usize::from(PEERS),

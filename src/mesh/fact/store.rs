@@ -15,6 +15,8 @@ pub const MAX_FACTS: usize = 65_536;
 pub const MAX_PER_SUBJECT: usize = 1024;
 /// The most facts that one other node can hold in the store as their best source.
 pub const MAX_PER_ORIGIN: usize = 32_768;
+/// The most facts that are forgotten in one go: each must be struck from what a thousand peers know.
+pub const EXPIRED_AT_ONCE: usize = 1024;
 
 /// Names a stored fact for as long as it is stored, and another one after that: small numbers, for sets of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,13 +180,15 @@ impl Store {
         }
     }
 
-    /// Forgets what has expired and returns it.
+    /// Forgets what has expired and returns it; at most [`EXPIRED_AT_ONCE`], so that an outage of many costs no long pause. The
+    /// rest is due at once.
     pub fn expire(&mut self, now: Timestamp) -> Vec<(Fact, Stored)> {
         if self.earliest.is_none_or(|earliest| now < earliest) {
             return Vec::new();
         }
         let is_due = |entry: &mut Option<(Fact, Stored)>| entry.take_if(|(_, stored)| stored.expires <= now);
-        let expired: Vec<(Fact, Stored)> = self.entries.iter_mut().filter_map(is_due).collect();
+        let due = self.entries.iter_mut().filter_map(is_due);
+        let expired: Vec<(Fact, Stored)> = due.take(EXPIRED_AT_ONCE).collect();
         for (fact, stored) in &expired {
             self.free.push(stored.id);
             decrement(&mut self.per_origin, &stored.origin);
@@ -326,6 +330,19 @@ mod tests {
         assert_eq!((store.len(), store.next_expiry()), (1, Some(at(20))));
         assert_eq!(store.insert(at(10), heard(endpoint(SUBJECT, 3), 10)), first);
         assert_eq!(store.get(&fact), None);
+    }
+
+    #[test]
+    fn an_outage_of_many_is_forgotten_in_pieces() {
+        let mut store = Store::default();
+        for index in 0..=EXPIRED_AT_ONCE as u16 {
+            let subject = PublicKey::from_bytes([(index / 512) as u8; 32]);
+            store.insert(at(0), heard(endpoint(subject, index), 10));
+        }
+        assert_eq!(store.expire(at(10)).len(), EXPIRED_AT_ONCE);
+        assert_eq!((store.len(), store.next_expiry()), (1, Some(at(10))));
+        assert_eq!(store.expire(at(10)).len(), 1);
+        assert_eq!(store.next_expiry(), None);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::knowledge::{Knowledge, RENEW_BEFORE};
 use super::ledger::{Ids, Ledger};
+use super::offer::{Context, Offer, Offers, about};
 use super::vouched::{ENDPOINTS, MEMBERS, Vouched};
 use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, about_sender, hash_of};
 use crate::mesh::fact::boot::BootId;
 use crate::mesh::fact::store::{FactId, Store, Stored};
 use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
-use crate::mesh::fact::{Fact, Origin, Timed, wire};
+use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
 
@@ -53,25 +54,6 @@ pub(super) struct Exchange {
     mended: Option<Timestamp>,
     owes_holdings: bool,
     asked: Option<Timestamp>,
-}
-
-/// What is looked at to find out what is due.
-pub(super) struct Context<'a> {
-    pub(super) now: Timestamp,
-    pub(super) store: &'a Store,
-    pub(super) news: &'a [(&'a Fact, &'a Stored)],
-    pub(super) is_present: &'a dyn Fn(&PublicKey) -> bool,
-}
-
-impl Context<'_> {
-    /// Returns whether facts with this origin about this subject are passed on: what this node knows itself while the subject is
-    /// there, and what another node says for as long as that one says it.
-    pub(super) fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
-        match origin {
-            Origin::Peer(_) => true,
-            Origin::Observed | Origin::Configured => (self.is_present)(subject),
-        }
-    }
 }
 
 impl Exchange {
@@ -171,21 +153,20 @@ impl Exchange {
     }
 
     /// Collects what the peer needs to be told now.
-    pub(super) fn collect(&mut self, context: &Context<'_>, peer: &PublicKey, batch: &mut Batch) {
-        if self.is_overdue(context.now) {
-            self.ask(context.now);
+    pub(super) fn collect(&mut self, now: Timestamp, offers: &mut Offers<'_>, peer: &PublicKey, batch: &mut Batch) {
+        if self.is_overdue(now) {
+            self.ask(now);
         }
         self.settle(batch);
         if self.audience != Some(Audience::AllFacts) {
             return;
         }
-        let now = context.now;
         if now < self.scan_at {
-            let next = self.offer(context, peer, batch, context.news.iter().copied());
+            let next = self.offer(now, peer, batch, offers.news());
             self.scan_at = next.map_or(self.scan_at, |next| next.min(self.scan_at));
         } else if batch.room > 0 && batch.looks > 0 {
             let one_by_one = self.knowledge.prune(now) || !self.by_digest;
-            let next = self.offer(context, peer, batch, context.store.iter());
+            let next = self.offer(now, peer, batch, offers.all());
             let again = if one_by_one { SCAN_PERIOD } else { Duration::MAX };
             self.scan_at = next.map_or(now + again, |next| next.min(now + again));
         } else {
@@ -219,36 +200,33 @@ impl Exchange {
     }
 
     /// Takes from the facts what the peer needs now; returns when it next needs one of them.
-    fn offer<'a>(
+    fn offer(
         &mut self,
-        context: &Context<'_>,
+        now: Timestamp,
         peer: &PublicKey,
         batch: &mut Batch,
-        facts: impl Iterator<Item = (&'a Fact, &'a Stored)>,
+        offered: &[Offer<'_>],
     ) -> Option<Timestamp> {
-        let now = context.now;
+        let about_it = about(offered, peer);
         let mut next: Option<Timestamp> = None;
         let mut later = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
-        for (fact, stored) in facts {
+        for (place, offer) in offered.iter().enumerate() {
             if batch.cut {
                 break;
             }
             batch.looks = batch.looks.saturating_sub(1);
-            if self.told.contains(stored.id) || self.heard.contains(stored.id) {
+            let is_settled = self.told.contains(offer.id) || self.heard.contains(offer.id);
+            if is_settled || about_it.contains(&place) && !offer.fact.attribute().row().told_to_subject {
                 continue;
             }
-            let about_it = fact.subject == *peer;
-            if !context.passes_on(&fact.subject, stored.origin) || about_it && !fact.attribute().row().told_to_subject {
-                continue;
-            }
-            match self.knowledge.due(stored.id, stored.expires) {
-                Some(at) if at <= now => self.tell(now, fact, stored, batch),
+            match self.knowledge.due(offer.id, offer.expires) {
+                Some(at) if at <= now => self.tell(now, offer.fact, offer.stored, batch),
                 Some(at) => later(at),
                 None => {}
             }
             // A copy that lives longer by then is due; one that was not renewed in between costs a look.
-            let renewal = stored.expires - RENEW_BEFORE;
-            if renewal > now && !self.told.contains(stored.id) {
+            let renewal = offer.expires - RENEW_BEFORE;
+            if renewal > now && !self.told.contains(offer.id) {
                 later(renewal);
             }
         }

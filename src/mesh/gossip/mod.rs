@@ -16,14 +16,16 @@ mod audience;
 mod exchange;
 pub mod knowledge;
 pub mod ledger;
+mod offer;
 mod vouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::audience::{Audience, Standing};
-use self::exchange::{Batch, Context, Exchange};
+use self::exchange::{Batch, Exchange};
 use self::ledger::Ids;
+use self::offer::{Context, Offers};
 use self::vouched::Vouched;
 use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
 use super::fact::store::{FactId, MAX_FACTS, Store, Stored};
@@ -35,9 +37,9 @@ use super::time::Timestamp;
 /// The most bytes of facts for one peer in one go, so that a newcomer in a large network does not drown.
 const BURST: usize = 32 * super::fact::wire::MAX_FACTS;
 /// The most bytes for all peers in one go.
-const BURST_ALL: usize = 10 * BURST;
-/// The most facts that are looked at for all peers in one go, some 20 ns each: enough for one look at all of them.
-const LOOKS: usize = 2 * MAX_FACTS;
+const BURST_ALL: usize = 5 * BURST;
+/// The most facts that are looked at for all peers in one go, some 10 ns each: enough for one look at all of them.
+const LOOKS: usize = MAX_FACTS;
 /// With more news than this, everything is looked at instead.
 const MAX_NEWS: usize = 4096;
 /// How much too early a sign of life is given, to go out together with others: a thousand peers do not make a thousand deadlines.
@@ -47,7 +49,7 @@ const RETELL_EVERY: Duration = Duration::from_secs(5);
 /// How often a peer that waits for our sign of life is answered at most: two that answer each other must not spin.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 /// When what did not fit follows.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(25);
 /// How long a fact must still live to be renewed by digests: three of them may be lost.
 pub const MIN_LIFE: Duration = Duration::from_secs(128);
 /// How often a digest is sent. With each router that passes facts on, they live that much shorter: after three, they are renewed
@@ -293,7 +295,6 @@ impl Gossip {
             self.look_at_everything();
         }
         let news = std::mem::take(&mut self.news);
-        let news: Vec<(&Fact, &Stored)> = news.iter().filter_map(|fact| store.entry(fact)).collect();
         let own_key = self.own_key;
         let is_present = |subject: &PublicKey| *subject == own_key || is_present(subject);
         let context = Context {
@@ -302,6 +303,7 @@ impl Gossip {
             news: &news,
             is_present: &is_present,
         };
+        let mut offers = Offers::new(&context);
         let mut vouched: Option<Vouched> = None;
         let (mut budget, mut looks) = (BURST_ALL, LOOKS);
         let mut told = Vec::new();
@@ -310,7 +312,7 @@ impl Gossip {
         for recipient in recipients[first..].iter().chain(&recipients[..first]) {
             let peer = self.peers.entry(recipient.peer).or_default();
             let batch = Batch::new(budget.min(BURST), looks, peer.can(COMPACT_GROUPS));
-            let batch = peer.collect(&context, recipient, batch, &mut vouched);
+            let batch = peer.collect(&context, &mut offers, recipient, batch, &mut vouched);
             (budget, looks) = (budget - batch.used(), batch.looks());
             if batch.is_cut() && self.turn.is_none() {
                 self.turn = Some(recipient.peer);
@@ -354,6 +356,7 @@ impl Peer {
     fn collect(
         &mut self,
         context: &Context<'_>,
+        offers: &mut Offers<'_>,
         recipient: &Recipient,
         mut batch: Batch,
         vouched: &mut Option<Vouched>,
@@ -367,7 +370,7 @@ impl Peer {
         let speaks_anyway = self.alive_due <= now + EARLY;
         let exchange = self.exchange();
         exchange.adopt(now, recipient.audience, by_digest);
-        exchange.collect(context, &recipient.peer, &mut batch);
+        exchange.collect(now, offers, &recipient.peer, &mut batch);
         if (speaks_anyway || !batch.is_empty()) && exchange.digest_is_due(now, &batch) {
             let vouched = vouched.get_or_insert_with(|| Vouched::of(context));
             exchange.sum_up(context, vouched, &mut batch);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::MIN_LIFE;
-use super::exchange::Context;
 use super::ledger::Ids;
+use super::offer::Context;
 use crate::mesh::fact::value::IS_ENDPOINT;
 use crate::mesh::settings::FACT_TTL;
 

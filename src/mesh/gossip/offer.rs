@@ -1,0 +1,89 @@
+//! What there is to tell: the facts that a look compares with what a peer knows.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::mesh::fact::store::{FactId, Store, Stored};
+use crate::mesh::fact::{Fact, Origin};
+use crate::mesh::identity::PublicKey;
+use crate::mesh::time::Timestamp;
+
+/// What is looked at to find out what is due.
+pub(super) struct Context<'a> {
+    pub(super) now: Timestamp,
+    pub(super) store: &'a Store,
+    pub(super) news: &'a BTreeSet<Fact>,
+    pub(super) is_present: &'a dyn Fn(&PublicKey) -> bool,
+}
+
+impl Context<'_> {
+    /// Returns whether facts with this origin about this subject are passed on: what this node knows itself while the subject is
+    /// there, and what another node says for as long as that one says it.
+    pub(super) fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
+        match origin {
+            Origin::Peer(_) => true,
+            Origin::Observed | Origin::Configured => (self.is_present)(subject),
+        }
+    }
+}
+
+/// A fact that is passed on. What a look needs of it stands side by side: a router compares ten thousand of them with what each of a
+/// thousand peers knows.
+pub(super) struct Offer<'a> {
+    pub(super) id: FactId,
+    pub(super) expires: Timestamp,
+    pub(super) fact: &'a Fact,
+    pub(super) stored: &'a Stored,
+}
+
+/// What is passed on now, ordered by subject; made when the first peer needs it.
+pub(super) struct Offers<'a> {
+    context: &'a Context<'a>,
+    news: Option<Vec<Offer<'a>>>,
+    all: Option<Vec<Offer<'a>>>,
+}
+
+impl<'a> Offers<'a> {
+    pub(super) fn new(context: &'a Context<'a>) -> Self {
+        Self {
+            context,
+            news: None,
+            all: None,
+        }
+    }
+
+    /// Returns what is new.
+    pub(super) fn news(&mut self) -> &[Offer<'a>] {
+        let context = self.context;
+        self.news.get_or_insert_with(|| {
+            offers(
+                context,
+                context.news.iter().filter_map(|fact| context.store.entry(fact)),
+            )
+        })
+    }
+
+    /// Returns all that there is.
+    pub(super) fn all(&mut self) -> &[Offer<'a>] {
+        let context = self.context;
+        self.all.get_or_insert_with(|| offers(context, context.store.iter()))
+    }
+}
+
+/// Returns where the facts about one subject are.
+pub(super) fn about(offers: &[Offer<'_>], subject: &PublicKey) -> Range<usize> {
+    let from = offers.partition_point(|offer| offer.fact.subject < *subject);
+    let others = &offers[from..];
+    from..from + others.partition_point(|offer| offer.fact.subject == *subject)
+}
+
+fn offers<'a>(context: &Context<'_>, facts: impl Iterator<Item = (&'a Fact, &'a Stored)>) -> Vec<Offer<'a>> {
+    let passed_on = facts.filter(|(fact, stored)| context.passes_on(&fact.subject, stored.origin));
+    let offer = |(fact, stored): (&'a Fact, &'a Stored)| Offer {
+        id: stored.id,
+        expires: stored.expires,
+        fact,
+        stored,
+    };
+    passed_on.map(offer).collect()
+}
