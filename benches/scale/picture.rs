@@ -13,9 +13,9 @@ type Measure = (&'static str, fn(&Row) -> f64);
 
 const MEASURES: [Measure; 6] = [
     ("seconds until all facts are everywhere", |row| row.convergence),
-    ("hub to each leaf, bytes a second", |row| row.hub.0),
+    ("a hub to each leaf, bytes a second", |row| row.hub.0),
     ("leaf to everybody, bytes a second", |row| row.leaf.0),
-    ("hub to each leaf, packets a second", |row| row.hub.1),
+    ("a hub to each leaf, packets a second", |row| row.hub.1),
     ("processor seconds a node and hour", |row| row.processor),
     ("memory a node, MiB", |row| row.memory / 1_048_576.0),
 ];

@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub(crate) leaves: usize,
     /// Seconds until every leaf had all facts.
     pub(crate) convergence: f64,
-    /// UDP payload that a hub sends, in bytes and datagrams a second for each of its leaves.
+    /// UDP payload that one hub sends to one leaf, in bytes and datagrams a second.
     pub(crate) hub: (f64, f64),
     /// The same of a leaf, to everybody.
     pub(crate) leaf: (f64, f64),
@@ -65,8 +65,8 @@ pub(crate) fn measure(kind: Kind, leaves: usize) -> Row {
         processor_time(),
     );
     network.world.run(quiet);
-    let rate = |before: Traffic, after: Traffic| {
-        let per = leaves as f64 * quiet.as_secs_f64();
+    let rate = |before: Traffic, after: Traffic, senders: usize| {
+        let per = (leaves * senders) as f64 * quiet.as_secs_f64();
         (
             (after.bytes - before.bytes) as f64 / per,
             (after.packets - before.packets) as f64 / per,
@@ -78,8 +78,8 @@ pub(crate) fn measure(kind: Kind, leaves: usize) -> Row {
     Row {
         leaves,
         convergence,
-        hub: rate(before.0, sent(&network, &network.hubs)),
-        leaf: rate(before.1, sent(&network, &network.leaves)),
+        hub: rate(before.0, sent(&network, &network.hubs), network.hubs.len()),
+        leaf: rate(before.1, sent(&network, &network.leaves), 1),
         processor: (processor_time() - before.2) / nodes / hours,
         memory: peak_memory() / nodes,
         real: began.elapsed().as_secs_f64(),
@@ -166,7 +166,7 @@ impl FromStr for Row {
 /// Returns the rows as a table in Markdown.
 pub(crate) fn table(kind: Kind, rows: &[Row]) -> String {
     let mut text = format!(
-        "| leaves ({}) | all facts everywhere after | hub to each leaf | leaf to everybody | processor, a node and hour | memory, a node | real time |\n|---|---|---|---|---|---|---|\n",
+        "| leaves ({}) | all facts everywhere after | a hub to each leaf | leaf to everybody | processor, a node and hour | memory, a node | real time |\n|---|---|---|---|---|---|---|\n",
         kind.name()
     );
     for row in rows {
