@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::fact::attribute::Speaker;
-use super::fact::value::Value;
+use super::fact::value::{Metadata, Value};
 use super::fact::{Accepted, Fact, Origin, Timed, Verified};
 use super::identity::PublicKey;
 use super::prefix::{self, TunnelRoutes};
@@ -55,6 +55,9 @@ pub enum Refusal {
     /// What is sent to this node would be its peer's.
     #[error("an address of this node itself")]
     OwnAddress,
+    /// More than a member needs, and than is passed on.
+    #[error("metadata of more than {} bytes", Metadata::MAX_LEN)]
+    TooLong,
 }
 
 impl TrustPolicy {
@@ -188,6 +191,7 @@ impl TrustPolicy {
             Value::Endpoint(endpoint) => self.is_endpoint(endpoint),
             Value::AllowedIp(prefix) if prefix::is_reserved(prefix) => Err(Refusal::ReservedPrefix),
             Value::AllowedIp(prefix) if self.is_own_address(prefix) => Err(Refusal::OwnAddress),
+            Value::MemberMetadata(metadata) if metadata.items_len() > Metadata::MAX_LEN => Err(Refusal::TooLong),
             Value::AllowedIp(_)
             | Value::Alive(_)
             | Value::Member

@@ -23,20 +23,22 @@ impl Node {
 
     /// Finds out who speaks. A key that is no peer costs no cryptography.
     fn verify(&mut self, source: Ipv6Addr, payload: &[u8]) -> Result<Verified, (RejectReason, Option<PublicKey>)> {
-        let envelope = wire::decode(payload).map_err(|error| (RejectReason::Layout(error), None))?;
-        let sender = match envelope.form {
-            Form::Signed { sender, .. } => Some(sender),
-            Form::Compact => self.auth.owner(&source),
-        };
         let is_peer = |key: &PublicKey| {
             self.device
                 .as_ref()
                 .is_some_and(|device| device.peers.contains_key(key))
         };
-        let sender = sender.filter(is_peer).ok_or((RejectReason::Stranger, None))?;
+        // WireGuard lets nobody else use the address: a datagram in another's name is the doing of whose address it is.
+        let owner = self.auth.owner(&source).filter(is_peer);
+        let envelope = wire::decode(payload).map_err(|error| (RejectReason::Layout(error), owner))?;
+        let sender = match envelope.form {
+            Form::Signed { sender, .. } => Some(sender),
+            Form::Compact => owner,
+        };
+        sender.filter(is_peer).ok_or((RejectReason::Stranger, owner))?;
         self.auth
             .verify(source, &envelope)
-            .map_err(|error| (RejectReason::Auth(error), Some(sender)))
+            .map_err(|error| (RejectReason::Auth(error), owner))
     }
 
     fn believe(&mut self, now: Timestamp, source: Ipv6Addr, verified: Verified) {
@@ -130,7 +132,7 @@ impl Node {
     }
 
     fn reject(&mut self, now: Timestamp, reason: RejectReason, sender: Option<PublicKey>, source: Ipv6Addr) {
-        if let Some(times) = self.rejections.count(now, reason) {
+        if let Some(times) = self.rejections.count(now, sender, reason) {
             let sender = sender.map(|key| self.name(&key));
             self.notify(Event::Rejected {
                 reason,

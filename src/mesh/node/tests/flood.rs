@@ -12,6 +12,7 @@ use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::membership::MAX_INTRODUCED;
 use crate::mesh::settings::{PeerSettings, TrustLevel};
+use crate::mesh::tally::MAX_KINDS;
 
 /// A leaf with a hub and one more peer that may say as much as its level allows.
 struct Victim {
@@ -116,7 +117,7 @@ impl Victim {
         assert!(node.links.len() <= peers && node.liveness.len() <= 2, "links");
         assert!(node.routes.len() <= node.store.len() + 3 * peers, "prefixes");
         assert!(node.agenda.len() <= 3 * MAX_WAITING, "agenda");
-        assert!(node.rejections.totals().count() <= 256, "rejections");
+        assert!(node.rejections.totals().count() <= 2 * MAX_KINDS, "rejections");
         assert!(node.outputs.len() <= 4096, "outputs: {}", node.outputs.len());
     }
 }
