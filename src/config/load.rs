@@ -84,7 +84,9 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
     let layer = FileLayer::parse(file, format, bytes)?;
     let draft = Draft::read(&Figment::from(layer))?;
     Ok(Config {
-        iface: draft.iface.map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value),
+        iface: draft
+            .iface
+            .map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value),
         debug: draft.debug.unwrap_or_default(),
         file: Some(file.to_owned()),
         settings: draft.settings,

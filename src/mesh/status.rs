@@ -218,7 +218,10 @@ mod tests {
                 (about(own), Origin::Observed, ttl),
                 (about(stranger), Origin::Configured, ttl),
             ],
-            rejections: vec![(Some(alice), RejectReason::Stranger, 2), (None, RejectReason::Stranger, 1)],
+            rejections: vec![
+                (Some(alice), RejectReason::Stranger, 2),
+                (None, RejectReason::Stranger, 1),
+            ],
             uncounted_rejections: 3,
         };
         let text = status.to_string();

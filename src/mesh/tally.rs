@@ -123,7 +123,10 @@ mod tests {
         let mut tally = Tally::default();
         let reported = (0..1000).filter(|kind| tally.count(at(1), "liar", *kind).is_some());
         assert_eq!(reported.count(), MAX_KINDS);
-        assert_eq!((tally.totals().count(), tally.uncounted()), (MAX_KINDS, 1000 - MAX_KINDS as u64));
+        assert_eq!(
+            (tally.totals().count(), tally.uncounted()),
+            (MAX_KINDS, 1000 - MAX_KINDS as u64)
+        );
         assert_eq!(tally.count(at(1), "honest", 7), Some(1));
     }
 

@@ -10,7 +10,7 @@ use super::fact::value::{Metadata, Value};
 use super::fact::{Accepted, Fact, Origin, Timed, Verified};
 use super::identity::PublicKey;
 use super::prefix::{self, TunnelRoutes};
-use super::settings::{Settings, TrustLevel};
+use super::settings::{FACT_TTL, Settings, TrustLevel};
 
 /// The rules, and what they must know of the moment.
 #[derive(Debug)]
@@ -145,7 +145,10 @@ impl TrustPolicy {
         facts
             .into_iter()
             .map(move |timed| match self.check(&sender, level, &timed.fact) {
-                Ok(()) => Ok(Accepted { timed, origin }),
+                Ok(()) => Ok(Accepted {
+                    timed: bounded(timed),
+                    origin,
+                }),
                 Err(refusal) => Err((refusal, timed)),
             })
     }
@@ -153,6 +156,20 @@ impl TrustPolicy {
     /// Returns whether a fact that the sender said is one that it may say.
     pub fn believes(&self, sender: &PublicKey, fact: &Fact) -> bool {
         self.check(sender, self.level_as_sender(sender), fact).is_ok()
+    }
+
+    /// Returns whether what is said of the subject rests on the word of somebody else who is trusted no further than any peer.
+    pub fn is_hearsay(&self, subject: &PublicKey, origin: Origin) -> bool {
+        match origin {
+            Origin::Observed | Origin::Configured => false,
+            Origin::Peer(sender) => sender != *subject && self.level(&sender) < Some(TrustLevel::AllowedIPs),
+        }
+    }
+
+    /// Returns whether the sender may let a stored fact live longer by its word. Hearsay takes nothing over from better sources: they
+    /// would count for no more than it does.
+    pub fn may_renew(&self, sender: &PublicKey, subject: &PublicKey, stored: Origin) -> bool {
+        self.is_hearsay(subject, stored) || !self.is_hearsay(subject, Origin::Peer(*sender))
     }
 
     fn level_as_sender(&self, sender: &PublicKey) -> Option<TrustLevel> {
@@ -206,6 +223,15 @@ impl TrustPolicy {
     /// A network around an own address is another thing: so the hub has the one of its leaves.
     fn is_own_address(&self, prefix: &IpNet) -> bool {
         prefix.prefix_len() == prefix.max_prefix_len() && self.own_addresses.contains(&prefix.addr())
+    }
+}
+
+/// No honest node says anything for longer than [`FACT_TTL`] (wirelink v1): what a liar says, and what is said once more by somebody
+/// who kept it, is forgotten as soon.
+fn bounded(timed: Timed) -> Timed {
+    Timed {
+        ttl: timed.ttl.min(FACT_TTL),
+        ..timed
     }
 }
 

@@ -160,7 +160,10 @@ mod tests {
         let one = Metadata::from_items([(b'z', vec![1]), (b'n', vec![2]), (b'a', vec![3]), (b'z', vec![4])]);
         let items: Vec<(u8, &[u8])> = one.items().collect();
         assert_eq!(items, [(b'n', &[2][..]), (b'a', &[3]), (b'z', &[4])]);
-        assert_eq!(one, Metadata::from_items([(b'a', vec![3]), (b'z', vec![4]), (b'n', vec![2])]));
+        assert_eq!(
+            one,
+            Metadata::from_items([(b'a', vec![3]), (b'z', vec![4]), (b'n', vec![2])])
+        );
         assert_eq!(one.items_len(), 9);
     }
 }

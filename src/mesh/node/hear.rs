@@ -64,7 +64,7 @@ impl Node {
                 self.expect_news(now);
             }
             Value::Reset(buckets) => self.gossip.heard_reset(now, sender, *buckets, &self.store),
-            Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(sender, hashes, &self.store),
+            Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(now, sender, hashes, &self.store),
             Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
                 self.learn(now, sender, source, accepted);
             }
@@ -73,8 +73,14 @@ impl Node {
 
     fn learn(&mut self, now: Timestamp, sender: &PublicKey, source: Ipv6Addr, accepted: Accepted) {
         let (fact, life) = (accepted.fact().clone(), accepted.ttl());
-        let ours = self.store.get(&fact).map(|stored| stored.expires);
-        let (id, is_news, is_longer) = match self.store.insert(now, accepted) {
+        let stored = self.store.get(&fact);
+        let ours = stored.map(|stored| stored.expires);
+        let better = stored.filter(|stored| !self.trust.may_renew(sender, &fact.subject, stored.origin));
+        let insertion = match better.map(|stored| stored.id) {
+            Some(id) => Insertion::Known(id),
+            None => self.store.insert(now, accepted),
+        };
+        let (id, is_news, is_longer) = match insertion {
             Insertion::New(id) => (id, true, true),
             Insertion::Renewed(id) => (id, false, true),
             Insertion::Known(id) => (id, false, false),
@@ -108,7 +114,9 @@ impl Node {
                 continue;
             }
             if self.trust.believes(sender, fact) {
-                self.store.renew(id, now + life, Origin::Peer(*sender));
+                if self.trust.may_renew(sender, &fact.subject, stored.origin) {
+                    self.store.renew(id, now + life, Origin::Peer(*sender));
+                }
             } else {
                 self.gossip.no_longer_believed(sender, id, stored.hash);
             }

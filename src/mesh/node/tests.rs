@@ -2,7 +2,9 @@
 
 mod flood;
 mod history;
+mod liar;
 mod renewal;
+mod replay;
 mod world;
 
 use std::collections::BTreeMap;
