@@ -5,8 +5,10 @@ use std::path::Path;
 use wirelink::config::{FileFormat, parse};
 
 /// The first byte says which format the rest is in.
-pub fn run(data: &[u8]) {
-    let Some((first, text)) = data.split_first() else { return };
+pub(crate) fn run(data: &[u8]) {
+    let Some((first, text)) = data.split_first() else {
+        return;
+    };
     let format = FileFormat::ALL[usize::from(*first) % FileFormat::ALL.len()];
     match parse(format, Path::new("file"), text) {
         Ok(config) => {
@@ -17,7 +19,10 @@ pub fn run(data: &[u8]) {
         }
         Err(error) => {
             let message = error.to_string();
-            assert!(!message.is_empty() && !message.contains(char::is_control), "{message:?}");
+            assert!(
+                !message.is_empty() && !message.contains(char::is_control),
+                "{message:?}"
+            );
         }
     }
 }

@@ -3,10 +3,12 @@
 use wirelink::mesh::fact::{Timed, wire};
 use wirelink::mesh::identity::PublicKey;
 
-pub fn run(datagram: &[u8]) {
+pub(crate) fn run(datagram: &[u8]) {
     let Ok(envelope) = wire::decode(datagram) else { return };
     let sender = PublicKey::from_bytes([0; 32]);
-    let Ok(facts) = envelope.unverified_facts(&sender) else { return };
+    let Ok(facts) = envelope.unverified_facts(&sender) else {
+        return;
+    };
     facts.iter().for_each(say_again);
     let groups = wire::pack_compact(&sender, &facts);
     let again: usize = groups.iter().map(|runs| compact(&sender, runs).len()).sum();

@@ -1,4 +1,20 @@
 //! Whose word counts for what (wirelink v1).
+//!
+//! What a member can bring about on the device of a node, by the level that it has there; each can do what those before it can:
+//!
+//! | level | it can | for which it says |
+//! |---|---|---|
+//! | none: no peer | nothing: what it sends costs a look into a table, and no cryptography | |
+//! | `Untrusted` | have traffic for itself go to it directly, while WireGuard has a session with it | signs of life |
+//! | `Endpoint` | have endpoints of peers without a session tried, after all others and four of them; its own in their turn | endpoints |
+//! | `AllowedIPs` | give prefixes that nobody owns, or a router alone, to peers with a link; have endpoints tried in their turn | allowed IPs |
+//! | `Membership` | make strangers peers, up to 4096, and speak about them; name peers, and call them basic | members |
+//! | `DelegateTrust` | no more than that | |
+//!
+//! None of them can change the endpoint of a peer with a session, remove a peer or a prefix of the operator's or take one from a peer
+//! that is no router, have this node's own addresses or anybody's link-local one, or send WireGuard through itself. What it says is
+//! forgotten 255 s after its last word, and hearsay, which is what a level below `AllowedIPs` says of others, is not passed on.
+//! `tests/sim/powers.rs` is this table as code, against which tests hold every change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
