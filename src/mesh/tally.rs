@@ -10,7 +10,7 @@ use super::time::Timestamp;
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// The most kinds that are counted apart of one source: what a peer says can be wrong in hundreds of ways, and none of them may cost
 /// another peer its place.
-pub const MAX_KINDS: usize = 16;
+pub const MAX_KINDS: usize = 64;
 /// The most counters in all: a thousand peers with a few each.
 pub const MAX_COUNTERS: usize = 4096;
 
