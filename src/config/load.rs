@@ -76,6 +76,23 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
     })
 }
 
+/// Reads what one file says by itself, without the layers above it; `file` is what errors call it.
+///
+/// # Errors
+/// One message about the first thing that is wrong.
+pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, ConfigError> {
+    let layer = FileLayer::parse(file, format, bytes)?;
+    let draft = Draft::read(&Figment::from(layer))?;
+    Ok(Config {
+        iface: draft
+            .iface
+            .map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value),
+        debug: draft.debug.unwrap_or_default(),
+        file: Some(file.to_owned()),
+        settings: draft.settings,
+    })
+}
+
 /// Refuses a file that speaks of another interface than the one whose file it is.
 fn agree(chosen: &str, named: Option<Placed<String>>) -> Result<(), ConfigError> {
     match named {

@@ -17,8 +17,9 @@ use std::path::PathBuf;
 use crate::mesh::settings::Settings;
 
 pub use error::ConfigError;
-pub use load::{DEFAULT_IFACE, Flags, Loaded, load};
+pub use load::{DEFAULT_IFACE, Flags, Loaded, load, parse};
 pub use read::address_hash;
+pub use tree::FileFormat;
 
 /// The effective settings of one interface.
 #[derive(Clone, Debug)]

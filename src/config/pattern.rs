@@ -11,7 +11,7 @@ pub(super) fn pattern(text: &str) -> Option<Pattern> {
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
-            '\\' => literal(&mut translated, rest.next()?),
+            '\\' => literal(&mut translated, rest.next()?)?,
             '*' if translated.ends_with('*') => {}
             '[' => class(&mut translated, &mut rest)?,
             c => translated.push(c),
@@ -20,11 +20,15 @@ pub(super) fn pattern(text: &str) -> Option<Pattern> {
     Pattern::new(&translated).ok().filter(|_| !translated.is_empty())
 }
 
-fn literal(translated: &mut String, c: char) {
+/// Adds a sign without its meaning. No interface is called by a backslash, and one that stood here would be read otherwise when the
+/// settings are dumped and read again.
+fn literal(translated: &mut String, c: char) -> Option<()> {
     match c {
+        '\\' => return None,
         '*' | '?' | '[' => translated.extend(['[', c, ']']),
         c => translated.push(c),
     }
+    Some(())
 }
 
 /// Copies what follows an opening bracket, up to the closing one. No interface is called by a bracket or a backslash,
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_no_glob_is_refused() {
-        for text in ["", "wg[0-", "wg[", "wg[]", "wg[^]", "wg\\", "wg[\\]]"] {
+        for text in ["", "wg[0-", "wg[", "wg[]", "wg[^]", "wg\\", "wg[\\]]", "wg\\\\"] {
             assert_eq!(pattern(text), None, "{text:?}");
         }
     }

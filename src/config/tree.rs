@@ -31,7 +31,7 @@ pub(super) enum Tree {
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileFormat {
+pub enum FileFormat {
     /// RFC 8259.
     Json,
     /// YAML 1.2.
@@ -42,10 +42,10 @@ pub(super) enum FileFormat {
 
 impl FileFormat {
     /// All formats.
-    pub(super) const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::Toml];
+    pub const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::Toml];
 
     /// Returns the end of a file name.
-    pub(super) const fn extension(self) -> &'static str {
+    pub const fn extension(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Yaml => "yaml",

@@ -41,7 +41,7 @@ pub(super) struct Shell {
     resolver: Resolver,
     alarm: Alarm,
     report: Signal,
-    complaints: Tally<&'static str>,
+    complaints: Tally<(), &'static str>,
     not_before: Timestamp,
     look_again: bool,
 }
@@ -279,7 +279,7 @@ impl Shell {
 
     /// Logs a failure that may come again with every deadline, but each kind once a minute.
     fn warn(&mut self, kind: &'static str, failure: impl Display) {
-        match self.complaints.count(now(), kind) {
+        match self.complaints.count(now(), (), kind) {
             None => {}
             Some(1) => tracing::warn!("{failure}"),
             Some(times) => tracing::warn!("{failure} ({times} times since this was last logged)"),

@@ -63,7 +63,8 @@ pub struct Node {
     routes: Routes,
     gossip: Gossip,
     names: Names,
-    rejections: Tally<RejectReason>,
+    /// By sender; strangers are one.
+    rejections: Tally<Option<PublicKey>, RejectReason>,
     device: Option<Mirror>,
     host: HostState,
     census: Census,
@@ -198,8 +199,9 @@ impl Node {
             rejections: self
                 .rejections
                 .totals()
-                .map(|(reason, times)| (*reason, times))
+                .map(|(sender, reason, times)| (*sender, *reason, times))
                 .collect(),
+            uncounted_rejections: self.rejections.uncounted(),
         }
     }
 

@@ -32,8 +32,10 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// What it believes: each fact with its origin and the time that it still lives.
     pub facts: Vec<(Fact, Origin, Duration)>,
-    /// What it did not believe, and how often.
-    pub rejections: Vec<(RejectReason, u64)>,
+    /// What it did not believe, of whom, and how often; strangers are one sender.
+    pub rejections: Vec<(Option<PublicKey>, RejectReason, u64)>,
+    /// How often more was not believed, of so many kinds that there was no room to tell them apart.
+    pub uncounted_rejections: u64,
 }
 
 /// One peer of the device.
@@ -86,9 +88,13 @@ impl fmt::Display for Status {
                 self.source(origin)
             )?;
         }
-        for (reason, times) in &self.rejections {
+        for (sender, reason, times) in &self.rejections {
             let plural = if *times == 1 { "" } else { "s" };
-            writeln!(f, "rejected {times} time{plural}: {reason}")?;
+            let sender = sender.map_or("strangers".to_owned(), |key| self.name(&key));
+            writeln!(f, "rejected {times} time{plural} from {sender}: {reason}")?;
+        }
+        if self.uncounted_rejections > 0 {
+            writeln!(f, "rejected {} times more, in other ways", self.uncounted_rejections)?;
         }
         Ok(())
     }
@@ -212,7 +218,11 @@ mod tests {
                 (about(own), Origin::Observed, ttl),
                 (about(stranger), Origin::Configured, ttl),
             ],
-            rejections: Vec::new(),
+            rejections: vec![
+                (Some(alice), RejectReason::Stranger, 2),
+                (None, RejectReason::Stranger, 1),
+            ],
+            uncounted_rejections: 3,
         };
         let text = status.to_string();
         for line in [
@@ -226,6 +236,13 @@ mod tests {
                 "fact: {} endpoint 192.0.2.1:5 for 30 s, from the settings",
                 stranger.short()
             ),
+            format!(
+                "rejected 2 times from alice ({}): {}",
+                alice.short(),
+                RejectReason::Stranger
+            ),
+            format!("rejected 1 time from strangers: {}", RejectReason::Stranger),
+            "rejected 3 times more, in other ways".to_owned(),
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }

@@ -1,18 +1,26 @@
-//! Counts what may happen at any rate, and reports it often enough to be seen and seldom enough not to be a way to fill a disk.
+//! Counts what may happen at any rate, by who did it and what it was, and reports it often enough to be seen and seldom enough not to
+//! be a way to fill a disk.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// How often one kind is reported at most.
+/// How often one kind of one source is reported at most.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
-/// The most kinds that are counted apart; what a peer says can be wrong in as many ways as a byte has values.
-const MAX_KINDS: usize = 256;
+/// The most kinds that are counted apart of one source: what a peer says can be wrong in hundreds of ways, and none of them may cost
+/// another peer its place.
+pub const MAX_KINDS: usize = 64;
+/// The most counters in all: a thousand peers with a few each.
+pub const MAX_COUNTERS: usize = 4096;
 
-/// A counter for each kind of event.
+/// A counter for each kind of event of each source.
 #[derive(Debug)]
-pub struct Tally<K>(BTreeMap<K, Count>);
+pub struct Tally<S, K> {
+    sources: BTreeMap<S, BTreeMap<K, Count>>,
+    counters: usize,
+    uncounted: u64,
+}
 
 #[derive(Debug)]
 struct Count {
@@ -21,38 +29,72 @@ struct Count {
     reported: Timestamp,
 }
 
-impl<K> Default for Tally<K> {
+impl<S, K> Default for Tally<S, K> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self {
+            sources: BTreeMap::new(),
+            counters: 0,
+            uncounted: 0,
+        }
     }
 }
 
-impl<K: Ord> Tally<K> {
-    /// Counts one more. Where a report is due, returns how many it stands for: this one and all since the last report.
-    pub fn count(&mut self, now: Timestamp, kind: K) -> Option<u64> {
-        if let Some(count) = self.0.get_mut(&kind) {
-            count.total += 1;
-            count.unreported += 1;
-            return (now.since(count.reported) >= REPORT_EVERY).then(|| {
-                count.reported = now;
-                std::mem::take(&mut count.unreported)
-            });
+impl<S: Ord, K: Ord> Tally<S, K> {
+    /// Counts one more. Where a report is due, returns how many it stands for: this one and all since the last report. What there is
+    /// no room for is not reported.
+    pub fn count(&mut self, now: Timestamp, source: S, kind: K) -> Option<u64> {
+        let kinds = self.sources.get_mut(&source);
+        if let Some(count) = kinds.and_then(|kinds| kinds.get_mut(&kind)) {
+            return count.again(now);
         }
-        if self.0.len() >= MAX_KINDS {
+        let known = self.sources.get(&source).map_or(0, BTreeMap::len);
+        if known >= MAX_KINDS || self.counters >= MAX_COUNTERS {
+            self.uncounted += 1;
             return None;
         }
-        let first = Count {
-            total: 1,
-            unreported: 0,
-            reported: now,
-        };
-        self.0.insert(kind, first);
+        self.counters += 1;
+        self.sources.entry(source).or_default().insert(kind, Count::first(now));
         Some(1)
     }
 
-    /// Returns how often each kind occurred.
-    pub fn totals(&self) -> impl Iterator<Item = (&K, u64)> {
-        self.0.iter().map(|(kind, count)| (kind, count.total))
+    /// Returns how often each kind of each source occurred.
+    pub fn totals(&self) -> impl Iterator<Item = (&S, &K, u64)> {
+        let of = |(source, kinds)| kinds_of(source, kinds);
+        self.sources.iter().flat_map(of)
+    }
+
+    /// Returns how often something occurred that there was no room to tell apart.
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted
+    }
+
+    /// Forgets sources, so that others have room.
+    pub fn retain(&mut self, is_kept: impl Fn(&S) -> bool) {
+        self.sources.retain(|source, _| is_kept(source));
+        self.counters = self.sources.values().map(BTreeMap::len).sum();
+    }
+}
+
+fn kinds_of<'a, S, K>(source: &'a S, kinds: &'a BTreeMap<K, Count>) -> impl Iterator<Item = (&'a S, &'a K, u64)> {
+    kinds.iter().map(move |(kind, count)| (source, kind, count.total))
+}
+
+impl Count {
+    fn first(now: Timestamp) -> Self {
+        Self {
+            total: 1,
+            unreported: 0,
+            reported: now,
+        }
+    }
+
+    fn again(&mut self, now: Timestamp) -> Option<u64> {
+        self.total += 1;
+        self.unreported += 1;
+        (now.since(self.reported) >= REPORT_EVERY).then(|| {
+            self.reported = now;
+            std::mem::take(&mut self.unreported)
+        })
     }
 }
 
@@ -68,17 +110,34 @@ mod tests {
     fn a_flood_of_one_kind_is_reported_once_a_minute() {
         let mut tally = Tally::default();
         let reports: Vec<_> = (0..=120)
-            .filter_map(|second| tally.count(at(second), "flood"))
+            .filter_map(|second| tally.count(at(second), "peer", "flood"))
             .collect();
         assert_eq!(reports, [1, 60, 60]);
-        assert_eq!(tally.totals().collect::<Vec<_>>(), [(&"flood", 121)]);
-        assert_eq!(tally.count(at(121), "other"), Some(1));
+        assert_eq!(tally.totals().collect::<Vec<_>>(), [(&"peer", &"flood", 121)]);
+        assert_eq!(tally.count(at(121), "peer", "other"), Some(1));
+        assert_eq!(tally.count(at(121), "another peer", "flood"), Some(1));
     }
 
     #[test]
-    fn kinds_are_counted_up_to_a_bound() {
+    fn one_source_cannot_take_the_room_of_another() {
         let mut tally = Tally::default();
-        let reported = (0..1000).filter(|kind| tally.count(at(1), *kind).is_some()).count();
-        assert_eq!((reported, tally.totals().count()), (MAX_KINDS, MAX_KINDS));
+        let reported = (0..1000).filter(|kind| tally.count(at(1), "liar", *kind).is_some());
+        assert_eq!(reported.count(), MAX_KINDS);
+        assert_eq!(
+            (tally.totals().count(), tally.uncounted()),
+            (MAX_KINDS, 1000 - MAX_KINDS as u64)
+        );
+        assert_eq!(tally.count(at(1), "honest", 7), Some(1));
+    }
+
+    #[test]
+    fn there_are_so_many_counters_in_all_and_who_is_gone_leaves_its_own() {
+        let mut tally = Tally::default();
+        for source in 0..2 * MAX_COUNTERS {
+            let _ = tally.count(at(1), source, "x");
+        }
+        assert_eq!(tally.totals().count(), MAX_COUNTERS);
+        tally.retain(|source| *source > 10);
+        assert_eq!(tally.count(at(1), 2 * MAX_COUNTERS, "x"), Some(1));
     }
 }

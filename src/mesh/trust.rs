@@ -1,4 +1,20 @@
 //! Whose word counts for what (wirelink v1).
+//!
+//! What a member can bring about on the device of a node, by the level that it has there; each can do what those before it can:
+//!
+//! | level | it can | for which it says |
+//! |---|---|---|
+//! | none: no peer | nothing: what it sends costs a look into a table, and no cryptography | |
+//! | `Untrusted` | have traffic for itself go to it directly, while WireGuard has a session with it | signs of life |
+//! | `Endpoint` | have endpoints of peers without a session tried, after all others and four of them; its own in their turn | endpoints |
+//! | `AllowedIPs` | give prefixes that nobody owns, or a router alone, to peers with a link; have endpoints tried in their turn | allowed IPs |
+//! | `Membership` | make strangers peers, up to 4096, and speak about them; name peers, and call them basic | members |
+//! | `DelegateTrust` | no more than that | |
+//!
+//! None of them can change the endpoint of a peer with a session, remove a peer or a prefix of the operator's or take one from a peer
+//! that is no router, have this node's own addresses or anybody's link-local one, or send WireGuard through itself. What it says is
+//! forgotten 255 s after its last word, and hearsay, which is what a level below `AllowedIPs` says of others, is not passed on.
+//! `tests/sim/powers.rs` is this table as code, against which tests hold every change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -6,11 +22,11 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::fact::attribute::Speaker;
-use super::fact::value::Value;
+use super::fact::value::{Metadata, Value};
 use super::fact::{Accepted, Fact, Origin, Timed, Verified};
 use super::identity::PublicKey;
 use super::prefix::{self, TunnelRoutes};
-use super::settings::{Settings, TrustLevel};
+use super::settings::{FACT_TTL, Settings, TrustLevel};
 
 /// The rules, and what they must know of the moment.
 #[derive(Debug)]
@@ -55,6 +71,9 @@ pub enum Refusal {
     /// What is sent to this node would be its peer's.
     #[error("an address of this node itself")]
     OwnAddress,
+    /// More than a member needs, and than is passed on.
+    #[error("metadata of more than {} bytes", Metadata::MAX_LEN)]
+    TooLong,
 }
 
 impl TrustPolicy {
@@ -142,7 +161,10 @@ impl TrustPolicy {
         facts
             .into_iter()
             .map(move |timed| match self.check(&sender, level, &timed.fact) {
-                Ok(()) => Ok(Accepted { timed, origin }),
+                Ok(()) => Ok(Accepted {
+                    timed: bounded(timed),
+                    origin,
+                }),
                 Err(refusal) => Err((refusal, timed)),
             })
     }
@@ -150,6 +172,20 @@ impl TrustPolicy {
     /// Returns whether a fact that the sender said is one that it may say.
     pub fn believes(&self, sender: &PublicKey, fact: &Fact) -> bool {
         self.check(sender, self.level_as_sender(sender), fact).is_ok()
+    }
+
+    /// Returns whether what is said of the subject rests on the word of somebody else who is trusted no further than any peer.
+    pub fn is_hearsay(&self, subject: &PublicKey, origin: Origin) -> bool {
+        match origin {
+            Origin::Observed | Origin::Configured => false,
+            Origin::Peer(sender) => sender != *subject && self.level(&sender) < Some(TrustLevel::AllowedIPs),
+        }
+    }
+
+    /// Returns whether the sender may let a stored fact live longer by its word. Hearsay takes nothing over from better sources: they
+    /// would count for no more than it does.
+    pub fn may_renew(&self, sender: &PublicKey, subject: &PublicKey, stored: Origin) -> bool {
+        self.is_hearsay(subject, stored) || !self.is_hearsay(subject, Origin::Peer(*sender))
     }
 
     fn level_as_sender(&self, sender: &PublicKey) -> Option<TrustLevel> {
@@ -188,6 +224,7 @@ impl TrustPolicy {
             Value::Endpoint(endpoint) => self.is_endpoint(endpoint),
             Value::AllowedIp(prefix) if prefix::is_reserved(prefix) => Err(Refusal::ReservedPrefix),
             Value::AllowedIp(prefix) if self.is_own_address(prefix) => Err(Refusal::OwnAddress),
+            Value::MemberMetadata(metadata) if metadata.items_len() > Metadata::MAX_LEN => Err(Refusal::TooLong),
             Value::AllowedIp(_)
             | Value::Alive(_)
             | Value::Member
@@ -202,6 +239,15 @@ impl TrustPolicy {
     /// A network around an own address is another thing: so the hub has the one of its leaves.
     fn is_own_address(&self, prefix: &IpNet) -> bool {
         prefix.prefix_len() == prefix.max_prefix_len() && self.own_addresses.contains(&prefix.addr())
+    }
+}
+
+/// No honest node says anything for longer than [`FACT_TTL`] (wirelink v1): what a liar says, and what is said once more by somebody
+/// who kept it, is forgotten as soon.
+fn bounded(timed: Timed) -> Timed {
+    Timed {
+        ttl: timed.ttl.min(FACT_TTL),
+        ..timed
     }
 }
 

@@ -1,9 +1,13 @@
 //! A member that lies: with a key of its own and a session with everybody, it says whatever its level of trust allows, and all else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::auth::Auth;
+use wirelink::mesh::fact::value::{BUCKETS, Value as Own};
+use wirelink::mesh::fact::wire::pack_compact;
+use wirelink::mesh::fact::{self, Timed as Extended};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
@@ -59,11 +63,15 @@ pub(crate) enum Lie {
     Replays,
     /// From another's address, or in another's name.
     WrongSource,
+    /// Sums, holdings, resets and withdrawals of what it never said, as nodes of ours say them.
+    Ledgers,
+    /// Members with the longest and most divided metadata that a datagram holds.
+    LongMetadata,
 }
 
 impl Lie {
     /// All of them.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::ForgedEndpoints,
         Self::TunnelEndpoints,
         Self::ImpossibleEndpoints,
@@ -82,6 +90,8 @@ impl Lie {
         Self::Extended,
         Self::Replays,
         Self::WrongSource,
+        Self::Ledgers,
+        Self::LongMetadata,
     ];
 }
 
@@ -145,6 +155,7 @@ impl Liar {
             Lie::TooLong => vec![self.too_long(to)],
             Lie::Extended => self.extended(to),
             Lie::Replays => self.replays(),
+            Lie::Ledgers => self.ledgers(to),
             Lie::WrongSource => return self.wrong_source(to, victims),
             Lie::ForgedEndpoints
             | Lie::TunnelEndpoints
@@ -158,6 +169,7 @@ impl Liar {
             | Lie::AliveForOthers
             | Lie::BootIds
             | Lie::LongLife
+            | Lie::LongMetadata
             | Lie::AboutTheListener => self.groups(lie, listener, victims),
         };
         if lie != Lie::Replays {
@@ -179,7 +191,7 @@ impl Liar {
             .map(|fact| encode(&Timed { fact, ttl }))
             .collect();
         facts
-            .chunks(FACTS_PER_GROUP)
+            .chunks(if lie == Lie::LongMetadata { 1 } else { FACTS_PER_GROUP })
             .map(|group| self.tag(&listener.key, &group.concat()))
             .collect()
     }
@@ -246,6 +258,32 @@ impl Liar {
         vec![self.tag(to, &facts)]
     }
 
+    /// In compact groups, and many of them in each: every one costs its hearer something.
+    fn ledgers(&mut self, to: &PublicKey) -> Vec<Vec<u8>> {
+        let own = self.own;
+        let about_own = |value| Extended {
+            fact: fact::Fact { subject: own, value },
+            ttl: Duration::from_secs(TTL.into()),
+        };
+        let said: Vec<Extended> = (0..64)
+            .map(|_| {
+                let [a, b] = [self.draw.next(), self.draw.next()];
+                about_own(match self.draw.below(5) {
+                    0 => Own::Digest { buckets: a, sum: b },
+                    1 => Own::Digest { buckets: 0, sum: 0 },
+                    2 => Own::Reset(if b % 2 == 0 { a } else { u64::MAX }),
+                    3 => Own::Withdrawn(vec![a, b, a ^ b]),
+                    _ => Own::Holdings(Box::new([b; BUCKETS])),
+                })
+            })
+            .collect();
+        let groups = pack_compact(&self.own, &said);
+        groups
+            .iter()
+            .filter_map(|runs| self.auth.tag_compact(to, runs))
+            .collect()
+    }
+
     fn wrong_source(&mut self, to: &PublicKey, victims: &[Victim]) -> Vec<Datagram> {
         let fact = Fact {
             subject: self.own,
@@ -265,6 +303,14 @@ impl Liar {
         of_others
             .map(|(source, payload)| Datagram { source, payload })
             .collect()
+    }
+}
+
+/// Returns whether an endpoint is one that only a liar names: there is no such network.
+pub(crate) fn is_a_lie(endpoint: &SocketAddr) -> bool {
+    match endpoint.ip() {
+        IpAddr::V4(v4) => v4.octets().starts_with(&[198, 51, 100]),
+        IpAddr::V6(v6) => v6.segments().starts_with(&[0x2001, 0xdb8, 0xdead]),
     }
 }
 
@@ -307,6 +353,16 @@ impl Said {
                 of(self.own, others.chain(ranges).collect())
             }
             Lie::Strangers => (0..100).flat_map(|_| of(self.key(), vec![Value::Member])).collect(),
+            Lie::LongMetadata => {
+                let divided = (0..=255u8)
+                    .filter(|key| ![b'n', b'b'].contains(key))
+                    .map(|key| (key, vec![key; 4]));
+                let long = Value::Metadata([(b'x', vec![7; 2300])].into());
+                let divided = Value::Metadata(divided.collect());
+                (0..4)
+                    .flat_map(|_| of(self.key(), vec![long.clone(), divided.clone()]))
+                    .collect()
+            }
             Lie::Metadata => of_each(&mut || vec![metadata(b"\x1b[31mroot\x07", 1), metadata(b"hub", 0)]),
             Lie::AliveForOthers => of_each(&mut || vec![self.alive()]),
             Lie::BootIds => of(self.own, (0..4).map(|_| self.alive()).collect()),
@@ -316,7 +372,9 @@ impl Said {
                 values.extend([Value::Member, metadata(b"nobody", 1), self.alive()]);
                 of(listener.key, values)
             }
-            Lie::Malformed | Lie::TooLong | Lie::Extended | Lie::Replays | Lie::WrongSource => Vec::new(),
+            Lie::Malformed | Lie::TooLong | Lie::Extended | Lie::Replays | Lie::WrongSource | Lie::Ledgers => {
+                Vec::new()
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The simulator: a seeded world with a virtual clock, in which the real node runs on modelled machines and networks.
 
+mod adversary;
 mod draw;
 mod experiment;
 mod flows;
@@ -12,6 +13,7 @@ mod mixed;
 mod nat;
 mod net;
 mod play;
+mod powers;
 mod program;
 mod promises;
 mod random;

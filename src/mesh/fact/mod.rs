@@ -5,6 +5,7 @@
 
 pub mod attribute;
 pub mod boot;
+mod metadata;
 mod pack;
 pub mod store;
 pub mod value;

@@ -11,8 +11,10 @@ use crate::mesh::time::Timestamp;
 
 /// The most facts that are kept: 1000 peers with 64 each.
 pub const MAX_FACTS: usize = 65_536;
-/// The most facts about one subject, so that no peer can fill the store.
-pub const MAX_PER_SUBJECT: usize = 1024;
+/// The most facts about one subject.
+pub const MAX_PER_SUBJECT: usize = 4096;
+/// The most of them that one other node says, so that a liar leaves room for what others say of the same subject.
+pub const MAX_SHARE: usize = 1024;
 /// The most facts that one other node can hold in the store as their best source.
 pub const MAX_PER_ORIGIN: usize = 32_768;
 /// The most facts that are forgotten in one go: each must be struck from what a thousand peers know.
@@ -69,6 +71,9 @@ pub enum Limit {
     /// [`MAX_PER_SUBJECT`].
     #[error("at most {MAX_PER_SUBJECT} about one peer")]
     Subject,
+    /// [`MAX_SHARE`].
+    #[error("at most {MAX_SHARE} about one peer from one other")]
+    Share,
     /// [`MAX_PER_ORIGIN`].
     #[error("at most {MAX_PER_ORIGIN} from one peer")]
     Origin,
@@ -82,6 +87,8 @@ pub struct Store {
     /// The facts about each subject, by value.
     subjects: BTreeMap<PublicKey, Vec<FactId>>,
     per_origin: BTreeMap<Origin, usize>,
+    /// How many facts about each subject have which origin.
+    shares: BTreeMap<(PublicKey, Origin), usize>,
     /// No fact expires before it; some may later.
     earliest: Option<Timestamp>,
     /// Facts that became known or forgotten, or have an origin of another kind, since they were last asked for.
@@ -122,11 +129,12 @@ impl Store {
         stored.expires = expires;
         let before = std::mem::replace(&mut stored.origin, origin);
         if before != origin {
-            decrement(&mut self.per_origin, &before);
-            *self.per_origin.entry(origin).or_default() += 1;
+            let subject = fact.subject;
             if before.is_authority() != origin.is_authority() {
                 self.changed.push(fact.clone());
             }
+            self.count_out(subject, before);
+            self.count_in(subject, origin);
         }
         true
     }
@@ -146,7 +154,7 @@ impl Store {
     fn add(&mut self, place: usize, fact: Fact, expires: Timestamp, origin: Origin) -> FactId {
         let id = self.free.pop().unwrap_or(FactId::from_index(self.entries.len()));
         self.subjects.entry(fact.subject).or_default().insert(place, id);
-        *self.per_origin.entry(origin).or_default() += 1;
+        self.count_in(fact.subject, origin);
         self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
         self.changed.push(fact.clone());
         let stored = Stored {
@@ -176,8 +184,20 @@ impl Store {
             Some(Limit::Origin)
         } else {
             let about = self.subjects.get(subject).map_or(0, Vec::len);
-            (about >= MAX_PER_SUBJECT).then_some(Limit::Subject)
+            let is_share_used = about >= MAX_SHARE && count(self.shares.get(&(*subject, origin))) >= MAX_SHARE;
+            let limit = is_share_used.then_some(Limit::Share);
+            limit.or_else(|| (about >= MAX_PER_SUBJECT).then_some(Limit::Subject))
         }
+    }
+
+    fn count_in(&mut self, subject: PublicKey, origin: Origin) {
+        *self.per_origin.entry(origin).or_default() += 1;
+        *self.shares.entry((subject, origin)).or_default() += 1;
+    }
+
+    fn count_out(&mut self, subject: PublicKey, origin: Origin) {
+        decrement(&mut self.per_origin, &origin);
+        decrement(&mut self.shares, &(subject, origin));
     }
 
     /// Forgets what has expired and returns it; at most [`EXPIRED_AT_ONCE`], so that an outage of many costs no long pause. The
@@ -191,7 +211,7 @@ impl Store {
         let expired: Vec<(Fact, Stored)> = due.take(EXPIRED_AT_ONCE).collect();
         for (fact, stored) in &expired {
             self.free.push(stored.id);
-            decrement(&mut self.per_origin, &stored.origin);
+            self.count_out(fact.subject, stored.origin);
             if let Some(about) = self.subjects.get_mut(&fact.subject) {
                 about.retain(|id| *id != stored.id);
                 if about.is_empty() {
@@ -379,25 +399,27 @@ mod tests {
     }
 
     #[test]
-    fn one_subject_cannot_fill_the_store_and_room_comes_back() {
+    fn neither_a_liar_nor_a_subject_can_fill_the_store_and_room_comes_back() {
         let mut store = Store::default();
-        for port in 0..MAX_PER_SUBJECT as u16 {
-            store.insert(at(0), heard(endpoint(SUBJECT, port), 10));
+        let mut say = |now: u64, who: u8, subject: PublicKey, port: u16| {
+            store.expire(at(now));
+            let origin = Origin::Peer(PublicKey::from_bytes([who; 32]));
+            let accepted = heard(endpoint(subject, port), 10);
+            store.insert(at(now), Accepted { origin, ..accepted })
+        };
+        for who in 0..4 {
+            let mut last = Insertion::Full(Limit::Facts);
+            for port in 0..=MAX_SHARE as u16 {
+                last = say(0, who, SUBJECT, u16::from(who) << 12 | port);
+            }
+            assert_eq!(last, Insertion::Full(Limit::Share), "the share of {who}");
         }
-        assert_eq!(
-            store.insert(at(0), heard(endpoint(SUBJECT, 60000), 10)),
-            Insertion::Full(Limit::Subject)
-        );
-        let other = PublicKey::from_bytes([3; 32]);
+        assert_eq!(say(0, 5, SUBJECT, 60000), Insertion::Full(Limit::Subject));
         assert!(matches!(
-            store.insert(at(0), heard(endpoint(other, 1), 10)),
+            say(0, 5, PublicKey::from_bytes([3; 32]), 1),
             Insertion::New(_)
         ));
-        store.expire(at(10));
-        assert!(matches!(
-            store.insert(at(10), heard(endpoint(SUBJECT, 60000), 10)),
-            Insertion::New(_)
-        ));
+        assert!(matches!(say(10, 0, SUBJECT, 60000), Insertion::New(_)));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Typed values and their bytes.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::attribute::Attribute;
 use super::boot::BootId;
-use super::wire::{Reader, WireError, put_varint, varint_len};
+pub use super::metadata::Metadata;
+use super::wire::{Reader, WireError, varint_len};
 
 /// The value of a fact, one variant for each meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -198,123 +198,4 @@ fn prefix(address: IpAddr, length: u8) -> Result<IpNet, WireError> {
     IpNet::new(address, length)
         .map(|net| net.trunc())
         .map_err(|_| WireError::PrefixLength(length))
-}
-
-/// What is known of a member beside its key. Equal metadata are equal bytes; unknown keys are kept and passed on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Metadata(BTreeMap<u8, Vec<u8>>);
-
-const NAME: u8 = b'n';
-const BASIC: u8 = b'b';
-
-impl Metadata {
-    /// The longest name that is sent, in bytes.
-    pub const NAME_LEN: usize = 16;
-
-    /// Describes a member. The name is cut to 16 bytes of printable characters; an empty one is left out.
-    pub fn new(name: Option<&str>, basic: bool) -> Self {
-        let mut items = BTreeMap::new();
-        let name = name.map(presentable).unwrap_or_default();
-        if !name.is_empty() {
-            items.insert(NAME, name.into_bytes());
-        }
-        if basic {
-            items.insert(BASIC, vec![1]);
-        }
-        Self(items)
-    }
-
-    /// Returns the name in printable characters, where it has one. What a peer sends may be longer than what we send.
-    pub fn name(&self) -> Option<String> {
-        let text = std::str::from_utf8(self.0.get(&NAME)?).ok()?;
-        Some(presentable(text)).filter(|name| !name.is_empty())
-    }
-
-    /// Returns whether the member runs WireGuard without wirelink.
-    pub fn is_basic(&self) -> bool {
-        self.0.get(&BASIC).is_some_and(|flag| flag == &[1])
-    }
-
-    /// Returns all items, by key.
-    pub fn items(&self) -> impl Iterator<Item = (u8, &[u8])> {
-        self.0.iter().map(|(key, bytes)| (*key, bytes.as_slice()))
-    }
-
-    /// Takes items as they are; the last of several with the same key counts.
-    pub fn from_items(items: impl IntoIterator<Item = (u8, Vec<u8>)>) -> Self {
-        Self(items.into_iter().collect())
-    }
-
-    fn len(&self) -> usize {
-        let items = self.items().map(|(_, bytes)| 1 + varint_len(bytes.len()) + bytes.len());
-        let items = items.sum();
-        varint_len(items) + items
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        let name_first = self.items().filter(|(key, _)| *key == NAME);
-        let rest = self.items().filter(|(key, _)| *key != NAME);
-        let mut items = Vec::new();
-        for (key, bytes) in name_first.chain(rest) {
-            items.push(key);
-            put_varint(bytes.len() as u64, &mut items);
-            items.extend_from_slice(bytes);
-        }
-        put_varint(items.len() as u64, out);
-        out.extend_from_slice(&items);
-    }
-
-    fn decode(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
-        let mut list = bytes.counted()?;
-        let mut items = BTreeMap::new();
-        while !list.is_empty() {
-            let key = list.u8()?;
-            let value = list.counted()?.rest().to_vec();
-            check(key, &value)?;
-            if items.insert(key, value).is_some() {
-                return Err(WireError::MetadataKeyTwice(key));
-            }
-        }
-        Ok(Self(items))
-    }
-}
-
-fn check(key: u8, value: &[u8]) -> Result<(), WireError> {
-    match key {
-        NAME if std::str::from_utf8(value).is_err() => Err(WireError::NameNotUtf8),
-        BASIC if !matches!(value, [0 | 1]) => Err(WireError::BasicFlag),
-        _ => Ok(()),
-    }
-}
-
-/// Keeps what fits a log line: printable characters, at most [`Metadata::NAME_LEN`] bytes.
-fn presentable(name: &str) -> String {
-    let mut kept = String::new();
-    for character in name.trim().chars().filter(|c| is_visible(*c)) {
-        if kept.len() + character.len_utf8() > Metadata::NAME_LEN {
-            break;
-        }
-        kept.push(character);
-    }
-    kept
-}
-
-/// Leaves out control characters and those that change the direction or hide: a peer must not forge the look of a log.
-fn is_visible(character: char) -> bool {
-    let hidden =
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !character.is_control() && !hidden
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_cut_between_characters_and_loses_what_is_not_printable() {
-        let name = |text| Metadata::new(Some(text), false).name();
-        assert_eq!(name("caf\u{e9}-1\n").as_deref(), Some("caf\u{e9}-1"));
-        assert_eq!(name("0123456789abcde\u{e9}").as_deref(), Some("0123456789abcde"));
-        assert_eq!(name("\x1b\x07"), None);
-    }
 }

@@ -9,7 +9,7 @@ use super::offer::{Context, Offer, Offers, about};
 use super::vouched::{ENDPOINTS, MEMBERS, Vouched};
 use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, about_sender, hash_of};
 use crate::mesh::fact::boot::BootId;
-use crate::mesh::fact::store::{FactId, Store, Stored};
+use crate::mesh::fact::store::{FactId, MAX_FACTS, Store, Stored};
 use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::PublicKey;
@@ -22,6 +22,9 @@ const SCAN_PERIOD: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// How often digests of one peer are looked at that fit: each costs a look at all that the peer said.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// How much a peer can have this node look at in a second, for withdrawals, resets and digests that fit: a full ledger 16 times, some
+/// 20 ms. What goes beyond is not heard, and a later digest finds the difference.
+const LOOKS_PER_SECOND: usize = 16 * MAX_FACTS;
 /// After how long without a digest that fits the peer is asked for one: two and more of them were lost.
 const OVERDUE: Duration = Duration::from_secs(2 * DIGEST_PERIOD.as_secs() + 15);
 /// The most hashes in one withdrawal, so that it fits a datagram.
@@ -54,6 +57,8 @@ pub(super) struct Exchange {
     mended: Option<Timestamp>,
     owes_holdings: bool,
     asked: Option<Timestamp>,
+    /// How much the peer had this node look at, in the second that began then.
+    looked: (Timestamp, usize),
 }
 
 impl Exchange {
@@ -108,12 +113,24 @@ impl Exchange {
         }
         let (at, lately) = self.compared;
         let lately = if now.since(at) < COMPARE_EVERY { lately } else { 0 };
-        if lately & buckets != 0 {
+        if lately & buckets != 0 || !self.may_cost_a_look(now) {
             return Some(Ids::default());
         }
         self.compared = (if lately == 0 { now } else { at }, lately | buckets);
         self.renewed = Some(now);
         Some(self.heard.facts().clone())
+    }
+
+    /// Returns whether the peer may have this node look at all that it said, and counts on that.
+    pub(super) fn may_cost_a_look(&mut self, now: Timestamp) -> bool {
+        let (since, looks) = self.looked;
+        let is_new = now.since(since) >= Duration::from_secs(1);
+        let looks = self.heard.facts().span() + if is_new { 0 } else { looks };
+        let may = looks <= LOOKS_PER_SECOND;
+        if may {
+            self.looked = (if is_new { now } else { since }, looks);
+        }
+        may
     }
 
     /// Remembers that the peer holds something else than it says it told.
@@ -143,6 +160,9 @@ impl Exchange {
 
     /// Empties buckets of what the peer said; what it does not say again it may need to be told.
     pub(super) fn reset(&mut self, now: Timestamp, buckets: u64, store: &Store) {
+        if !self.may_cost_a_look(now) {
+            return;
+        }
         self.heard.empty(buckets, |id| hash_of(store, id));
         self.scan_at = self.scan_at.min(now + CONFIRM);
     }

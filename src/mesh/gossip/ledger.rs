@@ -165,6 +165,11 @@ impl Ids {
         ids(self.0.iter().copied().enumerate())
     }
 
+    /// Returns how many there are at most, and so what a look at all of them costs.
+    pub fn span(&self) -> usize {
+        64 * self.0.len().max(1)
+    }
+
     /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)

@@ -30,7 +30,7 @@ use self::vouched::Vouched;
 use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
 use super::fact::store::{FactId, MAX_FACTS, Store, Stored};
 use super::fact::value::{BUCKETS, FactHash, Value};
-use super::fact::{Fact, Timed};
+use super::fact::{Fact, Origin, Timed};
 use super::identity::PublicKey;
 use super::time::Timestamp;
 
@@ -238,10 +238,12 @@ impl Gossip {
     }
 
     /// Strikes what the peer does not vouch for any more; it may need to be told in turn.
-    pub fn heard_withdrawn(&mut self, peer: &PublicKey, hashes: &[FactHash], store: &Store) {
-        let Some(exchange) = self.peers.get_mut(peer).and_then(|peer| peer.exchange.as_mut()) else {
+    pub fn heard_withdrawn(&mut self, now: Timestamp, peer: &PublicKey, hashes: &[FactHash], store: &Store) {
+        let exchange = self.peers.get_mut(peer).and_then(|peer| peer.exchange.as_mut());
+        let Some(exchange) = exchange else { return };
+        if !exchange.may_cost_a_look(now) {
             return;
-        };
+        }
         let withdrawn: BTreeSet<FactHash> = hashes.iter().copied().collect();
         withdrawn.iter().for_each(|hash| exchange.heard.strike_unheld(*hash));
         let held = exchange.heard.facts().iter().filter_map(|id| store.by_id(id));
@@ -283,13 +285,14 @@ impl Gossip {
     }
 
     /// Returns what each peer is told now, and counts on it being sent. What this node itself knows about others is
-    /// told while they are there.
+    /// told while they are there, and hearsay is not passed on.
     pub fn due(
         &mut self,
         now: Timestamp,
         recipients: &[Recipient],
         store: &Store,
         is_present: impl Fn(&PublicKey) -> bool,
+        is_hearsay: impl Fn(&PublicKey, Origin) -> bool,
     ) -> Vec<Told> {
         if self.news.len() * recipients.len() > LOOKS {
             self.look_at_everything();
@@ -302,6 +305,7 @@ impl Gossip {
             store,
             news: &news,
             is_present: &is_present,
+            is_hearsay: &is_hearsay,
         };
         let mut offers = Offers::new(&context);
         let mut vouched: Option<Vouched> = None;

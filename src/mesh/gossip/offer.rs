@@ -14,14 +14,16 @@ pub(super) struct Context<'a> {
     pub(super) store: &'a Store,
     pub(super) news: &'a BTreeSet<Fact>,
     pub(super) is_present: &'a dyn Fn(&PublicKey) -> bool,
+    pub(super) is_hearsay: &'a dyn Fn(&PublicKey, Origin) -> bool,
 }
 
 impl Context<'_> {
     /// Returns whether facts with this origin about this subject are passed on: what this node knows itself while the subject is
-    /// there, and what another node says for as long as that one says it.
+    /// there, and what another node says for as long as that one says it. Not hearsay: with whoever trusts this node it would count
+    /// for as much as what this node sees.
     pub(super) fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
         match origin {
-            Origin::Peer(_) => true,
+            Origin::Peer(_) => !(self.is_hearsay)(subject, origin),
             Origin::Observed | Origin::Configured => (self.is_present)(subject),
         }
     }

@@ -33,6 +33,10 @@ fn recipient(peer: PublicKey, audience: Audience) -> Recipient {
     }
 }
 
+fn no_hearsay(_: &PublicKey, _: Origin) -> bool {
+    false
+}
+
 struct World {
     gossip: Gossip,
     store: Store,
@@ -68,7 +72,9 @@ impl World {
 
     /// What each peer is told beside that we live; who is told nothing is left out.
     fn told(&mut self, seconds: f64) -> Vec<(PublicKey, Vec<Fact>)> {
-        let told = self.gossip.due(at(seconds), &self.recipients, &self.store, |_| true);
+        let told = self
+            .gossip
+            .due(at(seconds), &self.recipients, &self.store, |_| true, no_hearsay);
         let facts = |timed: Vec<Timed>| -> Vec<Fact> {
             assert_eq!(timed[0].fact.value, Value::Alive(self.gossip.boot_id()));
             timed.into_iter().skip(1).map(|timed| timed.fact).collect()
@@ -193,9 +199,13 @@ fn our_own_new_boot_id_is_told_at_once() {
 fn facts_about_absent_peers_are_not_passed_on() {
     let mut world = World::new(Audience::AllFacts);
     world.know(0.0, endpoint(B, 1));
-    let told = world
-        .gossip
-        .due(at(0.0), &world.recipients, &world.store, |subject| *subject != B);
+    let told = world.gossip.due(
+        at(0.0),
+        &world.recipients,
+        &world.store,
+        |subject| *subject != B,
+        no_hearsay,
+    );
     assert!(told.iter().all(|told| told.facts.len() == 1), "{told:?}");
 }
 
@@ -209,7 +219,10 @@ fn a_newcomer_in_a_large_network_is_told_everything_in_bounded_pieces() {
     let mut heard = 0;
     let mut now = at(0.0);
     for _ in 0..10 {
-        for told in world.gossip.due(now, &world.recipients, &world.store, |_| true) {
+        for told in world
+            .gossip
+            .due(now, &world.recipients, &world.store, |_| true, no_hearsay)
+        {
             let facts = told.facts;
             let bytes: usize = super::super::fact::wire::pack(&facts).iter().map(Vec::len).sum();
             assert!(bytes <= BURST + 100);
@@ -270,4 +283,54 @@ fn who_is_told_all_facts_follows_the_table_of_v1() {
         ),
         "it could not listen"
     );
+}
+
+#[test]
+fn hearsay_is_not_passed_on() {
+    let mut world = World::new(Audience::AllFacts);
+    world.know(0.0, endpoint(A, 1));
+    let by_hearsay = |_: &PublicKey, _: Origin| true;
+    let heard = Accepted {
+        origin: Origin::Peer(A),
+        ..Accepted::first_hand(endpoint(OWN, 2), FACT_TTL, FirstHand::Observed)
+    };
+    world.store.insert(at(0.0), heard);
+    let told = world
+        .gossip
+        .due(at(0.0), &world.recipients[1..], &world.store, |_| true, by_hearsay);
+    let said: Vec<&Fact> = told[0].facts.iter().skip(1).map(|timed| &timed.fact).collect();
+    assert_eq!(said, [&endpoint(A, 1)]);
+}
+
+/// A datagram has room for 200 withdrawals, each of which costs a look at all that its sender said.
+#[test]
+fn a_peer_can_have_only_so_much_looked_at_in_a_second() {
+    let mut world = World::new(Audience::AllFacts);
+    let ours = BootId::announcing(OURS, &mut world.random);
+    world.gossip.heard_boot_id(at(0.0), &A, ours);
+    let mut said = Vec::new();
+    for port in 0..1000 {
+        let id = world.know(0.0, endpoint(B, port));
+        let (_, stored) = world.store.by_id(id).unwrap();
+        world.gossip.heard_fact(at(0.0), &A, stored, at(255.0), None);
+        said.push(stored.hash);
+    }
+    let holds = |world: &World| {
+        world.gossip.peers[&A]
+            .exchange
+            .as_ref()
+            .unwrap()
+            .heard
+            .facts()
+            .iter()
+            .count()
+    };
+    assert_eq!(holds(&world), 1000);
+    for _ in 0..100_000 {
+        world.gossip.heard_reset(at(1.0), &A, 0, &world.store);
+    }
+    world.gossip.heard_withdrawn(at(1.5), &A, &said, &world.store);
+    assert_eq!(holds(&world), 1000, "too much for this second");
+    world.gossip.heard_withdrawn(at(2.0), &A, &said, &world.store);
+    assert_eq!(holds(&world), 0);
 }

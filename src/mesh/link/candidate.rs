@@ -31,13 +31,13 @@ pub enum Kind {
 
 impl Kind {
     /// Returns the kind of a candidate of `peer` that stands in a fact of this origin.
-    pub fn of(peer: &PublicKey, origin: Origin, is_trusted: impl Fn(&PublicKey) -> bool) -> Self {
+    pub fn of(peer: &PublicKey, origin: Origin, is_hearsay: bool) -> Self {
         match origin {
             Origin::Observed => Self::Reflexive,
             Origin::Configured => Self::Configured,
             Origin::Peer(sender) if sender == *peer => Self::Host,
-            Origin::Peer(sender) if is_trusted(&sender) => Self::Reflexive,
-            Origin::Peer(_) => Self::Rumour,
+            Origin::Peer(_) if is_hearsay => Self::Rumour,
+            Origin::Peer(_) => Self::Reflexive,
         }
     }
 }

@@ -23,20 +23,22 @@ impl Node {
 
     /// Finds out who speaks. A key that is no peer costs no cryptography.
     fn verify(&mut self, source: Ipv6Addr, payload: &[u8]) -> Result<Verified, (RejectReason, Option<PublicKey>)> {
-        let envelope = wire::decode(payload).map_err(|error| (RejectReason::Layout(error), None))?;
-        let sender = match envelope.form {
-            Form::Signed { sender, .. } => Some(sender),
-            Form::Compact => self.auth.owner(&source),
-        };
         let is_peer = |key: &PublicKey| {
             self.device
                 .as_ref()
                 .is_some_and(|device| device.peers.contains_key(key))
         };
-        let sender = sender.filter(is_peer).ok_or((RejectReason::Stranger, None))?;
+        // WireGuard lets nobody else use the address: a datagram in another's name is the doing of whose address it is.
+        let owner = self.auth.owner(&source).filter(is_peer);
+        let envelope = wire::decode(payload).map_err(|error| (RejectReason::Layout(error), owner))?;
+        let sender = match envelope.form {
+            Form::Signed { sender, .. } => Some(sender),
+            Form::Compact => owner,
+        };
+        sender.filter(is_peer).ok_or((RejectReason::Stranger, owner))?;
         self.auth
             .verify(source, &envelope)
-            .map_err(|error| (RejectReason::Auth(error), Some(sender)))
+            .map_err(|error| (RejectReason::Auth(error), owner))
     }
 
     fn believe(&mut self, now: Timestamp, source: Ipv6Addr, verified: Verified) {
@@ -62,7 +64,7 @@ impl Node {
                 self.expect_news(now);
             }
             Value::Reset(buckets) => self.gossip.heard_reset(now, sender, *buckets, &self.store),
-            Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(sender, hashes, &self.store),
+            Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(now, sender, hashes, &self.store),
             Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
                 self.learn(now, sender, source, accepted);
             }
@@ -71,8 +73,14 @@ impl Node {
 
     fn learn(&mut self, now: Timestamp, sender: &PublicKey, source: Ipv6Addr, accepted: Accepted) {
         let (fact, life) = (accepted.fact().clone(), accepted.ttl());
-        let ours = self.store.get(&fact).map(|stored| stored.expires);
-        let (id, is_news, is_longer) = match self.store.insert(now, accepted) {
+        let stored = self.store.get(&fact);
+        let ours = stored.map(|stored| stored.expires);
+        let better = stored.filter(|stored| !self.trust.may_renew(sender, &fact.subject, stored.origin));
+        let insertion = match better.map(|stored| stored.id) {
+            Some(id) => Insertion::Known(id),
+            None => self.store.insert(now, accepted),
+        };
+        let (id, is_news, is_longer) = match insertion {
             Insertion::New(id) => (id, true, true),
             Insertion::Renewed(id) => (id, false, true),
             Insertion::Known(id) => (id, false, false),
@@ -106,7 +114,9 @@ impl Node {
                 continue;
             }
             if self.trust.believes(sender, fact) {
-                self.store.renew(id, now + life, Origin::Peer(*sender));
+                if self.trust.may_renew(sender, &fact.subject, stored.origin) {
+                    self.store.renew(id, now + life, Origin::Peer(*sender));
+                }
             } else {
                 self.gossip.no_longer_believed(sender, id, stored.hash);
             }
@@ -130,7 +140,7 @@ impl Node {
     }
 
     fn reject(&mut self, now: Timestamp, reason: RejectReason, sender: Option<PublicKey>, source: Ipv6Addr) {
-        if let Some(times) = self.rejections.count(now, reason) {
+        if let Some(times) = self.rejections.count(now, sender, reason) {
             let sender = sender.map(|key| self.name(&key));
             self.notify(Event::Rejected {
                 reason,

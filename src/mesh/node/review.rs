@@ -51,6 +51,7 @@ impl Node {
         self.gossip.retain(is_peer);
         self.liveness.retain(is_peer);
         self.routes.retain(is_peer);
+        self.rejections.retain(|sender| sender.is_none_or(|key| is_peer(&key)));
         let claimed: Vec<IpNet> = news
             .population
             .iter()

@@ -10,7 +10,6 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Collector, Kind};
 use crate::mesh::link::{Link, State};
 use crate::mesh::node::Node;
-use crate::mesh::settings::TrustLevel;
 use crate::mesh::status::PeerStatus;
 use crate::mesh::time::Timestamp;
 use crate::mesh::trust::TrustPolicy;
@@ -54,9 +53,9 @@ pub(super) fn candidates(
         let Value::Endpoint(endpoint) = fact.value else {
             continue;
         };
-        let trusted = |sender: &PublicKey| trust.level(sender) >= Some(TrustLevel::AllowedIPs);
         if trust.is_endpoint(&endpoint).is_ok() {
-            collector.add(endpoint, Kind::of(peer, stored.origin, trusted));
+            let is_hearsay = trust.is_hearsay(peer, stored.origin);
+            collector.add(endpoint, Kind::of(peer, stored.origin, is_hearsay));
         }
     }
     link.remembered(now)

@@ -34,10 +34,14 @@ impl Node {
     }
 
     pub(super) fn speak(&mut self, now: Timestamp, recipients: &[Recipient]) {
-        let census = &self.census;
-        let told = self
-            .gossip
-            .due(now, recipients, &self.store, |subject| census.is_present(subject));
+        let (census, trust) = (&self.census, &self.trust);
+        let told = self.gossip.due(
+            now,
+            recipients,
+            &self.store,
+            |subject| census.is_present(subject),
+            |subject, origin| trust.is_hearsay(subject, origin),
+        );
         told.iter().for_each(|told| self.transmit(told));
     }
 

@@ -2,7 +2,9 @@
 
 mod flood;
 mod history;
+mod liar;
 mod renewal;
+mod replay;
 mod world;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,6 @@ use std::collections::BTreeMap;
 use self::world::*;
 use super::*;
 use crate::mesh::device::{DeviceState, PeerState};
-use crate::mesh::event::RejectReason;
 use crate::mesh::link::State;
 use crate::mesh::prefixes::Prefixes;
 
@@ -200,13 +201,10 @@ fn a_packet_alone_changes_nothing() {
     }
     world.carry_out(A);
     assert_eq!(world.machines[A].changes, []);
-    let reasons: Vec<RejectReason> = world.machines[A]
-        .node
-        .rejections
-        .totals()
-        .map(|(reason, _)| *reason)
-        .collect();
-    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    let rejections = world.machines[A].node.status(now).rejections;
+    assert_eq!(rejections.len(), 3, "{rejections:?}");
+    let hub = Some(world.machines[HUB].key);
+    assert!(rejections.iter().all(|(sender, ..)| *sender == hub), "{rejections:?}");
 }
 
 #[test]

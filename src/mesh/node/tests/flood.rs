@@ -12,26 +12,33 @@ use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::membership::MAX_INTRODUCED;
 use crate::mesh::settings::{PeerSettings, TrustLevel};
+use crate::mesh::tally::MAX_KINDS;
 
 /// A leaf with a hub and one more peer that may say as much as its level allows.
-struct Victim {
-    node: Node,
-    device: DeviceState,
-    now: Timestamp,
+pub(super) struct Victim {
+    pub(super) node: Node,
+    pub(super) device: DeviceState,
+    pub(super) now: Timestamp,
     liar: Auth,
     invented: u32,
 }
 
 impl Victim {
     fn new(level: TrustLevel) -> Self {
+        Self::trusting(&[(A, level)])
+    }
+
+    pub(super) fn trusting(levels: &[(usize, TrustLevel)]) -> Self {
         let liar = Auth::new(private(A), AddressHash::Sha1);
         let hub = private(HUB).public_key();
         let mut settings = Settings::default();
-        let trusted = PeerSettings {
-            trust: Some(level),
-            ..PeerSettings::default()
-        };
-        settings.peers.insert(*liar.public_key(), trusted);
+        for (index, level) in levels {
+            let trusted = PeerSettings {
+                trust: Some(*level),
+                ..PeerSettings::default()
+            };
+            settings.peers.insert(private(*index).public_key(), trusted);
+        }
         let now = Timestamp::from_start(seconds(1000));
         let mut victim = Self {
             node: Node::new(settings, private(B), [9; 32], now),
@@ -54,7 +61,29 @@ impl Victim {
         victim
     }
 
-    fn deadline(&mut self) {
+    /// Lets another node say something.
+    pub(super) fn hear(&mut self, index: usize, facts: &[Timed]) {
+        let mut sender = Auth::new(private(index), AddressHash::Sha1);
+        let recipient = *self.node.public_key();
+        let source = AddressHash::Sha1.link_local(sender.public_key());
+        for group in wire::pack(facts) {
+            let payload = &sender.tag(&recipient, [7; 24], &group).unwrap();
+            self.node.handle(self.now, Input::Packet { source, payload });
+        }
+    }
+
+    /// Lets time pass, with all deadlines in it.
+    pub(super) fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.node.poll_timeout().unwrap().at < end {
+            self.now = self.now.max(self.node.poll_timeout().unwrap().at);
+            self.deadline();
+        }
+        self.now = end;
+        self.deadline();
+    }
+
+    pub(super) fn deadline(&mut self) {
         self.node.handle(self.now, Input::Device(&self.device));
         self.node.handle(self.now, Input::Timeout);
         while let Some(output) = self.node.poll_output() {
@@ -116,7 +145,7 @@ impl Victim {
         assert!(node.links.len() <= peers && node.liveness.len() <= 2, "links");
         assert!(node.routes.len() <= node.store.len() + 3 * peers, "prefixes");
         assert!(node.agenda.len() <= 3 * MAX_WAITING, "agenda");
-        assert!(node.rejections.totals().count() <= 256, "rejections");
+        assert!(node.rejections.totals().count() <= 2 * MAX_KINDS, "rejections");
         assert!(node.outputs.len() <= 4096, "outputs: {}", node.outputs.len());
     }
 }
@@ -148,11 +177,7 @@ fn no_table_grows_past_its_bound_whatever_a_peer_may_say() {
 fn what_a_flood_left_is_gone_when_it_has_expired() {
     let mut victim = Victim::new(TrustLevel::Membership);
     victim.lie(700);
-    let end = victim.now + seconds(400);
-    while victim.now < end {
-        victim.now = victim.now.max(victim.node.poll_timeout().unwrap().at);
-        victim.deadline();
-    }
+    victim.wait(seconds(400));
     assert!(victim.node.store.len() < 64, "{}", victim.node.store.len());
     assert_eq!((victim.node.claims.len(), victim.node.members.len()), (0, 1));
     assert!(victim.node.agenda.is_empty());

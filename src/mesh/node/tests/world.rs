@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) loss: (u32, ChaCha20Rng),
     /// The bytes of facts that were sent, by sender and recipient.
     pub(super) sent: BTreeMap<(usize, usize), u64>,
+    /// All that was said: to whom, from where, and what; where it is kept.
+    pub(super) kept: Option<Vec<(usize, Ipv6Addr, Vec<u8>)>>,
 }
 
 pub(super) fn private(index: usize) -> PrivateKey {
@@ -67,6 +69,7 @@ impl World {
             in_flight: Vec::new(),
             loss: (0, ChaCha20Rng::from_seed([5; 32])),
             sent: BTreeMap::new(),
+            kept: None,
         }
     }
 
@@ -168,6 +171,9 @@ impl World {
         self.shake_hands(target, &key, Some(source));
         let address = self.machines[from].node.address();
         *self.sent.entry((from, target)).or_default() += payload.len() as u64;
+        if let Some(kept) = &mut self.kept {
+            kept.push((target, address, payload.clone()));
+        }
         if self.loss.1.next_u32() % 100 < self.loss.0 {
             return;
         }

@@ -1,0 +1,162 @@
+//! What a member can do to others by what it says, and cannot.
+
+use std::net::SocketAddr;
+
+use super::super::show::candidates;
+use super::super::*;
+use super::flood::Victim;
+use super::world::*;
+use crate::mesh::fact::store::MAX_SHARE;
+use crate::mesh::fact::value::{Metadata, Value};
+use crate::mesh::fact::{Fact, Origin, Timed, wire};
+use crate::mesh::identity::AddressHash;
+use crate::mesh::link::candidate::Kind;
+use crate::mesh::settings::{FACT_TTL, TrustLevel};
+
+const STRANGER: usize = 9;
+
+fn said(index: usize, value: Value, ttl: u64) -> Timed {
+    Timed {
+        fact: Fact {
+            subject: private(index).public_key(),
+            value,
+        },
+        ttl: seconds(ttl),
+    }
+}
+
+fn endpoint(host: u8, port: u16) -> Value {
+    Value::Endpoint(SocketAddr::from(([20, 0, 0, host], port)))
+}
+
+#[test]
+fn nothing_lives_longer_than_what_an_honest_node_says() {
+    let mut victim = Victim::trusting(&[(A, TrustLevel::Membership)]);
+    victim.hear(
+        A,
+        &[said(STRANGER, Value::Member, 65_535), said(A, endpoint(1, 1), 65_535)],
+    );
+    victim.wait(FACT_TTL / 2);
+    assert!(victim.node.members.contains(&private(STRANGER).public_key()));
+    victim.wait(FACT_TTL);
+    let left: Vec<_> = victim
+        .node
+        .store
+        .iter()
+        .filter(|(_, stored)| matches!(stored.origin, Origin::Peer(_)))
+        .collect();
+    assert_eq!(left, []);
+}
+
+#[test]
+fn repeating_what_others_say_does_not_make_hearsay_of_it() {
+    let mut victim = Victim::trusting(&[(A, TrustLevel::Endpoint), (HUB, TrustLevel::Membership)]);
+    let subject = private(STRANGER).public_key();
+    victim.hear(
+        HUB,
+        &[
+            said(STRANGER, Value::Member, 255),
+            said(STRANGER, endpoint(200, 1), 200),
+        ],
+    );
+    victim.wait(seconds(2));
+    let forged = (1..=8).map(|host| said(STRANGER, endpoint(host, 1), 255));
+    let facts: Vec<Timed> = forged.chain([said(STRANGER, endpoint(200, 1), 255)]).collect();
+    victim.hear(A, &facts);
+    victim.wait(seconds(2));
+    let node = &victim.node;
+    let tried = candidates(
+        victim.now,
+        &node.links[&subject],
+        &node.own_nets(),
+        &subject,
+        &node.store,
+        &node.trust,
+    );
+    assert_eq!(
+        (tried[0].endpoint.to_string(), tried[0].kind),
+        ("20.0.0.200:1".into(), Kind::Reflexive)
+    );
+    assert!(tried[1..].iter().all(|candidate| candidate.kind == Kind::Rumour));
+}
+
+#[test]
+fn a_liar_leaves_room_for_what_others_say_of_the_same_peer() {
+    let mut victim = Victim::trusting(&[(A, TrustLevel::Endpoint), (HUB, TrustLevel::Membership)]);
+    let lies: Vec<Timed> = (0..5 * MAX_SHARE)
+        .map(|number| said(HUB, endpoint((number >> 12) as u8, number as u16 | 1), 255))
+        .collect();
+    victim.hear(A, &lies);
+    let prefix = Value::AllowedIp(prefix("10.7.0.0/16"));
+    victim.hear(HUB, &[said(HUB, prefix.clone(), 255)]);
+    let fact = said(HUB, prefix, 0).fact;
+    assert!(
+        victim.node.store.get(&fact).is_some(),
+        "{:?}",
+        victim.node.status(victim.now).rejections
+    );
+}
+
+#[test]
+fn metadata_that_could_not_be_passed_on_is_refused() {
+    let mut victim = Victim::trusting(&[(A, TrustLevel::Membership)]);
+    let of = |length: usize| Metadata::from_items([(b'x', vec![0; length])]);
+    let longest = Metadata::MAX_LEN - 3;
+    victim.hear(A, &[said(A, Value::MemberMetadata(of(longest)), 255)]);
+    assert_eq!(victim.node.status(victim.now).rejections, []);
+    victim.hear(A, &[said(A, Value::MemberMetadata(of(longest + 1)), 255)]);
+    assert_eq!(victim.node.status(victim.now).rejections.len(), 1);
+}
+
+/// With the operator's own hands off, everybody trusts the hub, and the hub nobody with more than endpoints.
+#[test]
+fn a_liar_cannot_have_the_hub_say_where_others_are() {
+    let mut world = World::new(3);
+    for machine in &mut world.machines {
+        // Each in a network of its own: neighbours would find each other without the hub.
+        let own = machine.host.interfaces[0].addresses[0].addr();
+        machine.host.interfaces[0].addresses = vec![own.into()];
+    }
+    (0..4).filter(|index| *index != A).for_each(|index| world.start(index));
+    world.run(seconds(20));
+    let mut liar = Auth::new(private(3), AddressHash::Sha1);
+    let facts: Vec<Timed> = (1..=40).map(|host| said(B, endpoint(host, 1), 255)).collect();
+    for group in wire::pack(&facts) {
+        let payload = liar.tag(&world.machines[HUB].key, [3; 24], &group).unwrap();
+        let source = AddressHash::Sha1.link_local(liar.public_key());
+        world.in_flight.push((world.now + HOP, HUB, source, payload));
+    }
+    world.run(seconds(1));
+    world.start(A);
+    world.run(seconds(15));
+    assert!(world.is_direct());
+}
+
+#[test]
+fn rejections_are_counted_by_sender_and_seldom_logged() {
+    let mut world = World::new(2);
+    world.start_all();
+    world.run(seconds(30));
+    let now = world.now;
+    let [hub, own] = [HUB, A].map(|index| world.machines[index].node.address());
+    for _ in 0..1000 {
+        for source in [hub, own, "fe80::dead".parse().unwrap()] {
+            let payload = &[0xd3; 99];
+            world.machines[A].node.handle(now, Input::Packet { source, payload });
+        }
+    }
+    world.machines[A].events.clear();
+    world.carry_out(A);
+    let told = world.machines[A].events.iter();
+    let rejected: Vec<_> = told.filter(|event| matches!(event, Event::Rejected { .. })).collect();
+    assert_eq!(rejected.len(), 2, "once for the hub, once for strangers: {rejected:?}");
+    let totals: Vec<_> = world.machines[A].node.status(now).rejections;
+    let of = |key| {
+        totals
+            .iter()
+            .filter(|(sender, ..)| *sender == key)
+            .map(|(.., times)| times)
+            .sum::<u64>()
+    };
+    assert_eq!((of(Some(world.machines[HUB].key)), of(None)), (1000, 2000));
+}
