@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::event::{PeerName, RejectReason};
+use super::event::{PeerName, RefusedPrefix, RejectReason};
 use super::fact::boot::BootId;
 use super::fact::value::{Metadata, Value};
 use super::fact::{Fact, Origin};
@@ -32,6 +32,8 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// What it believes: each fact with its origin and the time that it still lives.
     pub facts: Vec<(Fact, Origin, Duration)>,
+    /// What it believes and does not do: prefixes that are not programmed.
+    pub refused: Vec<RefusedPrefix>,
     /// What it did not believe, and how often.
     pub rejections: Vec<(RejectReason, u64)>,
 }
@@ -85,6 +87,9 @@ impl fmt::Display for Status {
                 ttl.as_secs(),
                 self.source(origin)
             )?;
+        }
+        for refused in &self.refused {
+            writeln!(f, "refused: {refused}")?;
         }
         for (reason, times) in &self.rejections {
             let plural = if *times == 1 { "" } else { "s" };
@@ -212,6 +217,7 @@ mod tests {
                 (about(own), Origin::Observed, ttl),
                 (about(stranger), Origin::Configured, ttl),
             ],
+            refused: Vec::new(),
             rejections: Vec::new(),
         };
         let text = status.to_string();
