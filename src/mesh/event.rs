@@ -235,7 +235,10 @@ impl fmt::Display for Event {
                 f.write_str("more claimed prefixes are refused than are told one by one: SIGUSR1 shows all of them")
             }
             Self::PrefixCleared { prefix, claimant } => {
-                write!(f, "nothing is in the way any more of {prefix}, which is claimed for {claimant}")
+                write!(
+                    f,
+                    "nothing is in the way any more of {prefix}, which is claimed for {claimant}"
+                )
             }
             Self::RoleChanged { router: true } => f.write_str("this node is a router: none of its peers routes for it"),
             Self::RoleChanged { router: false } => f.write_str("this node is a leaf"),

@@ -201,7 +201,10 @@ impl Protected {
 
     fn network_at(&self, prefix: &IpNet, table: &Table<'_>) -> Option<Obstacle> {
         let inside = first_inside(&self.connected, prefix);
-        let around = || self.network_around(prefix).filter(|net| !self.leads_in(prefix, net, table));
+        let around = || {
+            self.network_around(prefix)
+                .filter(|net| !self.leads_in(prefix, net, table))
+        };
         inside.or_else(around).map(|network| Obstacle {
             overlap: Overlap::ConnectedNetwork,
             with: Some(network),
@@ -213,14 +216,20 @@ impl Protected {
     fn network_around(&self, prefix: &IpNet) -> Option<IpNet> {
         let lengths = self.lengths.range(..prefix.prefix_len()).rev();
         let wider = lengths.filter_map(|length| IpNet::new(prefix.addr(), *length).ok());
-        wider.map(|wider| wider.trunc()).find(|wider| self.connected.contains(wider))
+        wider
+            .map(|wider| wider.trunc())
+            .find(|wider| self.connected.contains(wider))
     }
 
     /// Returns whether the operator leads a part of the connected network into the tunnel, with the prefix inside.
     fn leads_in(&self, prefix: &IpNet, network: &IpNet, table: &Table<'_>) -> bool {
         let is_part = |part: &IpNet| part.prefix_len() > network.prefix_len();
         let own = || self.own.iter().map(IpNet::trunc).filter(|own| own.contains(prefix));
-        let given = || wider(*prefix).chain([*prefix]).filter(|part| (table.operators)(part).is_some());
+        let given = || {
+            wider(*prefix)
+                .chain([*prefix])
+                .filter(|part| (table.operators)(part).is_some())
+        };
         own().any(|part| is_part(&part)) || given().any(|part| is_part(&part))
     }
 
@@ -244,7 +253,9 @@ fn first_inside(prefixes: &BTreeSet<IpNet>, prefix: &IpNet) -> Option<IpNet> {
 /// Returns a part of the prefix that the operator gave to another peer.
 fn operators_part(prefix: &IpNet, claimant: &PublicKey, table: &Table<'_>) -> Option<Obstacle> {
     let owned = table.device.owners().range(prefix..).map(|(part, _)| part);
-    let inside = owned.take_while(|part| prefix.contains(*part)).filter(|part| *part != prefix);
+    let inside = owned
+        .take_while(|part| prefix.contains(*part))
+        .filter(|part| *part != prefix);
     let given = inside.filter_map(|part| Some((*part, (table.operators)(part)?)));
     let mut to_others = given.filter(|(_, peer)| peer != claimant);
     to_others.next().map(|(part, peer)| Obstacle {
@@ -259,7 +270,10 @@ const fn v4([a, b, c, d]: [u8; 4], length: u8) -> IpNet {
 }
 
 const fn v6(first: u16, last: u16, length: u8) -> IpNet {
-    IpNet::V6(Ipv6Net::new_assert(std::net::Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, last), length))
+    IpNet::V6(Ipv6Net::new_assert(
+        std::net::Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, last),
+        length,
+    ))
 }
 
 #[cfg(test)]

@@ -42,9 +42,9 @@ impl RefusedPrefix {
         let with = self.with.unwrap_or(self.prefix);
         let of = self.of.as_ref().map(ToString::to_string).unwrap_or_default();
         match self.overlap {
-            Overlap::DefaultRoute => {
-                f.write_str("facts bring no default route, whole or in pieces; give it to the peer by hand if that is meant")
-            }
+            Overlap::DefaultRoute => f.write_str(
+                "facts bring no default route, whole or in pieces; give it to the peer by hand if that is meant",
+            ),
             Overlap::Reserved => f.write_str("it has addresses that no peer can have"),
             Overlap::NotAllowed => f.write_str("it is not inside AllowPrefixes; add it there if that is meant"),
             Overlap::OwnAddress => write!(f, "it has {}, an address of this node itself", with.addr()),
@@ -58,7 +58,10 @@ impl RefusedPrefix {
                 with.addr()
             ),
             Overlap::OperatorsPrefix => {
-                write!(f, "{with} was given to {of} by hand and stays there; remove it from one of them")
+                write!(
+                    f,
+                    "{with} was given to {of} by hand and stays there; remove it from one of them"
+                )
             }
         }
     }

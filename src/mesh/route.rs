@@ -1,6 +1,7 @@
 //! Which peer gets which prefix. In WireGuard a prefix has one owner per device, so giving it away *is* routing: to the peer
 //! itself while its link is up, back to a router when it is not.
 
+mod admission;
 mod claims;
 mod refusals;
 
@@ -8,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use self::admission::Case;
 pub use self::claims::Claims;
 pub use self::refusals::Refusal;
 use self::refusals::Refusals;
 use super::identity::PublicKey;
 use super::mirror::Mirror;
-use super::overlap::{Obstacle, Overlap, Protected, Table};
+use super::overlap::Protected;
 use super::prefix::{is_reserved, wider};
 
 /// Remembers which prefixes are where they are because of us.
@@ -163,23 +165,20 @@ impl Routes {
         self.refusals.iter()
     }
 
-    /// Returns to whom the operator gave exactly this prefix, wherever it is now.
-    fn operators(&self, device: &Mirror, prefix: &IpNet) -> Option<PublicKey> {
-        let owner = device.owner(prefix)?;
-        let ours = self.introduced.get(prefix).filter(|introduced| introduced.peer == owner);
-        ours.map_or(Some(owner), |ours| ours.taken_from)
-    }
-
     /// Decides about these prefixes, in their order.
     pub fn decide(&mut self, view: &View<'_>, prefixes: &BTreeSet<IpNet>) -> Decision {
         let mut decision = Decision::default();
+        let mut cases = Vec::new();
+        // First who may have what, of all: what is whose is no more what the device says while it is decided.
         for prefix in prefixes.iter().filter(|prefix| !is_reserved(prefix)) {
-            let owner = view.device.owner(prefix);
-            let admitted = self.admit(view, *prefix, owner, &mut decision);
-            if !view.claims.is_claimed(*prefix) && !self.introduced.contains_key(prefix) {
-                continue;
+            let case = self.admit(view, *prefix, &mut decision);
+            if view.claims.is_claimed(*prefix) || self.introduced.contains_key(prefix) {
+                cases.push((prefix, case));
             }
-            let to = self.decide_one(view, *prefix, owner, &admitted);
+        }
+        for (prefix, case) in cases {
+            let owner = view.device.owner(prefix);
+            let to = self.decide_one(view, *prefix, owner, &case);
             if to != owner {
                 decision.moves.push(Move {
                     prefix: *prefix,
@@ -191,74 +190,18 @@ impl Routes {
         decision
     }
 
-    /// Returns whose claims to the prefix may be met, in the order of their keys, and notes the others.
-    fn admit(
-        &mut self,
-        view: &View<'_>,
-        prefix: IpNet,
-        owner: Option<PublicKey>,
-        decision: &mut Decision,
-    ) -> Vec<PublicKey> {
-        let claimed = |peer: &PublicKey| view.device.peers.contains_key(peer);
-        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
-        for claimant in view.claims.of(prefix).filter(claimed) {
-            match self.obstacle(view, &prefix, &claimant, owner) {
-                Some(obstacle) => refused.push((claimant, obstacle)),
-                None => admitted.push(claimant),
-            }
-        }
-        let stands = |peer: &PublicKey| admitted.contains(peer);
-        let (new, cleared) = self.refusals.note(prefix, refused, stands);
-        decision.refused.extend(new);
-        decision.cleared.extend(cleared);
-        admitted
-    }
-
-    /// Returns what is in the way of a claim, if anything is.
-    fn obstacle(
-        &self,
-        view: &View<'_>,
-        prefix: &IpNet,
-        claimant: &PublicKey,
-        owner: Option<PublicKey>,
-    ) -> Option<Obstacle> {
-        let operators = self.operators(view.device, prefix);
-        if operators == Some(*claimant) {
-            return None;
-        }
-        let is_there = operators.filter(|peer| Some(*peer) == owner);
-        let is_shared = |peer: &PublicKey| view.claims.of(*prefix).any(|other| other == *peer);
-        let of_another = is_there.filter(|peer| !is_shared(peer) && !may_take(view, prefix, peer, claimant));
-        self.harm(view, prefix, claimant).or(of_another.map(|peer| Obstacle {
-            overlap: Overlap::OperatorsPrefix,
-            with: Some(*prefix),
-            of: Some(peer),
-        }))
-    }
-
-    /// Returns what the prefix would be in the way of, with this peer.
-    fn harm(&self, view: &View<'_>, prefix: &IpNet, peer: &PublicKey) -> Option<Obstacle> {
-        let table = Table {
-            device: view.device,
-            operators: &|prefix| self.operators(view.device, prefix),
-            routers: view.routers,
-        };
-        view.protected.obstacle(prefix, peer, &table)
-    }
-
     fn decide_one(
         &mut self,
         view: &View<'_>,
         prefix: IpNet,
         owner: Option<PublicKey>,
-        admitted: &[PublicKey],
+        case: &Case,
     ) -> Option<PublicKey> {
         let introduced = self.introduced.get(&prefix).copied();
         let ours = introduced.filter(|introduced| Some(introduced.peer) == owner);
+        let admitted = &case.admitted[..];
         match (owner, ours) {
-            (Some(owner), Some(ours)) if !admitted.contains(&owner) && self.harm(view, &prefix, &owner).is_some() => {
-                self.take_back(view, prefix, ours, admitted)
-            }
+            (Some(_), Some(ours)) if case.must_go => self.take_back(view, prefix, ours, admitted),
             (Some(owner), Some(ours)) => self.keep_or_return(view, prefix, owner, ours, admitted),
             (None, _) => self.give_or_restore(view, prefix, admitted),
             (Some(owner), None) => self.take(view, prefix, owner, admitted),
@@ -340,26 +283,14 @@ impl Routes {
     }
 
     /// Decides about a prefix that the operator gave to its owner: it goes to whoever was found to be one that [may take
-    /// it](may_take).
-    fn take(
-        &mut self,
-        view: &View<'_>,
-        prefix: IpNet,
-        owner: PublicKey,
-        admitted: &[PublicKey],
-    ) -> Option<PublicKey> {
+    /// it](admission::may_take).
+    fn take(&mut self, view: &View<'_>, prefix: IpNet, owner: PublicKey, admitted: &[PublicKey]) -> Option<PublicKey> {
         self.introduced.remove(&prefix);
         if admitted.contains(&owner) || !admitted.iter().any(view.up) {
             return Some(owner);
         }
         self.give(view, prefix, Some(owner), admitted)
     }
-}
-
-/// Returns whether what the operator gave to a peer may be a claimant's while that is up: it is taken from a router only, and only
-/// where it is not a network of which others have parts.
-fn may_take(view: &View<'_>, prefix: &IpNet, owner: &PublicKey, claimant: &PublicKey) -> bool {
-    view.routers.contains(owner) && !view.routers.contains(claimant) && !has_parts(view, prefix)
 }
 
 /// Returns whether a router that can be reached has a shorter prefix for the same addresses.

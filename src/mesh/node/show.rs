@@ -87,7 +87,10 @@ pub(super) fn candidates(
     }
     // The operator may know why what leads into the tunnel now works all the same; what was only reached may not be any more.
     let remembered = link.remembered(now);
-    let may_be_tried = |(endpoint, kind): &(SocketAddr, Kind)| *kind == Kind::Configured || trust.is_endpoint(endpoint).is_ok();
-    remembered.filter(may_be_tried).for_each(|(endpoint, kind)| collector.add(endpoint, kind));
+    let may_be_tried =
+        |(endpoint, kind): &(SocketAddr, Kind)| *kind == Kind::Configured || trust.is_endpoint(endpoint).is_ok();
+    remembered
+        .filter(may_be_tried)
+        .for_each(|(endpoint, kind)| collector.add(endpoint, kind));
     collector.finish()
 }
