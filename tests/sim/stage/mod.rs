@@ -107,6 +107,8 @@ impl<'a> Stage<'a> {
             Act::Renumber(name) => self.renumber(name),
             Act::Sleep(name, time) => self.world.sleep(self.id(name), time),
             Act::Revoke(name) => self.revoke(name),
+            Act::Attach(name) => self.world.attach(self.id(name), true),
+            Act::Detach(name) => self.world.attach(self.id(name), false),
             Act::Lie(name) => self.begin_to_lie(name),
             Act::Wait => {}
         }
