@@ -11,6 +11,7 @@ mod lies;
 mod mixed;
 mod nat;
 mod net;
+mod overlaps;
 mod play;
 mod program;
 mod promises;

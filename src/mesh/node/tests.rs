@@ -2,6 +2,7 @@
 
 mod flood;
 mod history;
+mod overlaps;
 mod renewal;
 mod world;
 

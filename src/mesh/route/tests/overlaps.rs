@@ -314,12 +314,11 @@ fn happen(world: &mut World, model: &mut Model, happening: &Happening) {
         }
         Happening::Take(what) => {
             let prefix = prefix(PREFIXES[*what]);
-            if let Some(peer) = world.device.owner(&prefix) {
+            // What a router lent returns to it, so taking it away says nothing.
+            let is_lent = model.lent.contains(&prefix);
+            if let Some(peer) = world.device.owner(&prefix).filter(|_| !is_lent) {
                 world.device.apply(&DeviceChange::RemoveAllowedIp { peer, prefix });
-                // What a router lent returns to it.
-                if model.operators.get(&prefix) == Some(&peer) {
-                    model.operators.remove(&prefix);
-                }
+                model.operators.remove(&prefix);
             }
         }
     }
