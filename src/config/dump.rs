@@ -21,6 +21,7 @@ impl Config {
             chatty: settings.chatty,
             report_ifaces: settings.report_ifaces.iter().map(glob::Pattern::as_str).collect(),
             hide_ifaces: settings.hide_ifaces.iter().map(glob::Pattern::as_str).collect(),
+            allow_prefixes: settings.allow_prefixes.as_deref().map(texts),
             debug: self.debug,
             address_hash: settings.address_hash,
             peers: settings.peers.iter().map(PeerForm::new).collect(),
@@ -38,6 +39,7 @@ struct Form<'a> {
     chatty: bool,
     report_ifaces: Vec<&'a str>,
     hide_ifaces: Vec<&'a str>,
+    allow_prefixes: Option<Vec<String>>,
     debug: bool,
     address_hash: AddressHash,
     peers: Vec<PeerForm<'a>>,
@@ -63,9 +65,13 @@ impl<'a> PeerForm<'a> {
             name: peer.name.as_deref(),
             trust: peer.trust.map(|level| level.name()),
             fact_exchanger: peer.fact_exchanger,
-            endpoints: peer.endpoints.iter().map(ToString::to_string).collect(),
-            allowed_ips: peer.allowed_ips.iter().map(ToString::to_string).collect(),
+            endpoints: texts(&peer.endpoints),
+            allowed_ips: texts(&peer.allowed_ips),
             basic: peer.basic,
         }
     }
+}
+
+fn texts<T: ToString>(list: &[T]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
 }

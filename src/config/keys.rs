@@ -22,13 +22,17 @@ pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
 pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
 
 /// The keys of a file.
-pub(super) const TOP: [Key; 9] = [
+pub(super) const TOP: [Key; 10] = [
     Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
     Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
     Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
     Key::new("Chatty").variable("WIRELINK_CHATTY").flag("--chatty"),
     Key::new("ReportIfaces").variable("WIRELINK_REPORT_IFACES").list(),
     Key::new("HideIfaces").variable("WIRELINK_HIDE_IFACES").list(),
+    Key::new("AllowPrefixes")
+        .alias("allow-prefixes")
+        .variable("WIRELINK_ALLOW_PREFIXES")
+        .list(),
     Key::new("Debug").variable("WIRELINK_DEBUG").flag("--debug"),
     Key::new("AddressHash")
         .alias("address-hash")

@@ -80,7 +80,7 @@ impl Node<'_> {
     }
 
     /// Reads a prefix as `wg` does: without a length it is one address, and bits beyond the length do not count.
-    fn prefix(&self) -> Result<IpNet, ConfigError> {
+    pub(super) fn prefix(&self) -> Result<IpNet, ConfigError> {
         let expected = "not a prefix: an address with or without a length, such as 10.0.0.0/24, 10.0.0.7 or fd00::/64";
         self.parse(expected, |text| {
             let net = text

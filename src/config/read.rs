@@ -56,6 +56,7 @@ impl Draft {
                 chatty: top.one("Chatty", Node::boolean)?.unwrap_or_default(),
                 report_ifaces: globs("ReportIfaces")?,
                 hide_ifaces: globs("HideIfaces")?,
+                allow_prefixes: top.one("AllowPrefixes", |node| node.each(Node::prefix))?,
                 address_hash: top.one("AddressHash", Node::address_hash)?.unwrap_or_default(),
                 peers: top.one("Peers", Node::peers)?.unwrap_or_default(),
             },
@@ -118,13 +119,13 @@ impl<'a> Node<'a> {
         key: &str,
         read: impl Fn(&Self) -> Result<T, ConfigError>,
     ) -> Result<Vec<T>, ConfigError> {
-        let Some(node) = self.get(key) else {
-            return Ok(Vec::new());
-        };
-        node.items("not a list, such as [\"one\", \"two\"]")?
-            .iter()
-            .map(read)
-            .collect()
+        let list = self.one(key, |node| node.each(&read))?;
+        Ok(list.unwrap_or_default())
+    }
+
+    fn each<T>(&self, read: impl Fn(&Self) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
+        let items = self.items("not a list, such as [\"one\", \"two\"]")?;
+        items.iter().map(read).collect()
     }
 
     pub(super) fn items(&self, expected: &str) -> Result<Vec<Self>, ConfigError> {

@@ -13,6 +13,8 @@ use super::fact::wire::WireError;
 pub use super::host::{HostState, Interface, Route};
 use super::identity::PublicKey;
 use super::link::Missing;
+use super::overlap::Overlap;
+pub use super::refused::RefusedPrefix;
 use super::settings::Host;
 use super::trust::Refusal;
 
@@ -125,14 +127,16 @@ pub enum Event {
         /// Its new owner; nobody where a shorter prefix of a router covers it.
         to: Option<PeerName>,
     },
-    /// A prefix is claimed for a peer, but the operator gave it to another.
-    PrefixRefused {
+    /// A prefix that is claimed for a peer is not programmed.
+    PrefixRefused(RefusedPrefix),
+    /// More claims are refused than are told one by one.
+    MorePrefixesRefused,
+    /// A claim that was refused is so no more.
+    PrefixCleared {
         /// The prefix.
         prefix: IpNet,
         /// For whom it is claimed.
         claimant: PeerName,
-        /// Whose it is.
-        owner: PeerName,
     },
     /// This node found out whether it routes for others.
     RoleChanged {
@@ -174,6 +178,9 @@ pub enum RejectReason {
     /// The sender may not say it.
     #[error("refused fact: {0}")]
     Refused(Refusal),
+    /// It may not be programmed, for as long as that is so.
+    #[error("prefix not programmed: {0}")]
+    Overlap(Overlap),
     /// There is no room for it.
     #[error("no room for more facts ({0})")]
     Full(Limit),
@@ -189,9 +196,10 @@ impl Event {
             | Self::PeerAdded { .. }
             | Self::PeerRemoved { .. }
             | Self::PrefixMoved { .. }
+            | Self::PrefixCleared { .. }
             | Self::RoleChanged { .. } => Level::Info,
             Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
-            Self::PrefixRefused { .. } | Self::TooManyMembers => Level::Warn,
+            Self::PrefixRefused(_) | Self::MorePrefixesRefused | Self::TooManyMembers => Level::Warn,
             Self::Rejected { reason, .. } => reason.level(),
         }
     }
@@ -202,7 +210,7 @@ impl RejectReason {
     const fn level(self) -> Level {
         match self {
             Self::Refused(_) | Self::Stranger => Level::Debug,
-            Self::Layout(_) | Self::Auth(_) | Self::Full(_) => Level::Warn,
+            Self::Layout(_) | Self::Auth(_) | Self::Overlap(_) | Self::Full(_) => Level::Warn,
         }
     }
 }
@@ -222,14 +230,16 @@ impl fmt::Display for Event {
             Self::PeerRestarted { peer } => write!(f, "{peer} started anew"),
             Self::PrefixMoved { prefix, to: Some(peer) } => write!(f, "{prefix} goes to {peer}"),
             Self::PrefixMoved { prefix, to: None } => write!(f, "{prefix} goes through the router again"),
-            Self::PrefixRefused {
-                prefix,
-                claimant,
-                owner,
-            } => write!(
-                f,
-                "{prefix} is claimed for {claimant}, but was given to {owner} by hand and stays there: remove it from one of them"
-            ),
+            Self::PrefixRefused(refused) => refused.fmt(f),
+            Self::MorePrefixesRefused => {
+                f.write_str("more claimed prefixes are refused than are told one by one: SIGUSR1 shows all of them")
+            }
+            Self::PrefixCleared { prefix, claimant } => {
+                write!(
+                    f,
+                    "nothing is in the way any more of {prefix}, which is claimed for {claimant}"
+                )
+            }
             Self::RoleChanged { router: true } => f.write_str("this node is a router: none of its peers routes for it"),
             Self::RoleChanged { router: false } => f.write_str("this node is a leaf"),
             Self::Resynced { reason } => write!(f, "asked all peers to tell everything again: {reason}"),

@@ -3,7 +3,7 @@
 //! The contract is [`Node`](node::Node): hand in [`Input`](event::Input)s with the time, carry out [`Output`](event::Output)s in
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
-//! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`, `host`, `prefix`, `settings`, `tally`; then the
+//! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`, `host`, `prefix`, `settings`, `tally`, `overlap`; then the
 //! deciding modules, which do not import one another (`trust`, `membership`, `link`, `route`, `plan`, `gossip`, `local`, `names`); then `event`,
 //! `census`, `node`, `status`.
 
@@ -24,9 +24,11 @@ pub mod membership;
 pub mod mirror;
 pub mod names;
 pub mod node;
+pub mod overlap;
 pub mod plan;
 pub mod prefix;
 pub mod prefixes;
+pub mod refused;
 pub mod route;
 pub mod settings;
 pub mod status;

@@ -28,11 +28,12 @@ use super::link::liveness::Heard;
 use super::membership::Membership;
 use super::mirror::Mirror;
 use super::names::Names;
+use super::overlap::Protected;
 use super::prefix::TunnelRoutes;
 use super::route::{Claims, Routes};
 use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
-use super::tally::Tally;
+use super::tally::{Ration, Tally};
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
 use agenda::Agenda;
@@ -60,11 +61,14 @@ pub struct Node {
     /// Until when some link may be worth watching closely.
     watch_until: Option<Timestamp>,
     claims: Claims,
+    protected: Protected,
     routes: Routes,
     gossip: Gossip,
     names: Names,
     /// By sender; strangers are one.
     rejections: Tally<Option<PublicKey>, RejectReason>,
+    /// How many refused claims are told one by one.
+    refusals: Ration,
     device: Option<Mirror>,
     host: HostState,
     census: Census,
@@ -96,10 +100,12 @@ impl Node {
             links_at: None,
             watch_until: None,
             claims: Claims::default(),
+            protected: Protected::new(&settings),
             routes: Routes::default(),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
             names: Names::default(),
             rejections: Tally::default(),
+            refusals: Ration::default(),
             device: None,
             host: HostState::default(),
             census: Census::default(),
@@ -135,6 +141,7 @@ impl Node {
                 if self.trust.observe_routes(TunnelRoutes::new(&host.routes)) || has_moved {
                     self.gossip.trust_changed();
                 }
+                self.protected.observe_host(&host);
                 self.host = host;
                 self.agenda.add_all();
                 self.expect_news(now);
@@ -196,6 +203,7 @@ impl Node {
                 .iter()
                 .map(|(fact, stored)| (fact.clone(), stored.origin, stored.expires.since(now)))
                 .collect(),
+            refused: self.routes.refused().map(|refusal| self.refused(&refusal)).collect(),
             rejections: self
                 .rejections
                 .totals()

@@ -29,6 +29,12 @@ pub fn is_reserved(prefix: &IpNet) -> bool {
     prefix.prefix_len() > 0 && !is_global_unicast(address) && !address.is_unspecified()
 }
 
+/// Returns all shorter prefixes of the same addresses, masked.
+pub fn wider(prefix: IpNet) -> impl Iterator<Item = IpNet> {
+    let shorter = (0..prefix.prefix_len()).filter_map(move |length| IpNet::new(prefix.addr(), length).ok());
+    shorter.map(|wider| wider.trunc())
+}
+
 /// The routes that lead into the tunnel, and their more specific exceptions: longest prefix wins.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct TunnelRoutes {

@@ -1,20 +1,28 @@
 //! Which peer gets which prefix. In WireGuard a prefix has one owner per device, so giving it away *is* routing: to the peer
 //! itself while its link is up, back to a router when it is not.
 
+mod admission;
+mod claims;
+mod refusals;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use self::admission::Case;
+pub use self::claims::Claims;
+pub use self::refusals::Refusal;
+use self::refusals::Refusals;
 use super::identity::PublicKey;
 use super::mirror::Mirror;
-use super::prefix::is_reserved;
+use super::overlap::Protected;
+use super::prefix::{is_reserved, wider};
 
 /// Remembers which prefixes are where they are because of us.
 #[derive(Debug, Default)]
 pub struct Routes {
     introduced: BTreeMap<IpNet, Introduced>,
-    /// Claims that were refused, and still stand.
-    refused: BTreeSet<(IpNet, PublicKey)>,
+    refusals: Refusals,
 }
 
 /// A prefix that we gave to a peer.
@@ -25,51 +33,14 @@ struct Introduced {
     taken_from: Option<PublicKey>,
 }
 
-/// Which peers accepted facts and the settings give each prefix to.
-#[derive(Debug, Default)]
-pub struct Claims(BTreeSet<(IpNet, PublicKey)>);
-
-impl Claims {
-    /// Notes whether the prefix is claimed for the peer.
-    pub fn note(&mut self, prefix: IpNet, peer: PublicKey, holds: bool) {
-        if holds {
-            self.0.insert((prefix, peer));
-        } else {
-            self.0.remove(&(prefix, peer));
-        }
-    }
-
-    /// Returns how many claims there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Returns whether nothing is claimed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the claimed prefixes that hold this one and more.
-    pub fn wider(&self, prefix: &IpNet) -> impl Iterator<Item = IpNet> + use<'_> {
-        let prefix = *prefix;
-        wider(prefix).filter(|wider| self.of(*wider).next().is_some())
-    }
-
-    /// Returns for whom the prefix is claimed, in the order of their keys.
-    fn of(&self, prefix: IpNet) -> impl Iterator<Item = PublicKey> + use<'_> {
-        let claims = self.0.range((prefix, PublicKey::FIRST)..);
-        claims
-            .take_while(move |(other, _)| *other == prefix)
-            .map(|(_, peer)| *peer)
-    }
-}
-
 /// What a decision is made from.
 pub struct View<'a> {
     /// The device.
     pub device: &'a Mirror,
     /// Who claims what.
     pub claims: &'a Claims,
+    /// What claims must leave alone.
+    pub protected: &'a Protected,
     /// Whether traffic may go directly to a peer.
     pub up: &'a dyn Fn(&PublicKey) -> bool,
     /// Peers that route for others.
@@ -94,24 +65,15 @@ pub struct Move {
     pub to: Option<PublicKey>,
 }
 
-/// A claim that cannot be met without taking something of the operator's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// What is claimed.
-    pub prefix: IpNet,
-    /// For whom.
-    pub claimant: PublicKey,
-    /// Who has it.
-    pub owner: PublicKey,
-}
-
 /// What should become of the allowed IPs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// The changes, by prefix.
     pub moves: Vec<Move>,
-    /// Claims refused that were not refused before.
-    pub conflicts: Vec<Conflict>,
+    /// Claims that are refused, and were not, or for another reason.
+    pub refused: Vec<Refusal>,
+    /// Claims that were refused, and stand, and are not refused any more.
+    pub cleared: Vec<Refusal>,
 }
 
 impl Routes {
@@ -170,7 +132,7 @@ impl Routes {
     /// Returns how many prefixes are remembered, and how many claims that were refused.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.introduced.len() + self.refused.len()
+        self.introduced.len() + self.refusals.len()
     }
 
     /// Forgets whom it let use their addresses and who are no peers any more.
@@ -181,33 +143,42 @@ impl Routes {
 
     /// Returns all prefixes about which there is something to decide.
     pub fn all(&self, claims: &Claims) -> BTreeSet<IpNet> {
-        let claimed = claims.0.iter().map(|(prefix, _)| prefix);
-        claimed.chain(self.introduced.keys()).copied().collect()
+        claims.prefixes().chain(self.introduced.keys().copied()).collect()
     }
 
-    /// Returns the prefixes that hang on others: those taken from one of `peers`, and those refused, of which others may have
-    /// parts no more.
+    /// Returns the prefixes that were taken from one of `peers`.
     pub fn dependent(&self, peers: &BTreeSet<PublicKey>) -> BTreeSet<IpNet> {
         let of_peers = |introduced: &Introduced| introduced.taken_from.is_some_and(|peer| peers.contains(&peer));
         let introduced = (!peers.is_empty()).then_some(&self.introduced).into_iter().flatten();
         let taken = introduced.filter(|(_, introduced)| of_peers(introduced));
-        taken
-            .map(|(prefix, _)| prefix)
-            .chain(self.refused.iter().map(|(prefix, _)| prefix))
-            .copied()
-            .collect()
+        taken.map(|(prefix, _)| *prefix).collect()
+    }
+
+    /// Returns the prefixes that hold this one, itself included, and about which there is something to decide.
+    pub fn around<'a>(&'a self, claims: &'a Claims, prefix: IpNet) -> impl Iterator<Item = IpNet> + use<'a> {
+        let holds = wider(prefix).chain([prefix]);
+        holds.filter(|holds| claims.is_claimed(*holds) || self.introduced.contains_key(holds))
+    }
+
+    /// Returns the claims that are refused, with the reason.
+    pub fn refused(&self) -> impl Iterator<Item = Refusal> {
+        self.refusals.iter()
     }
 
     /// Decides about these prefixes, in their order.
     pub fn decide(&mut self, view: &View<'_>, prefixes: &BTreeSet<IpNet>) -> Decision {
         let mut decision = Decision::default();
+        let mut cases = Vec::new();
+        // First who may have what, of all: what is whose is no more what the device says while it is decided.
         for prefix in prefixes.iter().filter(|prefix| !is_reserved(prefix)) {
-            self.forget_refused(view.claims, *prefix);
-            if view.claims.of(*prefix).next().is_none() && !self.introduced.contains_key(prefix) {
-                continue;
+            let case = self.admit(view, *prefix, &mut decision);
+            if view.claims.is_claimed(*prefix) || self.introduced.contains_key(prefix) {
+                cases.push((prefix, case));
             }
+        }
+        for (prefix, case) in cases {
             let owner = view.device.owner(prefix);
-            let to = self.decide_one(view, *prefix, owner, &mut decision.conflicts);
+            let to = self.decide_one(view, *prefix, owner, &case);
             if to != owner {
                 decision.moves.push(Move {
                     prefix: *prefix,
@@ -219,35 +190,33 @@ impl Routes {
         decision
     }
 
-    /// Forgets the refused claims to a prefix that have ended: a peer may claim for ever new ones.
-    fn forget_refused(&mut self, claims: &Claims, prefix: IpNet) {
-        let refused = self.refused.range((prefix, PublicKey::FIRST)..);
-        let of_prefix = refused.take_while(|(other, _)| *other == prefix);
-        let ended: Vec<_> = of_prefix.filter(|claim| !claims.0.contains(claim)).copied().collect();
-        ended.iter().for_each(|claim| {
-            self.refused.remove(claim);
-        });
-    }
-
     fn decide_one(
         &mut self,
         view: &View<'_>,
         prefix: IpNet,
         owner: Option<PublicKey>,
-        conflicts: &mut Vec<Conflict>,
+        case: &Case,
     ) -> Option<PublicKey> {
         let introduced = self.introduced.get(&prefix).copied();
         let ours = introduced.filter(|introduced| Some(introduced.peer) == owner);
+        let admitted = &case.admitted[..];
         match (owner, ours) {
-            (Some(owner), Some(ours)) => self.keep_or_return(view, prefix, owner, ours),
-            (None, _) => self.give_or_restore(view, prefix),
-            (Some(owner), None) => self.take(view, prefix, owner, conflicts),
+            (Some(_), Some(ours)) if case.must_go => self.take_back(view, prefix, ours, admitted),
+            (Some(owner), Some(ours)) => self.keep_or_return(view, prefix, owner, ours, admitted),
+            (None, _) => self.give_or_restore(view, prefix, admitted),
+            (Some(owner), None) => self.take(view, prefix, owner, admitted),
         }
     }
 
     /// Gives the prefix to the first claimant with a link; of several the lowest key, the same on every node.
-    fn give(&mut self, view: &View<'_>, prefix: IpNet, taken_from: Option<PublicKey>) -> Option<PublicKey> {
-        let claimant = claimants(view, &prefix).find(|peer| (view.up)(peer));
+    fn give(
+        &mut self,
+        view: &View<'_>,
+        prefix: IpNet,
+        taken_from: Option<PublicKey>,
+        admitted: &[PublicKey],
+    ) -> Option<PublicKey> {
+        let claimant = admitted.iter().copied().find(|peer| (view.up)(peer));
         match claimant {
             Some(peer) => self.introduced.insert(prefix, Introduced { peer, taken_from }),
             None => self.introduced.remove(&prefix),
@@ -256,17 +225,29 @@ impl Routes {
     }
 
     /// Decides about a prefix without an owner; one that was taken from a router returns there when its peer is gone.
-    fn give_or_restore(&mut self, view: &View<'_>, prefix: IpNet) -> Option<PublicKey> {
+    fn give_or_restore(&mut self, view: &View<'_>, prefix: IpNet, admitted: &[PublicKey]) -> Option<PublicKey> {
         let taken_from = self
             .introduced
             .get(&prefix)
             .and_then(|introduced| introduced.taken_from);
-        if belongs_to_router(view, &prefix) {
+        if belongs_to_router(view, &prefix, admitted) {
             self.introduced.remove(&prefix);
             return None;
         }
-        self.give(view, prefix, taken_from)
+        self.give(view, prefix, taken_from, admitted)
             .or(taken_from.filter(|peer| view.device.peers.contains_key(peer)))
+    }
+
+    /// Takes away from its owner a prefix that is in the way of something by now.
+    fn take_back(
+        &mut self,
+        view: &View<'_>,
+        prefix: IpNet,
+        ours: Introduced,
+        admitted: &[PublicKey],
+    ) -> Option<PublicKey> {
+        let taken_from = ours.taken_from.filter(|peer| view.device.peers.contains_key(peer));
+        self.give(view, prefix, ours.taken_from, admitted).or(taken_from)
     }
 
     /// Decides about a prefix that we gave to its owner.
@@ -276,17 +257,18 @@ impl Routes {
         prefix: IpNet,
         owner: PublicKey,
         ours: Introduced,
+        admitted: &[PublicKey],
     ) -> Option<PublicKey> {
-        let claimed = claimants(view, &prefix).any(|peer| peer == owner);
-        if ours.taken_from.is_none() && belongs_to_router(view, &prefix) {
+        let claimed = admitted.contains(&owner);
+        if ours.taken_from.is_none() && belongs_to_router(view, &prefix, admitted) {
             self.introduced.remove(&prefix);
             return None;
         }
         if claimed && (view.up)(&owner) || !claimed && !view.may_forget {
             return Some(owner);
         }
-        if claimants(view, &prefix).any(|peer| (view.up)(&peer)) {
-            return self.give(view, prefix, ours.taken_from);
+        if admitted.iter().any(view.up) {
+            return self.give(view, prefix, ours.taken_from, admitted);
         }
         let back_to = ours.taken_from.filter(|peer| view.device.peers.contains_key(peer));
         let reachable = back_to.map_or_else(
@@ -300,45 +282,15 @@ impl Routes {
         back_to
     }
 
-    /// Decides about a prefix that the operator gave to its owner: it is taken from a router only, and only where it is not a
-    /// network of which others have parts.
-    fn take(
-        &mut self,
-        view: &View<'_>,
-        prefix: IpNet,
-        owner: PublicKey,
-        conflicts: &mut Vec<Conflict>,
-    ) -> Option<PublicKey> {
+    /// Decides about a prefix that the operator gave to its owner: it goes to whoever was found to be one that [may take
+    /// it](admission::may_take).
+    fn take(&mut self, view: &View<'_>, prefix: IpNet, owner: PublicKey, admitted: &[PublicKey]) -> Option<PublicKey> {
         self.introduced.remove(&prefix);
-        if claimants(view, &prefix).any(|peer| peer == owner) {
+        if admitted.contains(&owner) || !admitted.iter().any(view.up) {
             return Some(owner);
         }
-        let Some(claimant) = claimants(view, &prefix).find(|peer| (view.up)(peer)) else {
-            return Some(owner);
-        };
-        if view.routers.contains(&owner) && !view.routers.contains(&claimant) && !has_parts(view, &prefix) {
-            return self.give(view, prefix, Some(owner));
-        }
-        if self.refused.insert((prefix, claimant)) {
-            conflicts.push(Conflict {
-                prefix,
-                claimant,
-                owner,
-            });
-        }
-        Some(owner)
+        self.give(view, prefix, Some(owner), admitted)
     }
-}
-
-fn claimants<'a>(view: &'a View<'_>, prefix: &IpNet) -> impl Iterator<Item = PublicKey> + use<'a> {
-    let claimed = view.claims.of(*prefix);
-    claimed.filter(|peer| view.device.peers.contains_key(peer))
-}
-
-/// Returns all shorter prefixes of the same addresses, masked.
-fn wider(prefix: IpNet) -> impl Iterator<Item = IpNet> {
-    let shorter = (0..prefix.prefix_len()).filter_map(move |length| IpNet::new(prefix.addr(), length).ok());
-    shorter.map(|wider| wider.trunc())
 }
 
 /// Returns whether a router that can be reached has a shorter prefix for the same addresses.
@@ -353,26 +305,24 @@ fn is_covered(view: &View<'_>, prefix: &IpNet, but: &PublicKey) -> bool {
 /// WireGuard drops what comes from another peer than the one that its source address belongs to. So what passes two routers must
 /// pass the same two on its way back: a leaf leaves to its own router what is in the network of another one, and a router to that
 /// other one its leaves, whether that one can be reached just now or not.
-fn belongs_to_router(view: &View<'_>, prefix: &IpNet) -> bool {
+fn belongs_to_router(view: &View<'_>, prefix: &IpNet, claimants: &[PublicKey]) -> bool {
     if view.is_router {
         let covering = wider(*prefix).filter_map(|wider| view.device.owner(&wider));
-        let mut others = covering.filter(|owner| claimants(view, prefix).all(|peer| peer != *owner));
+        let mut others = covering.filter(|owner| !claimants.contains(owner));
         return others.any(|owner| view.routers.contains(&owner));
     }
-    has_parts(view, prefix) && claimants(view, prefix).any(|claimant| is_covered(view, prefix, &claimant))
+    has_parts(view, prefix) && claimants.iter().any(|claimant| is_covered(view, prefix, claimant))
 }
 
 /// Returns whether others own or claim addresses inside the prefix.
 fn has_parts(view: &View<'_>, prefix: &IpNet) -> bool {
     // All that lies inside follows the prefix in the order of addresses, and nothing else comes between.
     let owned = view.device.owners().range(prefix..).map(|(other, _)| other);
-    let claimed = view.claims.0.range((*prefix, PublicKey::FIRST)..);
-    let claimed = claimed.map(|(other, _)| other).find(|other| *other != prefix);
-    let owned = owned.into_iter().find(|other| *other != prefix);
-    [owned, claimed]
+    let owned = owned.copied().find(|other| other != prefix);
+    [owned, view.claims.after(prefix)]
         .into_iter()
         .flatten()
-        .any(|other| prefix.contains(other))
+        .any(|other| prefix.contains(&other))
 }
 
 #[cfg(test)]

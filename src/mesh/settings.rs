@@ -31,6 +31,9 @@ pub struct Settings {
     pub report_ifaces: Vec<Pattern>,
     /// Interfaces whose addresses are never told. Default: none.
     pub hide_ifaces: Vec<Pattern>,
+    /// What facts may bring: a prefix that they claim for a peer must be inside one of these, masked, or it is not programmed.
+    /// What the operator wrote is not limited. Default: all that [`overlap`](super::overlap) leaves.
+    pub allow_prefixes: Option<Vec<IpNet>>,
     /// How link-local addresses follow from keys. Default: SHA-1, as deployed nodes do.
     pub address_hash: AddressHash,
     /// What the operator knows of single peers; the node's own key may be among them.

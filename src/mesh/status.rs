@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::event::{PeerName, RejectReason};
+use super::event::{PeerName, RefusedPrefix, RejectReason};
 use super::fact::boot::BootId;
 use super::fact::value::{Metadata, Value};
 use super::fact::{Fact, Origin};
@@ -32,6 +32,8 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// What it believes: each fact with its origin and the time that it still lives.
     pub facts: Vec<(Fact, Origin, Duration)>,
+    /// What it believes and does not do: prefixes that are not programmed.
+    pub refused: Vec<RefusedPrefix>,
     /// What it did not believe, of whom, and how often; strangers are one sender.
     pub rejections: Vec<(Option<PublicKey>, RejectReason, u64)>,
     /// How often more was not believed, of so many kinds that there was no room to tell them apart.
@@ -87,6 +89,9 @@ impl fmt::Display for Status {
                 ttl.as_secs(),
                 self.source(origin)
             )?;
+        }
+        for refused in &self.refused {
+            writeln!(f, "refused: {refused}")?;
         }
         for (sender, reason, times) in &self.rejections {
             let plural = if *times == 1 { "" } else { "s" };
@@ -218,6 +223,7 @@ mod tests {
                 (about(own), Origin::Observed, ttl),
                 (about(stranger), Origin::Configured, ttl),
             ],
+            refused: Vec::new(),
             rejections: vec![
                 (Some(alice), RejectReason::Stranger, 2),
                 (None, RejectReason::Stranger, 1),

@@ -98,6 +98,43 @@ impl Count {
     }
 }
 
+/// Lets so many lines of one sort through in a minute.
+#[derive(Debug, Default)]
+pub struct Ration {
+    taken: u32,
+    since: Option<Timestamp>,
+}
+
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Portion {
+    /// It may be told.
+    Granted,
+    /// It may not, the first in this minute: that there are more may be told.
+    Last,
+    /// It may not.
+    Spent,
+}
+
+/// How many lines of one sort are told in a minute.
+const PORTIONS: u32 = 32;
+
+impl Ration {
+    /// Asks for one more.
+    pub fn take(&mut self, now: Timestamp) -> Portion {
+        if self.since.is_none_or(|since| now.since(since) >= REPORT_EVERY) {
+            self.since = Some(now);
+            self.taken = 0;
+        }
+        self.taken = self.taken.saturating_add(1);
+        match self.taken {
+            0..=PORTIONS => Portion::Granted,
+            taken if taken == PORTIONS + 1 => Portion::Last,
+            _ => Portion::Spent,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +176,17 @@ mod tests {
         assert_eq!(tally.totals().count(), MAX_COUNTERS);
         tally.retain(|source| *source > 10);
         assert_eq!(tally.count(at(1), 2 * MAX_COUNTERS, "x"), Some(1));
+    }
+
+    #[test]
+    fn so_many_are_told_in_a_minute_and_that_there_were_more() {
+        let mut ration = Ration::default();
+        let mut told = |second| {
+            let portions: Vec<_> = (0..100).map(|_| ration.take(at(second))).collect();
+            [Portion::Granted, Portion::Last].map(|kind| portions.iter().filter(|portion| **portion == kind).count())
+        };
+        assert_eq!(told(0), [PORTIONS as usize, 1]);
+        assert_eq!(told(59), [0, 0]);
+        assert_eq!(told(60), [PORTIONS as usize, 1]);
     }
 }

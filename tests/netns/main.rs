@@ -5,6 +5,7 @@
 
 mod bed;
 mod borders;
+mod claims;
 mod command;
 mod lab;
 mod look;

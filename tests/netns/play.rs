@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::claims;
 use crate::command;
 use crate::lab::Lab;
 use crate::look::{self, Watch};
@@ -75,6 +76,8 @@ fn take(lab: &mut Lab, course: &Course<'_>, step: &Step) {
     let took = (began.elapsed() - arrival.confirming).as_secs_f32();
     let left = step.within.saturating_sub(began.elapsed());
     expect_forgotten(lab, course, left).unwrap_or_else(|why| fail(why));
+    let left = step.within.saturating_sub(began.elapsed());
+    claims::arrive(lab, course, left).unwrap_or_else(|why| fail(why));
     let silence = pairs
         .into_iter()
         .map(Watch::end)
@@ -150,6 +153,8 @@ fn touched(act: Act) -> Vec<Name> {
         | Act::Roam(name, _)
         | Act::Renumber(name)
         | Act::Sleep(name, _)
+        | Act::Attach(name)
+        | Act::Detach(name)
         | Act::Revoke(name) => vec![name],
         Act::Cut(one, other) | Act::Heal(one, other) | Act::RoamBoth((one, _), (other, _)) => vec![one, other],
     }
@@ -178,6 +183,8 @@ pub(crate) fn act(lab: &mut Lab, act: Act) {
             stop(lab, &[name]);
             lab.revoke(name);
         }
+        Act::Attach(name) => lab.attach(name),
+        Act::Detach(name) => lab.detach(name),
         Act::Lie(name) => panic!("{name}: nobody lies in the lab"),
         Act::Wait => {}
     }
@@ -214,6 +221,7 @@ pub(crate) fn check(lab: &mut Lab, course: &Course<'_>) {
             .find(|line| line.contains("ERROR") || line.contains("panicked"));
         assert_eq!(bad, None, "{name}: in the log of wirelink");
     }
+    claims::expect_told(lab, course);
 }
 
 /// Plays that wirelink was started everywhere, and waits for the ways of the oracle.

@@ -1,5 +1,6 @@
 //! What the operators tell wirelink, and what the DNS tells it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::lab::Lab;
@@ -17,8 +18,7 @@ impl Lab {
         let text = if !self.is_hub(name) {
             self.settings_of_leaf(name)
         } else {
-            // Each of several hubs has a router among its peers, and would take itself for a leaf.
-            (self.scenario.hubs.len() > 1).then(|| serde_json::json!({ "Router": true }))
+            self.settings_of_hub(name)
         };
         if let Some(text) = text {
             let folder = self.settings(name);
@@ -26,6 +26,20 @@ impl Lab {
             let file = folder.join(format!("wirelink.{}.json", self.interface(name)));
             std::fs::write(&file, text.to_string()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
+    }
+
+    fn settings_of_hub(&self, hub: &str) -> Option<serde_json::Value> {
+        // Each of several hubs has a router among its peers, and would take itself for a leaf.
+        let router = (self.scenario.hubs.len() > 1).then_some(true);
+        let is_first = self.scenario.hubs.first().is_some_and(|first| first.name == hub);
+        let mut claimed: BTreeMap<Name, Vec<&str>> = BTreeMap::new();
+        for claim in self.scenario.claims.iter().filter(|_| is_first) {
+            claimed.entry(claim.of).or_default().push(claim.prefix);
+        }
+        let peer = |(name, prefixes)| serde_json::json!({ "PublicKey": self.public_key(name), "AllowedIPs": prefixes });
+        let peers: Vec<_> = claimed.into_iter().map(peer).collect();
+        let is_told = router.is_some() || !peers.is_empty();
+        is_told.then(|| serde_json::json!({ "Router": router, "Peers": peers }))
     }
 
     /// Returns the DNS names of the hubs of a leaf that have one.

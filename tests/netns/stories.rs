@@ -41,7 +41,7 @@ stories! {
     quick:
         public_public home_home home_public same_lan
         two_hubs chained_routers chained_routers_apart hub_restarts leaf_roams_before_public short_sleep
-        carrier one_strict_carrier mesh_of_five;
+        carrier one_strict_carrier mesh_of_five claims;
     slow:
         hub_is_away leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation;
 }

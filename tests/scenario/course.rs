@@ -13,6 +13,7 @@ pub(crate) struct Course<'a> {
     isolated: BTreeSet<Name>,
     running: BTreeSet<Name>,
     revoked: BTreeSet<Name>,
+    attached: BTreeSet<Name>,
 }
 
 impl<'a> Course<'a> {
@@ -25,6 +26,7 @@ impl<'a> Course<'a> {
             isolated: BTreeSet::new(),
             running: BTreeSet::new(),
             revoked: BTreeSet::new(),
+            attached: BTreeSet::new(),
         }
     }
 
@@ -45,6 +47,8 @@ impl<'a> Course<'a> {
                 self.running.remove(name);
                 self.revoked.insert(name);
             }
+            Act::Attach(name) => drop(self.attached.insert(name)),
+            Act::Detach(name) => drop(self.attached.remove(name)),
             Act::Renumber(_) | Act::Sleep(..) | Act::Lie(_) | Act::Wait => {}
         }
     }
@@ -77,6 +81,11 @@ impl<'a> Course<'a> {
     /// Returns whether wirelink runs on a host.
     pub(crate) fn runs(&self, name: Name) -> bool {
         self.running.contains(name)
+    }
+
+    /// Returns whether a machine has the interface that leads nowhere.
+    pub(crate) fn is_attached(&self, name: Name) -> bool {
+        self.attached.contains(name)
     }
 
     /// Returns whether a leaf is still one of the network.

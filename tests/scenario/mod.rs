@@ -4,6 +4,7 @@
 //! must follow is no data but follows itself, from the topology alone: see [`oracle`].
 
 pub(crate) mod border;
+pub(crate) mod claim;
 pub(crate) mod course;
 pub(crate) mod oracle;
 pub(crate) mod table;
@@ -11,6 +12,7 @@ pub(crate) mod table;
 use std::time::Duration;
 
 use self::border::Border;
+use self::claim::Claim;
 
 /// The name of a host; hubs and leaves share one space of names.
 pub(crate) type Name = &'static str;
@@ -29,6 +31,8 @@ pub(crate) struct Scenario {
     pub(crate) sites: Vec<Site>,
     /// The leaves.
     pub(crate) leaves: Vec<Leaf>,
+    /// What the settings of the first hub say about the prefixes of leaves.
+    pub(crate) claims: Vec<Claim>,
     /// Whether the tunnel also carries IPv6 (a ULA prefix).
     pub(crate) tunnel_ipv6: bool,
     /// Which worlds can play it.
@@ -136,6 +140,10 @@ pub(crate) enum Act {
     Sleep(Name, Duration),
     /// The operator removes a leaf from its hubs, and its own daemon is stopped: it is no member any more.
     Revoke(Name),
+    /// A machine gets one more interface, which leads nowhere, with the network of [`claim::ATTACHED`].
+    Attach(Name),
+    /// That interface is gone.
+    Detach(Name),
     /// A leaf begins to say whatever its level of trust lets it say, and more, about everybody.
     Lie(Name),
     /// Nothing but time.

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::net::Nic;
 use crate::program::Program;
 use crate::scenario;
+use crate::scenario::claim::ATTACHED;
 use crate::wireguard::{Packet, Tunnel};
 
 /// Where echoes are asked for (RFC 862).
@@ -87,6 +88,8 @@ pub(crate) struct Host {
     pub(crate) refused_before: u64,
     /// Since when it runs.
     pub(crate) started: Timestamp,
+    /// Whether it has an interface more, which leads nowhere.
+    pub(crate) attached: bool,
     /// Whether the machine is suspended.
     pub(crate) asleep: bool,
     /// When it is looked at again, if that is planned.
@@ -124,6 +127,7 @@ impl Host {
             node: None,
             refused_before: 0,
             started: now,
+            attached: false,
             asleep: false,
             scheduled: None,
             may_configure: false,
@@ -196,13 +200,18 @@ impl Host {
             up: nic.up,
             addresses: nic.addresses.clone(),
         });
+        let attached = self.attached.then(|| Interface {
+            name: "containers".into(),
+            up: true,
+            addresses: vec![ATTACHED.parse().expect("it is a prefix")],
+        });
         let prefixes = self.config.peers.iter().flat_map(|peer| &peer.allowed_ips);
         let routes = prefixes.filter(|prefix| is_routed(prefix)).map(|prefix| Route {
             prefix: prefix.trunc(),
             into_tunnel: true,
         });
         HostState {
-            interfaces: interfaces.collect(),
+            interfaces: interfaces.chain(attached).collect(),
             tunnel_addresses: self.config.inner.clone(),
             routes: routes.collect(),
         }

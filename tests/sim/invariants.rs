@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use wirelink::mesh::device::PeerState;
 use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::link::HEALTH_LIMIT;
+use wirelink::mesh::prefix::is_routed;
 use wirelink::mesh::prefixes::Prefixes;
 
 use crate::host::Host;
@@ -28,6 +30,7 @@ pub(crate) fn check_devices(world: &mut World) -> Result<(), String> {
         operators_things(world, id);
         own_addresses(world, id);
         planned_again(world, id);
+        nothing_harmful(world, id);
     }
     match world.violations.first() {
         Some(first) => Err(format!("{first} (and {} more)", world.violations.len() - 1)),
@@ -91,6 +94,49 @@ fn own_addresses(world: &mut World, id: HostId) {
     for prefix in lost {
         world.violate(id, &format!("what is sent to {prefix}, which is its own, is another's"));
     }
+}
+
+/// What facts brought leads neither to where peers are reached nor into a network of the machine, is no default route, and has nothing
+/// of what the operator gave to others but where it is a router's.
+fn nothing_harmful(world: &mut World, id: HostId) {
+    let host = &world.hosts[id];
+    if host.is_v1() || host.node.is_none() || host.asleep || host.left_behind {
+        return;
+    }
+    let written = |key: &PublicKey| host.config.peers.iter().find(|peer| peer.key == *key);
+    let set = |key: &PublicKey| host.config.settings.peers.get(key).map(|peer| &peer.allowed_ips);
+    let by_facts = |key: &PublicKey, prefix: &IpNet| {
+        let is_written = written(key).is_some_and(|peer| peer.allowed_ips.contains(prefix));
+        let is_set = set(key).is_some_and(|set| set.contains(prefix));
+        !is_written && !is_set && *prefix != AddressHash::Sha1.allowed_ip(key)
+    };
+    let device = host.tunnel.device();
+    let mut nets: Vec<IpNet> = host
+        .state(world.net.nics(id))
+        .interfaces
+        .into_iter()
+        .filter(|interface| interface.up)
+        .flat_map(|interface| interface.addresses)
+        .map(|address| address.trunc())
+        .collect();
+    let session = |peer: &&PeerState| peer.last_handshake.is_some_and(|at| world.now.since(at) < HEALTH_LIMIT);
+    let reached = device.peers.values().filter(session).filter_map(|peer| peer.endpoint);
+    let reached = reached.chain(host.config.peers.iter().filter_map(|peer| peer.endpoint));
+    nets.extend(reached.map(|endpoint| IpNet::from(endpoint.ip())));
+    let mut harmful = Vec::new();
+    for (key, peer) in &device.peers {
+        let is_router = written(key).is_some_and(|peer| peer.allowed_ips.iter().any(is_routed));
+        let others = host.config.peers.iter().filter(|other| other.key != *key && !is_router);
+        let others: Vec<IpNet> = others.flat_map(|other| other.allowed_ips.clone()).collect();
+        for prefix in peer.allowed_ips.iter().filter(|prefix| by_facts(key, prefix)) {
+            let meets = nets.iter().any(|net| net.contains(prefix) || prefix.contains(net));
+            let is_default = prefix.prefix_len() < 8;
+            if meets || is_default || others.iter().any(|other| prefix != other && prefix.contains(other)) {
+                harmful.push(format!("{prefix} is with {}", key.short()));
+            }
+        }
+    }
+    harmful.iter().for_each(|what| world.violate(id, what));
 }
 
 /// While the node runs, a peer may carry its own link-local address, too.

@@ -12,6 +12,7 @@ mod lies;
 mod mixed;
 mod nat;
 mod net;
+mod overlaps;
 mod play;
 mod powers;
 mod program;

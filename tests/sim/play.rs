@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::host::HOPS;
 use crate::invariants;
 use crate::net::HostId;
-use crate::scenario::{Name, Path, Scenario, Step, oracle};
+use crate::scenario::{Name, Path, Scenario, Step, claim, oracle};
 use crate::stage::Stage;
 
 /// How often the tables are looked at.
@@ -52,7 +52,8 @@ pub(crate) fn follow(stage: &mut Stage<'_>, step: &Step) -> Result<Duration, Str
     let end = stage.world.now + step.hold;
     while stage.world.now < end {
         stage.run(LOOK_EVERY);
-        expect_tables(stage).map_err(|why| format!("it did not stay so: {why}"))?;
+        let tables = expect_tables(stage).and_then(|()| expect_claims(stage));
+        tables.map_err(|why| format!("it did not stay so: {why}"))?;
     }
     if !step.hold.is_zero() {
         expect_echoes(stage).map_err(|why| format!("it did not stay so: {why}"))?;
@@ -66,7 +67,8 @@ pub(crate) fn arrive(stage: &mut Stage<'_>, within: Duration) -> Result<Duration
     let began = stage.world.now;
     loop {
         let seen = stage.world.now;
-        let arrived = expect_tables(stage).and_then(|()| expect_echoes(stage));
+        let tables = expect_tables(stage).and_then(|()| expect_claims(stage));
+        let arrived = tables.and_then(|()| expect_echoes(stage));
         let took = seen.since(began);
         match arrived {
             Ok(()) => return Ok(took),
@@ -130,6 +132,22 @@ fn expect_table(stage: &Stage<'_>, from: Name, to: Name, way: Path, ipv6: bool) 
     };
     let wrong = || format!("{from} sends to {to} ({address}) by {owner:?}, which is not {way:?}");
     is_right.then_some(()).ok_or_else(wrong)
+}
+
+/// Looks whether what is claimed is programmed where it does no harm, and only there.
+fn expect_claims(stage: &Stage<'_>) -> Result<(), String> {
+    for (claim, at) in claim::heard(&stage.course) {
+        let Some(expected) = claim.is_programmed(&stage.course, at) else {
+            continue;
+        };
+        let claimant = stage.world.hosts[stage.id(claim.of)].key;
+        let prefix = claim.prefix.parse().expect("a claim is a prefix");
+        let owner = stage.world.hosts[stage.id(at)].tunnel.device().owner(&prefix);
+        if (owner == Some(&claimant)) != expected {
+            return Err(format!("{at} has {prefix} with {owner:?}: {claim:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// Lets everybody call everybody.

@@ -39,7 +39,7 @@ impl Node {
     fn note_device(&mut self, device: &mut Mirror) {
         let news = device.take_news();
         self.agenda.add_peers(news.peers);
-        self.agenda.add_prefixes(news.prefixes);
+        self.note_owners(news.prefixes);
         if news.device {
             self.agenda.add_all();
         }
@@ -61,6 +61,18 @@ impl Node {
         self.agenda.add_prefixes(self.routes.dependent(&news.population));
         self.agenda.members = true;
         self.know(device);
+    }
+
+    /// Takes in which prefixes have another owner: what is claimed around them, or inside a network in which they are, may be decided
+    /// about otherwise.
+    fn note_owners(&mut self, prefixes: BTreeSet<IpNet>) {
+        for prefix in &prefixes {
+            self.agenda.add_prefixes(self.claims.wider(prefix));
+            if self.protected.is_inside_network(prefix) {
+                self.agenda.add_prefixes(self.claims.inside(prefix));
+            }
+        }
+        self.agenda.add_prefixes(prefixes);
     }
 
     /// Counts on the peers that are planned: the first words of a new one may come before the device is read again.
@@ -153,6 +165,7 @@ impl Node {
                 (contact, routed.any(|prefix| !prefix_is_ours(prefix)))
             });
             let difference = self.census.recount(now, key, seen);
+            self.note_endpoints(device, key);
             if difference.appeared {
                 let about = self.store.about(key).map(|(fact, _)| fact.clone());
                 about.for_each(|fact| self.gossip.add_news(fact));
@@ -172,6 +185,25 @@ impl Node {
             self.know(device);
         }
         all
+    }
+
+    /// Takes in where a peer is reached, by the operator's word or by its session: no prefix from a fact may lead there.
+    fn note_endpoints(&mut self, device: &Mirror, key: &PublicKey) {
+        let peer = device.peers.get(key);
+        let in_use = peer.filter(|_| self.census.healthy.contains(key));
+        let found = match self.links.get(key) {
+            Some(link) => link.found(),
+            None => peer.and_then(|peer| peer.endpoint),
+        };
+        let seen = in_use.and_then(|peer| peer.endpoint).into_iter().chain(found);
+        let written = peer.and_then(|_| self.settings.peers.get(key)).into_iter();
+        let written = written.flat_map(|peer| &peer.endpoints);
+        let written = written.flat_map(|host| self.names.addresses(host));
+        let addresses = seen.chain(written).map(|endpoint| endpoint.ip()).collect();
+        for address in self.protected.observe_peer(key, addresses) {
+            self.agenda
+                .add_prefixes(self.routes.around(&self.claims, address.into()));
+        }
     }
 
     /// Returns whether the role of this node is another now.

@@ -1,15 +1,19 @@
 //! One peer, as it is shown; and where it may be reached.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::mesh::event::RefusedPrefix;
 use crate::mesh::fact::store::Store;
 use crate::mesh::fact::value::Value;
+use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Collector, Kind};
 use crate::mesh::link::{Link, State};
 use crate::mesh::node::Node;
+use crate::mesh::route::Refusal;
 use crate::mesh::status::PeerStatus;
 use crate::mesh::time::Timestamp;
 use crate::mesh::trust::TrustPolicy;
@@ -39,6 +43,28 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Returns a claim that is refused, as it is shown.
+    pub(super) fn refused(&self, refusal: &Refusal) -> RefusedPrefix {
+        let fact = Fact {
+            subject: refusal.claimant,
+            value: Value::AllowedIp(refusal.prefix),
+        };
+        let said_by = self.store.get(&fact).and_then(|stored| match stored.origin {
+            Origin::Peer(sender) => Some(self.name(&sender)),
+            Origin::Observed | Origin::Configured => None,
+        });
+        RefusedPrefix {
+            prefix: refusal.prefix,
+            claimant: self.name(&refusal.claimant),
+            said_by,
+            overlap: refusal.obstacle.overlap,
+            with: refusal.obstacle.with,
+            of: refusal.obstacle.of.map(|peer| self.name(&peer)),
+        }
+    }
+}
+
 /// Collects where a peer may be reached, from what is believed and what the link remembers.
 pub(super) fn candidates(
     now: Timestamp,
@@ -58,7 +84,12 @@ pub(super) fn candidates(
             collector.add(endpoint, Kind::of(peer, stored.origin, is_hearsay));
         }
     }
-    link.remembered(now)
+    // The operator may know why what leads into the tunnel now works all the same; what was only reached may not be any more.
+    let remembered = link.remembered(now);
+    let may_be_tried =
+        |(endpoint, kind): &(SocketAddr, Kind)| *kind == Kind::Configured || trust.is_endpoint(endpoint).is_ok();
+    remembered
+        .filter(may_be_tried)
         .for_each(|(endpoint, kind)| collector.add(endpoint, kind));
     collector.finish()
 }

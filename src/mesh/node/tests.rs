@@ -3,6 +3,7 @@
 mod flood;
 mod history;
 mod liar;
+mod overlaps;
 mod renewal;
 mod replay;
 mod world;

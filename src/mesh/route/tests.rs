@@ -1,5 +1,8 @@
+mod overlaps;
+
 use super::*;
 use crate::mesh::device::{DeviceChange, DeviceState};
+use crate::mesh::overlap::{Obstacle, Overlap};
 
 const HUB: PublicKey = PublicKey::from_bytes([1; 32]);
 const A: PublicKey = PublicKey::from_bytes([2; 32]);
@@ -13,6 +16,8 @@ struct World {
     device: Mirror,
     routes: Routes,
     claims: Claims,
+    protected: Protected,
+    routers: BTreeSet<PublicKey>,
     up: BTreeSet<PublicKey>,
     healthy: BTreeSet<PublicKey>,
     is_router: bool,
@@ -34,6 +39,8 @@ impl World {
             device: Mirror::new(&device),
             routes: Routes::default(),
             claims: Claims::default(),
+            protected: Protected::default(),
+            routers: [HUB].into(),
             up: BTreeSet::new(),
             healthy: [HUB].into(),
             is_router: false,
@@ -49,8 +56,9 @@ impl World {
         let view = View {
             device: &self.device,
             claims: &self.claims,
+            protected: &self.protected,
             up: &|peer| self.up.contains(peer),
-            routers: &[HUB].into(),
+            routers: &self.routers,
             healthy: &self.healthy,
             is_router: self.is_router,
             may_forget: self.may_forget,
@@ -173,15 +181,19 @@ fn the_network_of_the_hub_is_not_given_away_because_a_leaf_is_in_it() {
     world.up.extend([A, B]);
     let decision = world.step();
     assert_eq!(
-        decision.conflicts,
-        [Conflict {
+        decision.refused,
+        [Refusal {
             prefix: prefix("10.0.0.0/24"),
             claimant: A,
-            owner: HUB
+            obstacle: Obstacle {
+                overlap: Overlap::OperatorsPrefix,
+                with: Some(prefix("10.0.0.0/24")),
+                of: Some(HUB)
+            }
         }]
     );
     assert_eq!(world.owner("10.0.0.0/24"), Some(HUB));
-    assert_eq!(world.step().conflicts, [], "said once");
+    assert_eq!(world.step().refused, [], "said once");
 }
 
 #[test]
@@ -191,8 +203,8 @@ fn a_refused_claim_that_ended_is_forgotten() {
     world.claim("10.0.0.3/32", B);
     for round in 0..3 {
         world.claim("10.0.0.0/24", if round % 2 == 0 { A } else { B });
-        assert_eq!(world.step().conflicts.len(), 1, "round {round}");
-        assert_eq!(world.routes.refused.len(), 1, "round {round}");
+        assert_eq!(world.step().refused.len(), 1, "round {round}");
+        assert_eq!(world.routes.refused().count(), 1, "round {round}");
         for peer in [A, B] {
             world.claims.note(prefix("10.0.0.0/24"), peer, false);
         }
@@ -208,7 +220,7 @@ fn what_the_operator_gave_to_a_leaf_is_not_taken() {
     });
     world.claim("10.0.0.2/32", A);
     world.up.insert(A);
-    assert_eq!(world.step().conflicts.len(), 1);
+    assert_eq!(world.step().refused.len(), 1);
     assert_eq!(world.owner("10.0.0.2/32"), Some(B));
     assert_eq!(world.routes.undo(&world.device), []);
 }

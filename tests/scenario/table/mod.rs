@@ -80,6 +80,7 @@ pub(crate) fn stories() -> Vec<Scenario> {
         hub_is_away(),
         chained_routers_for_long(),
         chained_routers_apart(),
+        claims(),
     ]
 }
 
@@ -139,6 +140,7 @@ fn pair(name: &str, one: Border, other: Border) -> Scenario {
         hubs: vec![hub("hub")],
         sites: vec![at(one), at(other)],
         leaves: vec![leaf("a", 0), leaf("b", 1)],
+        claims: Vec::new(),
         tunnel_ipv6: false,
         worlds: Worlds::Both,
         script: vec![

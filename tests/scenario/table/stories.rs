@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{at, behind, held, hub, leaf, pair, step};
 use crate::scenario::border::Border;
+use crate::scenario::claim::{Claim, Harm};
 use crate::scenario::{Act, Hub, Leaf, Scenario, Site, Worlds};
 
 /// How long a link may take to come back, in seconds, where a session looks alive whose endpoint is wrong: only a handshake that is
@@ -307,5 +308,32 @@ pub(crate) fn mesh_of_five() -> Scenario {
             step(Act::StopAll, 20),
         ],
         ..pair("mesh-of-five", Border::HOME, Border::HOME)
+    }
+}
+
+/// The hub's operator says of a leaf what is true for some of the others and in the way of something for others: what only their own
+/// operators know, and what they are connected to.
+pub(crate) fn claims() -> Scenario {
+    let of_b = |prefix, harm| Claim { of: "b", prefix, harm };
+    Scenario {
+        sites: vec![at(Border::HOME), at(Border::HOME), at(Border::Open)],
+        leaves: vec![leaf("a", 0), leaf("b", 1), leaf("c", 2)],
+        claims: vec![
+            of_b("10.88.0.0/16", Harm::None),
+            of_b("0.0.0.0/1", Harm::Everywhere),
+            of_b("128.0.0.0/1", Harm::Everywhere),
+            // Each host has a peer that its operator made by hand: of the first leaf this is the address, and this the endpoint.
+            of_b("172.31.5.1/32", Harm::At("a")),
+            of_b("203.0.113.201/32", Harm::At("a")),
+            of_b("10.77.7.0/24", Harm::Attached),
+            of_b("10.77.7.200/29", Harm::Attached),
+        ],
+        script: vec![
+            held(Act::StartAll, 40, 10),
+            held(Act::Attach("a"), 10, 5),
+            step(Act::Detach("a"), 10),
+            step(Act::StopAll, 20),
+        ],
+        ..pair("claims", Border::HOME, Border::HOME)
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn draw(draw: &mut Draw, beside_v1: bool) -> Scenario {
             .collect(),
         leaves,
         sites,
+        claims: Vec::new(),
         tunnel_ipv6: draw.happens(5_000),
         worlds: Worlds::Simulator("it is random"),
         script: Vec::new(),

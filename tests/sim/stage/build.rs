@@ -104,6 +104,12 @@ impl Stage<'_> {
             peers.extend(self.peers_of_hub(number, keys));
             // Of several hubs each has a router among its peers, and would take itself for a leaf.
             settings.router = (scenario.hubs.len() > 1).then_some(true);
+            for claim in scenario.claims.iter().filter(|_| number == 0) {
+                let known = settings.peers.entry(public_key(&keys[claim.of])).or_default();
+                known
+                    .allowed_ips
+                    .push(claim.prefix.parse().expect("a claim is a prefix"));
+            }
             hub_inner(number)
         } else {
             let leaf = &scenario.leaves[number - scenario.hubs.len()];

@@ -49,6 +49,8 @@ impl<'a> Stage<'a> {
             liars: Vec::new(),
         };
         stage.build_sites();
+        let claimed = scenario.claims.iter().map(|claim| claim.prefix.parse());
+        stage.world.claimed = claimed.map(|prefix| prefix.expect("a claim is a prefix")).collect();
         let mut draw = Draw::new(seed).branch(3);
         let names = scenario.names();
         let keys: BTreeMap<Name, [u8; 32]> = names.iter().map(|name| (*name, draw.bytes())).collect();
@@ -107,6 +109,8 @@ impl<'a> Stage<'a> {
             Act::Renumber(name) => self.renumber(name),
             Act::Sleep(name, time) => self.world.sleep(self.id(name), time),
             Act::Revoke(name) => self.revoke(name),
+            Act::Attach(name) => self.world.attach(self.id(name), true),
+            Act::Detach(name) => self.world.attach(self.id(name), false),
             Act::Lie(name) => self.begin_to_lie(name),
             Act::Wait => {}
         }

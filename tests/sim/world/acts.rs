@@ -81,6 +81,13 @@ impl World {
         self.plan(id);
     }
 
+    /// Gives a machine one more interface, or takes it away.
+    pub(crate) fn attach(&mut self, id: HostId, attached: bool) {
+        self.hosts[id].attached = attached;
+        self.observe(id);
+        self.plan(id);
+    }
+
     /// Does to WireGuard what an operator does by hand.
     pub(crate) fn operate(&mut self, id: HostId, change: &DeviceChange) {
         self.note(Some(id), || format!("by hand: {change:?}"));

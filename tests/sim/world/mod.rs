@@ -12,6 +12,7 @@ use std::collections::BinaryHeap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use wirelink::mesh::event::Input;
 use wirelink::mesh::settings::Host as Endpoint;
 use wirelink::mesh::time::Timestamp;
@@ -36,6 +37,8 @@ pub(crate) struct World {
     pub(crate) records: bool,
     /// Whether somebody lies: then it is no fault that something is refused.
     pub(crate) lies: bool,
+    /// What is claimed where it does harm: that is refused.
+    pub(crate) claimed: Vec<IpNet>,
     /// What broke an invariant.
     pub(crate) violations: Vec<String>,
     /// How many events there were.
@@ -95,6 +98,7 @@ impl World {
             net: Net::new(&draw),
             records: false,
             lies: false,
+            claimed: Vec::new(),
             violations: Vec::new(),
             events: 0,
             queue: BinaryHeap::new(),

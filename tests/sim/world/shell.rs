@@ -78,7 +78,8 @@ impl World {
 
     pub(super) fn hear(&mut self, id: HostId, event: Event) {
         self.note(Some(id), || format!("{:?}: {event}", event.level()));
-        if event.level() == Level::Warn && !self.lies {
+        let is_expected = matches!(&event, Event::PrefixRefused(refused) if self.claimed.contains(&refused.prefix));
+        if event.level() == Level::Warn && !self.lies && !is_expected {
             self.violate(id, &event.to_string());
         }
         if self.records {
