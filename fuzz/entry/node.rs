@@ -26,8 +26,8 @@ const OWN: u8 = 1;
 const HUB: u8 = 2;
 const LIAR: u8 = 3;
 const OTHER: u8 = 4;
-/// The most deadlines that one step of time may have.
-const MAX_DEADLINES: usize = 400;
+/// The most deadlines that one step of time has; what is left of it passes in sleep.
+const MAX_DEADLINES: usize = 60;
 
 /// Takes the first byte for the level of the liar, and the rest for what happens.
 pub(crate) fn run(data: &[u8]) {
@@ -40,7 +40,7 @@ pub(crate) fn run(data: &[u8]) {
     while !bytes.0.is_empty() {
         world.step(&mut bytes);
     }
-    world.wait(Duration::from_secs(300));
+    world.wait(Duration::from_secs(60));
     let _ = world.node.status(world.now).to_string();
     world.stop();
 }
