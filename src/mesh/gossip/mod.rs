@@ -13,6 +13,7 @@
 //! ```
 
 mod audience;
+mod batch;
 mod exchange;
 pub mod knowledge;
 pub mod ledger;
@@ -22,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::audience::{Audience, Standing};
-use self::exchange::{Batch, Context, Exchange};
+use self::batch::Batch;
+use self::exchange::{Context, Exchange};
 use self::ledger::Ids;
 use self::vouched::Vouched;
 use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
