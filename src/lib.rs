@@ -37,6 +37,7 @@
 //!
 //! Tests: `tests/scenario` says who is where behind what and what happens, and an oracle what must follow; `tests/sim` plays it with
 //! real nodes on a virtual clock, `tests/netns` with the daemon on real interfaces. `docs/performance.md` shows how networks grow.
+//! What `fuzz/` found, and reached, is run by `tests/corpus.rs`.
 //!
 //! # Invariants
 //! 1. A type per stage of confidence: the store takes only `Accepted`, `judge` only `Verified`.
@@ -58,20 +59,27 @@
 //!
 //! | table | at most | bytes each, about | MB |
 //! |---|---|---|---|
-//! | facts in the store | 65,536, of which 32,768 of one peer and 1,024 about one | 200; metadata up to 2,500 | 13; 164 |
+//! | facts in the store | 65,536, of which 32,768 of one peer, and 4,096 about one, 1,024 of them of one peer | 200; with metadata 750 | 13; 49 |
+//! | how many facts about whom are whose | one for each fact | 100 | 7 |
 //! | changed facts, peers and prefixes on the agenda | 65,536 of each after a pass | 75, 48, 27 | 10 |
 //! | claims, and members | a claim or member for each fact | 70, 45 | 5 |
 //! | prefixes given or refused | one for each claim, and the address of each peer of the operator's | 120 | 8 |
 //! | peers made by facts, with link, session, address | 4,096 | 1,000 | 4 |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
-//! | kinds of rejection | 256 | 64 | 0 |
+//! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
-//! So below 50 MB with metadata as nodes of either kind send it, and 210 MB where trusted peers fill the store with the longest
-//! metadata that a datagram holds; with a thousand peers 25 MB more, or 260 MB where all of them are v1 nodes. Outputs are at most one event for each kind of
-//! rejection and minute, and what one pass says; the shell takes all of them before it hands in anything else.
+//! So below 60 MB with metadata as nodes of either kind send it, and 100 MB where trusted peers fill the store with the longest
+//! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
+//! them are v1 nodes. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
+//! shell takes all of them before it hands in anything else. What a peer can have this node look at in a second is bounded, too
+//! ([`mesh::gossip`]).
+//!
+//! What a member can bring about by lies is the table in [`mesh::trust`]. Nothing in a datagram says when it was made: WireGuard hands
+//! out each packet once, from the peer that its address belongs to, and none that is older than three minutes. So only whoever said a
+//! thing can say it again, which is no more than it may; and what is said again lives for 255 s, as what is said.
 //!
 //! # Decided otherwise than first drawn
 //! - `defguard_wireguard_rs` is not used: its incremental edits replace whole peers (see the table in its place in
@@ -86,7 +94,10 @@
 //!   5 s is the difference between 7 and 25 bytes a second, and facts about one subject share its key. They are tagged with keyed
 //!   BLAKE2s, and a boot ID announces who reads them.
 //! - What another node says is passed on for as long as it says it, also about peers that this node does not reach; v1 passes on
-//!   nothing about those, and behind two routers leaves forgot each other.
+//!   nothing about those, and behind two routers leaves forgot each other. Endpoints that a node of no more trust than every peer has
+//!   names of others are not passed on: v1 makes the word of a liar that of the router, and enough of such endpoints kept two leaves
+//!   apart.
+//! - Facts live for 255 s at most, whatever they say, and metadata of more than 512 bytes is not believed.
 //! - What passes two routers must pass the same two on its way back, because WireGuard drops what comes from another peer than its
 //!   source address belongs to: a leaf leaves to its router what is in the network of another router, and routers leave each other
 //!   their leaves ([`mesh::route`]).

@@ -23,7 +23,7 @@ fn say_again(fact: &Timed) {
     if bytes.len() <= wire::MAX_ACCEPTED {
         let again = wire::decode(&bytes).expect("our own bytes");
         let again = again.unverified_facts(&fact.fact.subject).expect("our own bytes");
-        assert_eq!(again, [fact.clone()]);
+        assert_eq!(again, std::slice::from_ref(fact));
         assert_eq!(again[0].fact.hash(), fact.fact.hash());
     }
 }

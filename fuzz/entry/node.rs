@@ -1,17 +1,18 @@
 //! Any course of events at one node, of which most are words of an authenticated liar: nothing may panic, no deadline may be missed,
 //! and no change of the device may go beyond what the level of the liar allows.
 
+mod bytes;
+
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::auth::Auth;
 use wirelink::mesh::device::{DeviceChange, DeviceState, PeerState};
 use wirelink::mesh::event::{HostState, Input, Interface, Output};
-use wirelink::mesh::fact::boot::BootId;
-use wirelink::mesh::fact::value::{BUCKETS, Metadata, Value};
-use wirelink::mesh::fact::{Fact, Timed, wire};
+use wirelink::mesh::fact::value::Value;
+use wirelink::mesh::fact::{Timed, wire};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
 use wirelink::mesh::link::HEALTH_LIMIT;
 use wirelink::mesh::node::Node;
@@ -19,6 +20,7 @@ use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
 
+use self::bytes::Bytes;
 use super::powers::Power;
 
 /// Who there is: the node, its hub, the liar, another peer; all others are strangers.
@@ -26,8 +28,8 @@ const OWN: u8 = 1;
 const HUB: u8 = 2;
 const LIAR: u8 = 3;
 const OTHER: u8 = 4;
-/// The most deadlines that one step of time may have.
-const MAX_DEADLINES: usize = 400;
+/// The most deadlines that one step of time has; what is left of it passes in sleep.
+const MAX_DEADLINES: usize = 60;
 
 /// Takes the first byte for the level of the liar, and the rest for what happens.
 pub(crate) fn run(data: &[u8]) {
@@ -40,7 +42,7 @@ pub(crate) fn run(data: &[u8]) {
     while !bytes.0.is_empty() {
         world.step(&mut bytes);
     }
-    world.wait(Duration::from_secs(300));
+    world.wait(Duration::from_secs(60));
     let _ = world.node.status(world.now).to_string();
     world.stop();
 }
@@ -148,7 +150,7 @@ impl World {
             1 => self.raw(bytes, true),
             2..=4 => {
                 let facts = bytes.facts();
-                let compact = bytes.next() % 2 == 0;
+                let compact = bytes.next().is_multiple_of(2);
                 self.say(LIAR, &facts, compact);
             }
             5 => {
@@ -365,66 +367,4 @@ fn is_link_local(prefix: &IpNet) -> bool {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.segments()[0] & 0xffc0 == 0xfe80,
     }
-}
-
-/// What is left of the input; zeros after its end.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn next(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *first
-    }
-
-    fn some(&mut self) -> &'a [u8] {
-        let length = usize::from(self.next()).min(self.0.len());
-        let (first, rest) = self.0.split_at(length);
-        self.0 = rest;
-        first
-    }
-
-    fn facts(&mut self) -> Vec<Timed> {
-        let count = self.next() % 32;
-        (0..count).map(|_| self.fact()).collect()
-    }
-
-    fn fact(&mut self) -> Timed {
-        let subject = key(1 + self.next() % 10);
-        let [kind, a, b] = [self.next(), self.next(), self.next()];
-        let sum = u64::from_be_bytes([a, b, a, b, a, b, a, b]);
-        let value = match kind % 12 {
-            0 => Value::Alive(boot_id(a, b)),
-            1 | 2 => Value::Endpoint(SocketAddr::from(([a, 0, 0, b], 51820))),
-            3 => Value::AllowedIp(inner(b)),
-            4 | 5 => Value::AllowedIp(
-                IpNet::new(Ipv4Addr::new(10, a, b, 0).into(), b % 33)
-                    .expect("a length")
-                    .trunc(),
-            ),
-            6 => Value::Member,
-            7 => Value::MemberMetadata(Metadata::from_items([(b'n', vec![b'a' + a % 26]), (b'b', vec![b % 2])])),
-            8 => Value::Digest {
-                buckets: if a % 2 == 0 { u64::MAX } else { sum },
-                sum: if b % 2 == 0 { 0 } else { sum },
-            },
-            9 => Value::Holdings(Box::new([sum; BUCKETS])),
-            10 => Value::Reset(sum),
-            _ => Value::Withdrawn(vec![sum; usize::from(a % 4)]),
-        };
-        let ttl = [0, 1, 20, 130, 255, 65_535][usize::from(self.next() % 6)];
-        Timed {
-            fact: Fact { subject, value },
-            ttl: Duration::from_secs(ttl),
-        }
-    }
-}
-
-fn boot_id(a: u8, b: u8) -> BootId {
-    let mut bytes = [a; BootId::LEN];
-    (bytes[6], bytes[8]) = if b % 2 == 0 { (0x81, 0x80) } else { (0x40, 0x80) };
-    bytes[12..].copy_from_slice(&u32::from(b / 2).to_be_bytes());
-    BootId::from_bytes(bytes)
 }

@@ -190,8 +190,8 @@ impl Secrets {
 
 type KeyedHash<Len> = Blake2sMac<Len>;
 
-/// Keyed BLAKE2s-128 over who says it and what. No nonce: WireGuard itself drops what was replayed on the way, and the sender may
-/// repeat itself.
+/// Keyed BLAKE2s-128 over who says it and what. No nonce, and no counter, which would have to survive restarts of both sides: WireGuard
+/// itself drops what was replayed on the way, and the sender may repeat itself.
 fn mac(key: &Zeroizing<[u8; 32]>, sender: &PublicKey, runs: &[u8]) -> KeyedHash<U16> {
     let mut mac = KeyedHash::<U16>::new_from_slice(&**key).expect("32 bytes are a key");
     mac.update(sender.as_bytes());

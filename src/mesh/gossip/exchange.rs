@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::knowledge::{Knowledge, RENEW_BEFORE};
 use super::ledger::{Ids, Ledger};
 use super::offer::{Context, Offer, Offers, about};
 use super::vouched::{ENDPOINTS, MEMBERS, Vouched};
-use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, about_sender, hash_of};
-use crate::mesh::fact::boot::BootId;
+use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, hash_of};
+use crate::mesh::fact::Fact;
 use crate::mesh::fact::store::{FactId, MAX_FACTS, Store, Stored};
 use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
-use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
 
@@ -298,82 +298,5 @@ impl Exchange {
             batch.digests.push((digest, vouched.life(topic, self.told.facts())));
         }
         self.digest_at = context.now + DIGEST_PERIOD;
-    }
-}
-
-/// What one peer is told in one go.
-pub(super) struct Batch {
-    /// What is said about what was said, in this order, before all facts.
-    control: Vec<(Value, Duration)>,
-    facts: Vec<Timed>,
-    /// Come last: they stand for all before them, too.
-    digests: Vec<(Value, Duration)>,
-    room: usize,
-    used: usize,
-    /// How many facts may still be looked at.
-    looks: usize,
-    compact: bool,
-    cut: bool,
-}
-
-impl Batch {
-    pub(super) fn new(room: usize, looks: usize, compact: bool) -> Self {
-        Self {
-            control: Vec::new(),
-            facts: Vec::new(),
-            digests: Vec::new(),
-            room,
-            used: 0,
-            looks,
-            compact,
-            cut: false,
-        }
-    }
-
-    /// Returns how many bytes it takes.
-    pub(super) fn used(&self) -> usize {
-        self.used
-    }
-
-    /// Returns how many facts may still be looked at.
-    pub(super) fn looks(&self) -> usize {
-        self.looks
-    }
-
-    /// Returns whether something did not fit.
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.facts.is_empty() && self.control.is_empty()
-    }
-
-    /// Adds a fact, if there is room.
-    fn add(&mut self, fact: &Fact, ttl: Duration) -> bool {
-        let timed = Timed {
-            fact: fact.clone(),
-            ttl,
-        };
-        let in_run = self.compact && self.facts.last().is_some_and(|last| last.fact.subject == fact.subject);
-        let cost = wire::fact_len(&timed) - if in_run { PublicKey::LEN } else { 0 };
-        if self.used + cost > self.room {
-            self.cut = true;
-            return false;
-        }
-        self.used += cost;
-        self.facts.push(timed);
-        true
-    }
-
-    /// Returns all, after a sign of life.
-    pub(super) fn finish(self, own_key: &PublicKey, boot_id: BootId, alive_ttl: Duration) -> Vec<Timed> {
-        let alive = (Value::Alive(boot_id), alive_ttl);
-        let own = |(value, ttl)| about_sender(own_key, value, ttl);
-        let control = [alive].into_iter().chain(self.control).map(own);
-        control
-            .chain(self.facts)
-            .chain(self.digests.into_iter().map(own))
-            .collect()
     }
 }

@@ -13,6 +13,7 @@
 //! ```
 
 mod audience;
+mod batch;
 mod exchange;
 pub mod knowledge;
 pub mod ledger;
@@ -23,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::audience::{Audience, Standing};
-use self::exchange::{Batch, Exchange};
+use self::batch::Batch;
+use self::exchange::Exchange;
 use self::ledger::Ids;
 use self::offer::{Context, Offers};
 use self::vouched::Vouched;

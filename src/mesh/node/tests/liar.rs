@@ -120,7 +120,8 @@ fn a_liar_cannot_have_the_hub_say_where_others_are() {
     (0..4).filter(|index| *index != A).for_each(|index| world.start(index));
     world.run(seconds(20));
     let mut liar = Auth::new(private(3), AddressHash::Sha1);
-    let facts: Vec<Timed> = (1..=40).map(|host| said(B, endpoint(host, 1), 255)).collect();
+    let lies = |index| (1..=40).map(move |host| said(index, endpoint(host, 1), 255));
+    let facts: Vec<Timed> = lies(A).chain(lies(B)).collect();
     for group in wire::pack(&facts) {
         let payload = liar.tag(&world.machines[HUB].key, [3; 24], &group).unwrap();
         let source = AddressHash::Sha1.link_local(liar.public_key());

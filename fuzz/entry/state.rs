@@ -1,0 +1,68 @@
+//! Any text as what a node remembers: nothing may panic, what is read is written so that it reads the same, and a node that takes it
+//! does not spin, and stops.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wirelink::mesh::device::{DeviceState, PeerState};
+use wirelink::mesh::event::{Input, Output};
+use wirelink::mesh::identity::{PrivateKey, PublicKey};
+use wirelink::mesh::memory::Memory;
+use wirelink::mesh::node::Node;
+use wirelink::mesh::settings::Settings;
+use wirelink::mesh::time::Timestamp;
+use zeroize::Zeroizing;
+
+/// How many deadlines the node has.
+const DEADLINES: usize = 5;
+
+pub(crate) fn run(text: &[u8]) {
+    let Ok(mut memory) = serde_json::from_slice::<Memory>(text) else { return };
+    let written = serde_json::to_vec(&memory).expect("it has a form in JSON");
+    assert_eq!(serde_json::from_slice::<Memory>(&written).expect("our own text"), memory);
+    if memory.check().is_err() {
+        return;
+    }
+    memory.grow_older(Duration::from_secs(3600));
+    assert_eq!(memory.check(), Ok(()));
+    live_with(memory);
+}
+
+fn live_with(memory: Memory) {
+    let identity = PrivateKey::from_bytes(&Zeroizing::new([1; 32]));
+    let mut device = DeviceState::new(identity.public_key(), 51820);
+    let mut now = Timestamp::from_start(Duration::from_secs(5000));
+    let introduced = memory.introduced.peers.iter().copied();
+    // Its peers are there still, or the first of them are.
+    for peer in introduced.chain([PublicKey::from_bytes([9; 32])]).take(4) {
+        device.peers.insert(peer, PeerState {
+            endpoint: Some(SocketAddr::from(([192, 0, 2, 2], 51820))),
+            allowed_ips: ["10.0.0.0/24".parse().expect("a prefix")].into(),
+            ..PeerState::default()
+        });
+    }
+    let mut node = Node::new(Settings::default(), identity, [7; 32], now);
+    node.handle(now, Input::Remembered(Box::new(memory)));
+    for _ in 0..DEADLINES {
+        node.handle(now, Input::Device(&device));
+        node.handle(now, Input::Timeout);
+        carry_out(&mut node, &mut device);
+        let next = node.poll_timeout().expect("the device is always looked at again").at;
+        assert!(next > now, "a node must not spin");
+        now = next;
+    }
+    let _ = node.status(now).to_string();
+    node.handle(now, Input::Device(&device));
+    node.handle(now, Input::Stop);
+    carry_out(&mut node, &mut device);
+}
+
+fn carry_out(node: &mut Node, device: &mut DeviceState) {
+    while let Some(output) = node.poll_output() {
+        match output {
+            Output::Configure(change) => device.apply(&change),
+            Output::Remember(memory) => assert_eq!(memory.check(), Ok(())),
+            Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+        }
+    }
+}
