@@ -356,8 +356,16 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--address-hash=blake2s",
     ];
     let list = |items: &[&str]| json!(items);
-    let (file, lists) = (list(&["file"]), [list(&["eth0", "wlan*"]), list(&["docker*"])]);
-    let row = |port: u16, set: bool, hash: &str, [report, hide]: [Value; 2]| {
+    let (file, lists) = (
+        list(&["file"]),
+        [
+            ["eth0", "wlan*"].as_slice(),
+            &["docker*"],
+            &["10.99.0.0/16", "fd99::/48"],
+        ],
+    );
+    let (in_file, lists) = ([file.clone(), file, list(&["10.0.0.0/8"])], lists.map(list));
+    let row = |port: u16, set: bool, hash: &str, [report, hide, allow]: [Value; 3]| {
         [
             json!(port),
             json!(set),
@@ -366,9 +374,10 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(hash),
             report,
             hide,
+            allow,
         ]
     };
-    assert_eq!(chosen(&[], &[]), row(1, true, "blake2s", [file.clone(), file]));
+    assert_eq!(chosen(&[], &[]), row(1, true, "blake2s", in_file));
     assert_eq!(chosen(&[], &variables), row(2, false, "sha1", lists.clone()));
     assert_eq!(chosen(&flags, &variables), row(3, true, "blake2s", lists));
     assert_eq!(chosen(&["--router=auto"], &[])[1], Value::Null);
