@@ -25,7 +25,7 @@
 //! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
 //! | who is a peer | [`mesh::membership`] |
 //! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), the handshake slots |
-//! | what do we send it | [`mesh::route`]; [`mesh::plan`] turns all answers into the smallest change |
+//! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests), [`mesh::names`] (the operator's host names) |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
@@ -46,7 +46,7 @@
 //!    plan repairs it. The plan for a device to which a plan was applied is empty; a steady state writes nothing.
 //! 4. The whole device is planned at once: allowed IPs are one table with one owner per prefix.
 //! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing.
-//! 6. What the operator made stays. What we introduced is remembered in memory (across restarts: not yet) and taken off on a
+//! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduced is remembered in memory (across restarts: not yet) and taken off on a
 //!    clean stop.
 //! 7. Everything learned has an age and a source; every table that a peer can grow has a bound, and reaching it is an event. The
 //!    table below adds the bounds up.
@@ -65,6 +65,7 @@
 //! | claims, and members | a claim or member for each fact | 70, 45 | 5 |
 //! | prefixes given or refused | one for each claim, and the address of each peer of the operator's | 120 | 8 |
 //! | peers made by facts, with link, session, address | 4,096 | 1,000 | 4 |
+//! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |

@@ -47,6 +47,11 @@ fn what_stands_in_the_file_stands_in_the_settings() {
     let globs = |patterns: &[glob::Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     assert_eq!(globs(&settings.report_ifaces), "eth* wlan[0-3]");
     assert_eq!(globs(&settings.hide_ifaces), "docker* veth*");
+    let allowed = settings.allow_prefixes.as_deref().expect("a list");
+    assert_eq!(
+        allowed,
+        ["10.0.0.0/24", "fd00:5eed::/64"].map(|net| net.parse::<ipnet::IpNet>().expect("a prefix"))
+    );
     let hub = &settings.peers[&"VYyIQThKsA+fXJBvrvGKUolrfBBpkkYGT11VxkFwsSM=".parse().expect("a key")];
     assert_eq!(
         (hub.name.as_deref(), hub.trust),
@@ -77,6 +82,11 @@ fn null_and_empty_say_nothing() {
         .collect();
     assert_eq!(peer(&every.concat()), peer(""));
     assert_eq!(peer(r#", "Trust": "", "Name": """#), peer(""));
+    assert_eq!(
+        json(r#"{"AllowPrefixes": []}"#).allow_prefixes,
+        Some(Vec::new()),
+        "none is not all"
+    );
     assert_eq!(read(FileFormat::Yaml, "").expect("an empty file"), Draft::default());
     assert_eq!(read(FileFormat::Toml, "").expect("an empty file"), Draft::default());
 }
@@ -281,6 +291,7 @@ proptest! {
             port: port.map(Into::into),
             router,
             chatty,
+            allow_prefixes: router.map(|_| vec!["10.0.0.0/8".parse().expect("a prefix")]),
             report_ifaces: vec![super::pattern::pattern("a\\*b[^c]**").expect("a glob")],
             peers: [(KEY.parse().expect("a key"), peer)].into(),
             ..Settings::default()

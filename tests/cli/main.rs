@@ -259,7 +259,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
-        "Debug": false, "AddressHash": "sha1", "Peers": [],
+        "AllowPrefixes": null, "Debug": false, "AddressHash": "sha1", "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -282,7 +282,7 @@ fn the_example_shows_every_key_and_reads_as_itself() {
     for peer in written["Peers"].as_array().expect("a list") {
         assert_eq!(keys(peer), keys(&dumped["Peers"][0]));
     }
-    for key in ["Port", "Router", "ReportIfaces", "HideIfaces"] {
+    for key in ["Port", "Router", "ReportIfaces", "HideIfaces", "AllowPrefixes"] {
         assert_eq!(written[key], dumped[key]);
     }
     assert_eq!(dumped["Peers"].as_array().map(Vec::len), Some(2));
@@ -291,7 +291,8 @@ fn the_example_shows_every_key_and_reads_as_itself() {
 #[test]
 fn a_dump_is_a_file_for_the_same_settings() {
     let yaml = format!(
-        "chatty: true\nhideifaces: ['docker*', 'eth[^0]']\naddress-hash: BLAKE2S\npeers:\n\
+        "chatty: true\nhideifaces: ['docker*', 'eth[^0]']\n\
+         allow-prefixes: [10.1.2.3/8, 192.0.2.1, 'fd00::/8']\naddress-hash: BLAKE2S\npeers:\n\
          - publickey: {KEY}\n  name: \"h\u{fc}tte \\\"1\\\"\"\n  trust: delegatetrust\n  endpoints: ['VPN.example.org:7']\n  \
          allowedips: [10.1.2.3/8]\n- publickey: {OTHER_KEY}\n  basic: true\n  factexchanger: yes\n"
     );
@@ -300,6 +301,10 @@ fn a_dump_is_a_file_for_the_same_settings() {
     assert_eq!(first, again);
     assert_eq!(first["Router"], false);
     assert_eq!(first["AddressHash"], "blake2s");
+    assert_eq!(
+        first["AllowPrefixes"],
+        json!(["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"])
+    );
     let hub = first["Peers"]
         .as_array()
         .and_then(|peers| peers.iter().find(|peer| peer["PublicKey"] == KEY));
@@ -316,7 +321,7 @@ fn a_dump_is_a_file_for_the_same_settings() {
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "AddressHash": "blake2s",
-        "ReportIfaces": ["file"], "HideIfaces": ["file"]}"#;
+        "ReportIfaces": ["file"], "HideIfaces": ["file"], "AllowPrefixes": ["10.0.0.0/8"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
         let dump = directory.dump(arguments, variables);
@@ -328,6 +333,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "AddressHash",
             "ReportIfaces",
             "HideIfaces",
+            "AllowPrefixes",
         ]
         .map(|key| dump[key].clone())
     };
@@ -339,6 +345,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_ADDRESS_HASH", "sha1"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
+        ("WIRELINK_ALLOW_PREFIXES", "10.99.0.0/16, fd99::/48"),
     ];
     let flags = [
         "--port",
@@ -349,8 +356,16 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--address-hash=blake2s",
     ];
     let list = |items: &[&str]| json!(items);
-    let (file, lists) = (list(&["file"]), [list(&["eth0", "wlan*"]), list(&["docker*"])]);
-    let row = |port: u16, set: bool, hash: &str, [report, hide]: [Value; 2]| {
+    let (file, lists) = (
+        list(&["file"]),
+        [
+            ["eth0", "wlan*"].as_slice(),
+            &["docker*"],
+            &["10.99.0.0/16", "fd99::/48"],
+        ],
+    );
+    let (in_file, lists) = ([file.clone(), file, list(&["10.0.0.0/8"])], lists.map(list));
+    let row = |port: u16, set: bool, hash: &str, [report, hide, allow]: [Value; 3]| {
         [
             json!(port),
             json!(set),
@@ -359,9 +374,10 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(hash),
             report,
             hide,
+            allow,
         ]
     };
-    assert_eq!(chosen(&[], &[]), row(1, true, "blake2s", [file.clone(), file]));
+    assert_eq!(chosen(&[], &[]), row(1, true, "blake2s", in_file));
     assert_eq!(chosen(&[], &variables), row(2, false, "sha1", lists.clone()));
     assert_eq!(chosen(&flags, &variables), row(3, true, "blake2s", lists));
     assert_eq!(chosen(&["--router=auto"], &[])[1], Value::Null);
@@ -441,6 +457,8 @@ fn a_wrong_key_is_named_with_the_right_ones() {
     refused(
         r#"
         json: {"Prot": 5} => Prot: unknown key | did you mean Port? | Iface, Port, Router, Chatty | Peers
+        json: {"AllowPrefix": []} => AllowPrefix: unknown key | did you mean AllowPrefixes?
+        json: {"AllowPrefixes": [], "allow-prefixes": []} => allow-prefixes: the same key as AllowPrefixes
         json: {"MTU": 1420} => MTU: unknown key; allowed here: Iface
         json: {"a key\n": 1} => "a key\n": unknown key
         yaml: peers: [{publickey: KEY}, {PubilcKey: KEY2}] => peers[1].PubilcKey | did you mean PublicKey? | AllowedIPs
@@ -474,6 +492,9 @@ fn a_wrong_type_is_named_with_the_right_one() {
         json: {"Iface": 0} => Iface: 0 is not the name of an interface
         json: {"HideIfaces": "eth0"} => HideIfaces: a text is not a list
         json: {"HideIfaces": [0]} => HideIfaces[0]: 0 is not an interface name or a glob
+        json: {"AllowPrefixes": "10.0.0.0/8"} => AllowPrefixes: a text is not a list
+        json: {"AllowPrefixes": [10]} => AllowPrefixes[0]: 10 is not a prefix
+        json: {"allow-prefixes": [["::/0"]]} => allow-prefixes[0]: a list is not a prefix
         json: {"HideIfaces": [null]} => HideIfaces[0]: null is not an interface name or a glob
         json: {"Peers": {"KEY": {}}} => Peers: a table of keys and values is not a list of peers
         json: {"Peers": ["KEY"]} => Peers[0]: a text is not a peer | PublicKey
@@ -498,6 +519,9 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Port": 99999999999999999999999999999999999999999999} => Port: | is not a port
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s
         json: {"ReportIfaces": ["eth0", "wg[0-"]} => ReportIfaces[1]: "wg[0-" is not | glob | veth*
+        json: {"AllowPrefixes": ["::/0", "10.0.0.0/33"]} => AllowPrefixes[1]: "10.0.0.0/33" is not a prefix | /24
+        json: {"AllowPrefixes": ["10.0.0"]} => AllowPrefixes[0]: "10.0.0" is not a prefix | 10.0.0.7
+        json: {"AllowPrefixes": ["hub"]} => AllowPrefixes[0]: "hub" is not a prefix
         json: {"HideIfaces": [""]} => HideIfaces[0]: "" is not
         json: {"Peers": [{"PublicKey": "KEY", "trust": "Root"}]} => Peers[0].trust: "Root" | Untrusted, Endpoint, Allowed
         json: {"Peers": [{"PublicKey": "KEY", "Endpoints": ["a:1", "a"]}]} => Endpoints[1]: "a" is not | host:port

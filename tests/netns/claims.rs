@@ -53,15 +53,16 @@ fn expect(lab: &Lab, course: &Course<'_>) -> Result<(), String> {
 pub(crate) fn expect_told(lab: &Lab, course: &Course<'_>) {
     for (claim, at) in claim::heard(course) {
         let log = lab.log(at);
-        let told = |words: &str| {
-            log.lines()
-                .filter(|line| line.contains(claim.prefix) && line.contains(words))
-                .count()
-        };
-        let (refused, cleared) = (told("and not programmed"), told("nothing is in the way any more"));
+        let told = |words: String| log.lines().filter(|line| line.contains(&words)).count();
+        let refused = told(format!(": {} is claimed for ", claim.prefix));
+        let cleared = told(format!("nothing is in the way any more of {},", claim.prefix));
         let is_refused = claim.is_programmed(course, at) == Some(false);
         assert_eq!(refused, cleared + usize::from(is_refused), "{at}: {claim:?}");
-        let hub = format!("by {}", &lab.public_key(lab.hubs()[0])[..4]);
-        assert_eq!(refused, told(&hub), "{at}: who said it of {claim:?}");
+        let [leaf, hub] = [claim.of, lab.hubs()[0]].map(|name| &lab.public_key(name)[..8]);
+        let by_hub = told(format!(
+            ": {} is claimed for {leaf} by {hub} and not programmed",
+            claim.prefix
+        ));
+        assert_eq!(refused, by_hub, "{at}: who said it of {claim:?}");
     }
 }

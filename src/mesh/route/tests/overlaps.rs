@@ -250,6 +250,17 @@ fn holds(outer: &IpNet, inner: &IpNet) -> bool {
 }
 
 impl Model {
+    /// Looks what is elsewhere by now: only what a router had when it went away may be, for a while.
+    fn look(&mut self, world: &World) {
+        for (prefix, owner) in &self.operators {
+            if world.device.owner(prefix) == Some(*owner) {
+                self.lent.remove(prefix);
+            } else if world.routers.contains(owner) {
+                self.lent.insert(*prefix);
+            }
+        }
+    }
+
     fn is_harmful(&self, prefix: &IpNet, peer: PublicKey, routers: &BTreeSet<PublicKey>) -> bool {
         let is_router = routers.contains(&peer);
         let own = super::prefix(OWN);
@@ -342,13 +353,8 @@ proptest! {
                 let harmful = || model.is_harmful(given, *owner, &world.routers);
                 prop_assert!(by_operator || !harmful(), "{given} is with {owner:?} after {happening:?}");
             }
+            model.look(&world);
             for (prefix, owner) in &model.operators {
-                // Only what a router had when it went away is with somebody else, for a while.
-                if world.device.owner(prefix) == Some(*owner) {
-                    model.lent.remove(prefix);
-                } else if world.routers.contains(owner) {
-                    model.lent.insert(*prefix);
-                }
                 let is_kept = world.device.owner(prefix) == Some(*owner);
                 prop_assert!(is_kept || model.lent.contains(prefix), "{prefix} was taken from {owner:?}");
             }
@@ -387,6 +393,7 @@ proptest! {
         for happening in &happenings {
             happen(&mut world, &mut model, happening);
             world.step();
+            model.look(&world);
             for (given, owner) in world.device.owners() {
                 let by_operator = model.operators.get(given) == Some(owner) || (*given, *owner) == (configured, B);
                 prop_assert!(by_operator || allowed.iter().any(|allowed| holds(allowed, given)), "{given}");
