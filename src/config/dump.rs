@@ -22,6 +22,7 @@ impl Config {
             report_ifaces: settings.report_ifaces.iter().map(glob::Pattern::as_str).collect(),
             hide_ifaces: settings.hide_ifaces.iter().map(glob::Pattern::as_str).collect(),
             debug: self.debug,
+            wait: self.wait,
             address_hash: settings.address_hash,
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
@@ -39,6 +40,7 @@ struct Form<'a> {
     report_ifaces: Vec<&'a str>,
     hide_ifaces: Vec<&'a str>,
     debug: bool,
+    wait: bool,
     address_hash: AddressHash,
     peers: Vec<PeerForm<'a>>,
 }

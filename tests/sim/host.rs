@@ -195,6 +195,7 @@ impl Host {
             name: nic.name.clone(),
             up: nic.up,
             addresses: nic.addresses.clone(),
+            wireguard: false,
         });
         let prefixes = self.config.peers.iter().flat_map(|peer| &peer.allowed_ips);
         let routes = prefixes.filter(|prefix| is_routed(prefix)).map(|prefix| Route {
