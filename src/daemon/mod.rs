@@ -35,18 +35,21 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let Some(mut shell) = Shell::open(&config, &stop).await? else {
             return Ok(());
         };
-        let served = shell.serve(&stop).await;
-        let closed = shell.close().await;
-        match served {
-            Ok(End::Stopped) => return closed,
+        match shell.serve(&stop).await {
+            Ok(End::Stopped) => return shell.close().await,
             Ok(End::OtherKey) => {
-                if let Err(error) = closed {
+                if let Err(error) = shell.close().await {
                     tracing::warn!("{error:#}");
                 }
             }
-            Err(error) if config.wait && found::is_gone(&error) => tracing::warn!("{error}"),
-            // What ended the service is the news; that a vanished interface cannot be put back follows from it.
-            Err(error) => return Err(error),
+            // Nothing is left to put back, and an interface that has the name by now is another one.
+            Err(error) if found::is_gone(&error) && config.wait => tracing::warn!("{error}"),
+            Err(error) if found::is_gone(&error) => return Err(error),
+            Err(error) => {
+                // What ended the service is the news; what could not be put back for the same reason is not.
+                shell.close().await.ok();
+                return Err(error);
+            }
         }
     }
 }

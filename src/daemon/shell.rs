@@ -349,6 +349,10 @@ impl Shell {
 
     /// Puts the interface back as it was found, as far as it is still there.
     pub(super) async fn close(mut self) -> anyhow::Result<()> {
+        if self.host.read().await.is_err_and(|error| error.is_gone()) {
+            tracing::info!("stopped; {} is gone", self.iface);
+            return Ok(());
+        }
         let device = match timeout(FAREWELL, self.restore()).await {
             Ok(restored) => restored.map_err(anyhow::Error::from),
             Err(_) => Err(anyhow!("it took longer than {} s", FAREWELL.as_secs())),

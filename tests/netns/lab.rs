@@ -208,9 +208,19 @@ impl Lab {
         }
     }
 
-    /// Compares one host with what was taken down.
+    /// Compares one host with what was taken down, but for addresses that the kernel gives to an interface each time it is made.
     pub(crate) fn expect_as_found_on(&self, name: &str) {
-        assert_eq!(self.found(name), self.found[name], "{name}: as it was found");
+        let (found, now) = (&self.found[name], self.found(name));
+        assert_eq!(now.device, found.device, "{name}: as it was found");
+        let own = |found: &Found| {
+            let own = |net: &&IpNet| !matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local());
+            found.addresses.iter().filter(own).copied().collect::<Vec<_>>()
+        };
+        assert_eq!(own(&now), own(found), "{name}: as it was found");
+        assert!(
+            !now.addresses.contains(&self.link_local(name)),
+            "{name}: our address is gone"
+        );
     }
 
     /// Has the daemon of a host log what it knows.
@@ -317,7 +327,9 @@ impl Lab {
     /// Takes the interface of a host for its own that something else made under the same name.
     pub(crate) fn adopt_interface(&mut self, name: &str) {
         let host = self.hosts.get_mut(name).expect("a host");
-        host.interface = Some(Interface::made_by_another(&host.name));
+        let adopted = || Interface::made_by_another(&host.name);
+        // One that was taken before, under the same name, stands for this one as well.
+        host.interface.get_or_insert_with(adopted);
     }
 
     /// Gives the device of a host all that its operator wrote, and nothing else, as `wg syncconf` does.
