@@ -106,6 +106,10 @@
 //!   yet what it claims.
 //! - Facts heard from a node that renews by digests ([`mesh::gossip`]) do not make this node ask all others to tell everything again
 //!   when they expire, as v1 does: nothing can have been lost unnoticed.
+//! - The addresses of other WireGuard interfaces are told only where `ReportIfaces` names them: v1 tells them, and where two
+//!   machines are members of two networks, each network would be told to go through the other.
+//! - What somebody else takes off the device again and again is put back at growing intervals (`daemon/contest.rs`): invariant 3
+//!   alone would make a war of two programs that both are level-triggered.
 //! - Alive facts are not in the store: each peer has one, only about itself, and it belongs to the link
 //!   ([`mesh::link::liveness`]).
 //! - `Origin` tells what this machine shows (`Observed`) from what its operator wrote (`Configured`): what is read off the device

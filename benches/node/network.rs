@@ -124,6 +124,7 @@ impl Network {
             name: "eth0".into(),
             up: true,
             addresses: vec!["198.51.100.7/24".parse().expect("a prefix")],
+            wireguard: false,
         };
         let host = HostState {
             interfaces: vec![interface],

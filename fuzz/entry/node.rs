@@ -117,6 +117,7 @@ impl World {
         let interface = Interface {
             name: "eth0".into(),
             up: true,
+            wireguard: false,
             addresses: vec!["192.0.2.1/24".parse().expect("an address")],
         };
         let host = HostState {

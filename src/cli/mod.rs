@@ -74,6 +74,10 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub debug: Option<String>,
 
+    /// Whether to wait for an interface that is missing or vanishes [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub wait: Option<String>,
+
     /// Print the effective settings as a JSON configuration file, and exit
     #[arg(long)]
     pub dump: bool,
@@ -89,6 +93,7 @@ impl RunArgs {
             chatty: self.chatty.clone(),
             address_hash: self.address_hash.clone(),
             debug: self.debug.clone(),
+            wait: self.wait.clone(),
         }
     }
 }
@@ -123,6 +128,7 @@ const AFTER_HELP: &str = "\
 Examples:
   wirelink                              run beside wg0
   wirelink --iface wg1 --debug          run beside wg1 and log details
+  wirelink --iface wg0 --wait           run whenever there is a wg0, for example for a unit file
   wirelink --iface wg0 --dump           show what the file, the environment and the flags amount to
   wg show wg0 public-key | wirelink address -
                                         show the link-local address of this node
@@ -135,7 +141,7 @@ Files:
 Environment:
   WIRELINK_CONFIG_PATH                  the directory of these files [default: /etc/wireguard]
   WIRELINK_IFACE, WIRELINK_PORT, WIRELINK_ROUTER, WIRELINK_CHATTY, WIRELINK_ADDRESS_HASH,
-  WIRELINK_DEBUG                        as the flags of these names
+  WIRELINK_DEBUG, WIRELINK_WAIT         as the flags of these names
   WIRELINK_REPORT_IFACES, WIRELINK_HIDE_IFACES
                                         interfaces whose addresses are told to others, or never are:
                                         names or globs, separated by commas

@@ -23,6 +23,7 @@ impl Config {
             hide_ifaces: settings.hide_ifaces.iter().map(glob::Pattern::as_str).collect(),
             allow_prefixes: settings.allow_prefixes.as_deref().map(texts),
             debug: self.debug,
+            wait: self.wait,
             address_hash: settings.address_hash,
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
@@ -41,6 +42,7 @@ struct Form<'a> {
     hide_ifaces: Vec<&'a str>,
     allow_prefixes: Option<Vec<String>>,
     debug: bool,
+    wait: bool,
     address_hash: AddressHash,
     peers: Vec<PeerForm<'a>>,
 }

@@ -35,6 +35,8 @@ pub struct Flags {
     pub address_hash: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
+    /// `--wait`
+    pub wait: Option<String>,
 }
 
 /// The effective settings, and what the operator should know about how they came to be.
@@ -63,10 +65,13 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         Some((path, layer)) => (Some(path), Figment::from(layer)),
     };
     agree(&iface, Draft::read(&lowest)?.iface)?;
-    let Draft { debug, settings, .. } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
+    let Draft {
+        debug, wait, settings, ..
+    } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
     let config = Config {
         iface,
         debug: debug.unwrap_or_default(),
+        wait: wait.unwrap_or_default(),
         file,
         settings,
     };
@@ -88,6 +93,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
             .iface
             .map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value),
         debug: draft.debug.unwrap_or_default(),
+        wait: draft.wait.unwrap_or_default(),
         file: Some(file.to_owned()),
         settings: draft.settings,
     })
@@ -130,6 +136,7 @@ impl Flags {
             ("--chatty", &self.chatty),
             ("--address-hash", &self.address_hash),
             ("--debug", &self.debug),
+            ("--wait", &self.wait),
         ];
         let words = typed.into_iter().filter_map(|(flag, word)| {
             let key = TOP.iter().find(|key| key.flag == Some(flag))?;

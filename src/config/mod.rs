@@ -28,6 +28,8 @@ pub struct Config {
     pub iface: String,
     /// Whether to log details.
     pub debug: bool,
+    /// Whether to wait for an interface that is missing, or vanishes. Default: no, as a mistake in its name would show late.
+    pub wait: bool,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
     /// What the node itself needs.

@@ -20,6 +20,7 @@ const MAX_IFACE_LEN: usize = 15;
 pub(super) struct Draft {
     pub(super) iface: Option<Placed<String>>,
     pub(super) debug: Option<bool>,
+    pub(super) wait: Option<bool>,
     pub(super) settings: Settings,
 }
 
@@ -50,6 +51,7 @@ impl Draft {
                 })
             })?,
             debug: top.one("Debug", Node::boolean)?,
+            wait: top.one("Wait", Node::boolean)?,
             settings: Settings {
                 port: top.one("Port", Node::port)?,
                 router: top.one("Router", Node::router)?.flatten(),

@@ -148,14 +148,16 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         chatty: word("1"),
         address_hash: word("BLAKE2s"),
         debug: word("on"),
+        wait: word("true"),
     };
     let Config {
         iface,
         debug,
+        wait,
         file,
         settings,
     } = load(&flags, [nowhere()]).expect("right flags").config;
-    assert_eq!((iface.as_str(), debug, file), ("wg7", true, None));
+    assert_eq!((iface.as_str(), debug, wait, file), ("wg7", true, true, None));
     assert_eq!(
         (settings.port, settings.router, settings.chatty),
         (Some(7), Some(true), true)
@@ -296,7 +298,7 @@ proptest! {
             peers: [(KEY.parse().expect("a key"), peer)].into(),
             ..Settings::default()
         };
-        let config = Config { iface: "wg0".to_owned(), debug: true, file: None, settings: settings.clone() };
+        let config = Config { iface: "wg0".to_owned(), debug: true, wait: false, file: None, settings: settings.clone() };
         let draft = read(FileFormat::Json, config.to_json()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(draft.settings, settings);
         prop_assert_eq!((draft.iface.map(|iface| iface.value), draft.debug), (Some(config.iface), Some(config.debug)));

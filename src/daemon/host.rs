@@ -1,6 +1,6 @@
 //! The machine around the device: its interfaces, addresses and routes, and our own address on the device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
@@ -12,8 +12,9 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::device::has_socket;
 use super::netlink::NetlinkError;
-use super::rtnl::{ENODEV, Rtnl};
+use super::rtnl::{ENODEV, Rtnl, is_wireguard};
 use super::watch::Watch;
 use crate::mesh::event::{HostState, Interface, Route};
 
@@ -61,6 +62,8 @@ impl HostError {
 /// What one look at the machine shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
+    /// The name of the WireGuard interface: it may be given another one at any time.
+    pub name: String,
     /// What the node wants to know.
     pub state: HostState,
     /// Whether the WireGuard interface is up: without that it has no addresses.
@@ -77,7 +80,7 @@ pub struct Host {
     rtnl: Rtnl,
     watch: Watch,
     mtu: u32,
-    our_address: Option<Ipv6Addr>,
+    our_addresses: BTreeSet<Ipv6Addr>,
 }
 
 impl Host {
@@ -92,7 +95,7 @@ impl Host {
             rtnl: Rtnl::default(),
             watch: Watch::open(index)?,
             mtu: 0,
-            our_address: None,
+            our_addresses: BTreeSet::new(),
         })
     }
 
@@ -115,12 +118,14 @@ impl Host {
             return Err(HostError::Vanished(self.iface.clone()));
         };
         self.mtu = tunnel.mtu;
+        self.iface.clone_from(&tunnel.interface.name);
         let tunnel_addresses = self.read_addresses(&mut links).await?;
         let routes = self.read_routes().await?;
         self.watch.care_about(&routes);
         let mut interfaces: Vec<Interface> = links.into_values().map(|link| link.interface).collect();
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Observation {
+            name: tunnel.interface.name,
             state: HostState {
                 interfaces,
                 tunnel_addresses,
@@ -145,7 +150,7 @@ impl Host {
             if message.header.index == self.index {
                 tunnel.push(address);
                 if message.attributes.contains(&AddressAttribute::Protocol(OUR_PROTOCOL)) {
-                    self.our_address = ipv6(address.addr());
+                    self.our_addresses.extend(ipv6(address.addr()));
                 }
             } else if let Some(link) = links.get_mut(&message.header.index) {
                 link.interface.addresses.push(address);
@@ -192,7 +197,7 @@ impl Host {
         let request = RouteNetlinkMessage::NewAddress(message);
         match self.rtnl.request(request, NLM_F_CREATE | NLM_F_EXCL).await {
             Ok(_) => {
-                self.our_address = Some(address);
+                self.our_addresses.insert(address);
                 Ok(true)
             }
             Err(error) if error.errno() == Some(EEXIST) => Ok(false),
@@ -200,20 +205,23 @@ impl Host {
         }
     }
 
-    /// Removes the address, if it was added here.
+    /// Removes the addresses that were added here, or by a run that was killed.
     ///
     /// # Errors
-    /// When the kernel refuses; not when it is gone already.
+    /// When the kernel refuses; not when one is gone already.
     pub async fn remove_address(&mut self) -> Result<(), HostError> {
         const EADDRNOTAVAIL: i32 = 99;
-        let Some(address) = self.our_address.take() else {
-            return Ok(());
-        };
-        let request = RouteNetlinkMessage::DelAddress(self.address_message(address));
-        match self.rtnl.request(request, 0).await {
-            Err(error) if !matches!(error.errno(), Some(EADDRNOTAVAIL | ENODEV)) => Err(self.explain(error)),
-            Ok(_) | Err(_) => Ok(()),
+        let mut removed = Ok(());
+        for address in std::mem::take(&mut self.our_addresses) {
+            let request = RouteNetlinkMessage::DelAddress(self.address_message(address));
+            match self.rtnl.request(request, 0).await {
+                Err(error) if !matches!(error.errno(), Some(EADDRNOTAVAIL | ENODEV)) => {
+                    removed = removed.and(Err(self.explain(error)));
+                }
+                Ok(_) | Err(_) => {}
+            }
         }
+        removed
     }
 
     fn address_message(&self, address: Ipv6Addr) -> AddressMessage {
@@ -256,6 +264,7 @@ impl From<&LinkMessage> for Seen {
                 name: String::new(),
                 up: link.header.flags.contains(LinkFlags::Up),
                 addresses: Vec::new(),
+                wireguard: false,
             },
             mtu: 0,
         };
@@ -266,6 +275,7 @@ impl From<&LinkMessage> for Seen {
                 _ => {}
             }
         }
+        seen.interface.wireguard = is_wireguard(link) || has_socket(&seen.interface.name);
         seen
     }
 }

@@ -1,9 +1,13 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
 mod clock;
+mod contest;
 pub mod device;
+mod found;
 pub mod host;
+pub mod lock;
 mod netlink;
+mod ports;
 mod resolver;
 mod rtnl;
 mod shell;
@@ -14,20 +18,38 @@ pub use netlink::NetlinkError;
 
 use tokio_util::sync::CancellationToken;
 
-use self::shell::Shell;
+use self::shell::{End, Shell};
 use crate::config::Config;
 
 /// Runs a node beside the WireGuard interface that `config` names until `stop`; on a current-thread runtime, in the
 /// network namespace of the calling thread.
 ///
+/// An interface whose private key was changed is another node, which starts anew; one that vanished is waited for, where
+/// `config` says so.
+///
 /// # Errors
-/// When the interface is missing, is not WireGuard, may not be changed or vanishes; when the port is taken.
+/// When the interface is missing, is not WireGuard, may not be changed or vanishes; when another wirelink works on it, or the
+/// port is taken.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let Some(mut shell) = Shell::open(config, &stop).await? else {
-        return Ok(());
-    };
-    let served = shell.serve(&stop).await;
-    let closed = shell.close().await;
-    // What ended the service is the news; that a vanished interface cannot be put back follows from it.
-    served.and(closed)
+    loop {
+        let Some(mut shell) = Shell::open(&config, &stop).await? else {
+            return Ok(());
+        };
+        match shell.serve(&stop).await {
+            Ok(End::Stopped) => return shell.close().await,
+            Ok(End::OtherKey) => {
+                if let Err(error) = shell.close().await {
+                    tracing::warn!("{error:#}");
+                }
+            }
+            // Nothing is left to put back, and an interface that has the name by now is another one.
+            Err(error) if found::is_gone(&error) && config.wait => tracing::warn!("{error}"),
+            Err(error) if found::is_gone(&error) => return Err(error),
+            Err(error) => {
+                // What ended the service is the news; what could not be put back for the same reason is not.
+                shell.close().await.ok();
+                return Err(error);
+            }
+        }
+    }
 }

@@ -84,7 +84,8 @@ impl Rtnl {
     }
 }
 
-fn is_wireguard(link: &LinkMessage) -> bool {
+/// Says whether the kernel's own WireGuard drives a link.
+pub(super) fn is_wireguard(link: &LinkMessage) -> bool {
     link.attributes.iter().any(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => infos.contains(&LinkInfo::Kind(InfoKind::Wireguard)),
         _ => false,

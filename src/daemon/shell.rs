@@ -1,6 +1,5 @@
 //! One node with its device, its machine and its socket: the event loop.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -11,16 +10,19 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{Alarm, now};
+use super::contest::{self, Contest, Verdict};
 use super::device::{Device, DeviceError};
-use super::host::{Host, HostError, Observation};
+use super::found::Found;
+use super::host::{Host, Observation};
+use super::lock::Lock;
+use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use crate::config::Config;
-use crate::mesh::device::DeviceState;
+use crate::mesh::device::{DeviceChange, DeviceState};
 use crate::mesh::event::{Event, Input, Level, Output};
-use crate::mesh::identity::PrivateKey;
 use crate::mesh::node::Node;
-use crate::mesh::prefix::is_routed;
+use crate::mesh::settings::Settings;
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
@@ -33,51 +35,35 @@ const FAREWELL: Duration = Duration::from_secs(30);
 
 pub(super) struct Shell {
     iface: String,
+    lock: Lock,
+    settings: Settings,
     node: Node,
     device: Device,
     host: Host,
     up: bool,
+    ports: Ports,
     socket: Socket,
     resolver: Resolver,
     alarm: Alarm,
     report: Signal,
+    contest: Contest,
     complaints: Tally<(), &'static str>,
     not_before: Timestamp,
     look_again: bool,
 }
 
-/// What is there before anything is touched.
-struct Found {
-    device: Device,
-    identity: PrivateKey,
-    state: DeviceState,
-    host: Host,
-    seen: Observation,
-}
-
-impl Found {
-    /// Looks for the device, and waits for it to be up: until then WireGuard may have chosen no port. May be cancelled.
-    async fn look(iface: &str) -> anyhow::Result<Self> {
-        let mut device = Device::open(iface).await?;
-        let mut host = Host::open(iface, device.index())?;
-        let seen = wait_until_up(iface, &mut host).await?;
-        let identity = device.identity().await?;
-        let state = device.read(now()).await?;
-        Ok(Self {
-            device,
-            identity,
-            state,
-            host,
-            seen,
-        })
-    }
+/// Why a node's service came to its end.
+pub(super) enum End {
+    /// Somebody asked for it.
+    Stopped,
+    /// The device has another private key: it is another node's.
+    OtherKey,
 }
 
 impl Shell {
     /// Opens everything that the node needs, once the interface is up; `None` where `stop` came first. Unless it succeeds,
     /// nothing is changed.
-    pub(super) async fn open(config: Config, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
-        let iface = config.iface;
+    pub(super) async fn open(config: &Config, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         // First, as an unexpected signal would end the process.
         let report = signal(SignalKind::user_defined1()).context("signals cannot be received")?;
         let alarm = Alarm::new().context("there is no timer")?;
@@ -86,30 +72,30 @@ impl Shell {
         let found = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(None),
-            found = Found::look(&iface) => found?,
+            found = Found::look(&config.iface, config.wait) => found?,
         };
-        let listen_port = found.state.listen_port;
-        let chosen = config.settings.port;
-        let Some(port) = config.settings.fact_port(listen_port) else {
+        let (iface, settings) = (found.seen.name.clone(), config.settings.clone());
+        let Some(ports) = Ports::of(&settings, &found.state) else {
             bail!(
-                "{iface} listens on port {listen_port}, so there is no port for facts: give the interface a listen port \
-                 from 1 to 65534, or name a port with --port"
+                "{iface} listens on port {}, so there is no port for facts: give the interface a listen port from 1 to \
+                 65534, or name a port with --port",
+                found.state.listen_port
             );
         };
         let (device, mut host) = (found.device, found.host);
-        let mut node = Node::new(config.settings, found.identity, seed, now());
-        let second = chosen.is_none().then(|| port_at_routers(&found.state, port)).flatten();
-        let socket = settle(&iface, &mut host, device.index(), node.address(), port, second).await?;
-        let also = second
-            .map(|second| format!(" and {second}, the routers'"))
-            .unwrap_or_default();
-        tracing::info!("{}, {iface} at {} port {port}{also}", device.backend(), node.address());
+        let mut node = Node::new(settings.clone(), found.identity, seed, now());
+        let socket = settle(&iface, &mut host, device.index(), node.address(), ports).await?;
+        tracing::info!("{}, {iface} at {} {ports}", device.backend(), node.address());
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
+            lock: found.lock,
+            settings,
+            ports,
             socket,
             alarm,
             report,
             resolver: Resolver::default(),
+            contest: Contest::default(),
             complaints: Tally::default(),
             not_before: Timestamp::START,
             look_again: false,
@@ -122,7 +108,7 @@ impl Shell {
     }
 
     /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline.
-    pub(super) async fn serve(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+    pub(super) async fn serve(&mut self, stop: &CancellationToken) -> anyhow::Result<End> {
         loop {
             self.carry_out(stop).await?;
             let due = self
@@ -132,15 +118,18 @@ impl Shell {
                 .max(self.not_before);
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(End::Stopped),
                 slept = self.alarm.sleep_until(due) => {
                     slept.context("the timer failed")?;
                     if self.look_again {
                         self.look_around().await?;
                     }
-                    self.meet_deadline(stop).await?;
+                    if !self.meet_deadline(stop).await? {
+                        return Ok(End::OtherKey);
+                    }
                 }
                 _ = self.report.recv() => self.report(),
+                () = self.lock.show() => {}
                 () = self.host.changed() => self.look_around().await?,
                 answer = self.resolver.answer() => self.take_answer(answer),
                 readable = self.socket.readable() => {
@@ -151,25 +140,52 @@ impl Shell {
         }
     }
 
-    async fn meet_deadline(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+    /// Has the node do what is due; returns whether the device is still its own.
+    async fn meet_deadline(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
         let read = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(true),
             read = self.device.read(now()) => read,
         };
         match read {
             Ok(state) if state.public_key != *self.node.public_key() => {
-                bail!("the private key of {} was changed: start wirelink again", self.iface)
+                tracing::warn!(
+                    "the private key of {} was changed: starting anew as another node",
+                    self.iface
+                );
+                return Ok(false);
             }
             Ok(state) => {
+                self.follow_ports(&state).await;
                 self.node.handle(now(), Input::Device(&state));
                 self.node.handle(now(), Input::Timeout);
-                Ok(())
             }
             Err(error) => {
                 self.not_before = now() + RETRY;
-                self.bear(error)
+                self.bear(error)?;
             }
+        }
+        Ok(true)
+    }
+
+    /// Moves to other ports where the device or its routers did.
+    async fn follow_ports(&mut self, state: &DeviceState) {
+        let Some(ports) = self.ports.follow(&self.settings, state) else {
+            let port = state.listen_port;
+            return self.warn(
+                "port",
+                format_args!("no port for facts follows from {port}: the old one stays"),
+            );
+        };
+        if ports == self.ports {
+            return;
+        }
+        match self.socket.follow(&self.iface, self.node.address(), ports).await {
+            Ok(()) => {
+                self.ports = ports;
+                tracing::info!("facts are spoken on {ports} now");
+            }
+            Err(error) => self.warn("socket", &error),
         }
     }
 
@@ -194,35 +210,53 @@ impl Shell {
                 return Ok(());
             }
         };
-        if self.up != seen.up {
-            self.up = seen.up;
-            tracing::warn!(
-                "{} is {}",
-                self.iface,
-                if seen.up {
-                    "up again"
-                } else {
-                    "down: no facts until it is up"
-                }
-            );
-        }
-        let has_address = seen
-            .state
-            .tunnel_addresses
-            .iter()
-            .any(|net| net.addr() == self.node.address());
-        if seen.up && !has_address {
-            match self.host.ensure_address(self.node.address()).await {
-                Err(error) if error.is_gone() => return Err(error.into()),
-                Err(error) => {
-                    // Nor does one when the obstacle is out of the way.
-                    self.look_again = true;
-                    self.warn("address", &error);
-                }
-                Ok(_) => tracing::debug!("{} is back on {}", self.node.address(), self.iface),
-            }
+        self.note_name_and_state(&seen);
+        let mut addresses = seen.state.tunnel_addresses.iter();
+        if seen.up && !addresses.any(|net| net.addr() == self.node.address()) {
+            self.put_address_back().await?;
         }
         self.node.handle(now(), Input::Host(seen.state));
+        Ok(())
+    }
+
+    fn note_name_and_state(&mut self, seen: &Observation) {
+        if self.iface != seen.name {
+            tracing::warn!("{} is called {} now", self.iface, seen.name);
+            self.iface.clone_from(&seen.name);
+            self.device.rename(&seen.name);
+        }
+        if self.up != seen.up {
+            self.up = seen.up;
+            self.contest.forget_address();
+            let state = if seen.up {
+                "up again"
+            } else {
+                "down: no facts until it is up"
+            };
+            tracing::warn!("{} is {state}", self.iface);
+        }
+    }
+
+    async fn put_address_back(&mut self) -> anyhow::Result<()> {
+        let address = self.node.address();
+        let verdict = self.contest.judge_address(now());
+        // No notice comes when the obstacle is out of the way.
+        self.look_again = true;
+        if verdict == Verdict::NotYet {
+            return Ok(());
+        }
+        match self.host.ensure_address(address).await {
+            Err(error) if error.is_gone() => return Err(error.into()),
+            Err(error) => self.warn("address", &error),
+            Ok(_) => {
+                self.look_again = false;
+                self.contest.note_address(now());
+                if verdict == Verdict::Again {
+                    self.warn_of_contest(address);
+                }
+                tracing::debug!("{address} is back on {}", self.iface);
+            }
+        }
         Ok(())
     }
 
@@ -258,23 +292,44 @@ impl Shell {
             match output {
                 // One that does not answer is left alone until the next plan: each change would cost the full deadline.
                 Output::Configure(_) if !answers => {}
-                Output::Configure(change) => {
-                    tracing::debug!("{change:?}");
-                    if let Err(error) = self.device.apply(&change).await {
-                        answers = !matches!(error, DeviceError::TimedOut(_));
-                        self.bear(error)?;
-                    }
-                }
+                Output::Configure(change) => answers = self.configure(&change).await?,
                 Output::Transmit { to, payload } => {
                     if let Err(error) = self.socket.send(to, &payload) {
                         tracing::debug!("nothing sent to {to}: {error}");
                     }
                 }
                 Output::Resolve(host) => self.resolver.ask(host),
+                Output::Notify(event) if self.contest.was_told(&event) => tracing::debug!("{event}, again"),
                 Output::Notify(event) => log(&event),
             }
         }
         Ok(())
+    }
+
+    /// Makes a change, unless somebody else undoes it all the time; returns whether the device answers.
+    async fn configure(&mut self, change: &DeviceChange) -> anyhow::Result<bool> {
+        let verdict = self.contest.judge(now(), change);
+        if verdict == Verdict::NotYet {
+            return Ok(true);
+        }
+        tracing::debug!("{change:?}");
+        if let Err(error) = self.device.apply(change).await {
+            let answers = !matches!(error, DeviceError::TimedOut(_));
+            return self.bear(error).map(|()| answers);
+        }
+        self.contest.note(now(), change);
+        if verdict == Verdict::Again {
+            self.warn_of_contest(contest::what(change));
+        }
+        Ok(true)
+    }
+
+    fn warn_of_contest(&mut self, what: impl Display) {
+        let iface = self.iface.clone();
+        self.warn(
+            "contest",
+            format_args!("something else takes off {iface} what wirelink put there, and it is put back, but less and less often: {what}"),
+        );
     }
 
     /// Logs a failure that may come again with every deadline, but each kind once a minute.
@@ -294,6 +349,10 @@ impl Shell {
 
     /// Puts the interface back as it was found, as far as it is still there.
     pub(super) async fn close(mut self) -> anyhow::Result<()> {
+        if self.host.read().await.is_err_and(|error| error.is_gone()) {
+            tracing::info!("stopped; {} is gone", self.iface);
+            return Ok(());
+        }
         let device = match timeout(FAREWELL, self.restore()).await {
             Ok(restored) => restored.map_err(anyhow::Error::from),
             Err(_) => Err(anyhow!("it took longer than {} s", FAREWELL.as_secs())),
@@ -327,16 +386,9 @@ impl Shell {
 }
 
 /// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
-async fn settle(
-    iface: &str,
-    host: &mut Host,
-    index: u32,
-    address: Ipv6Addr,
-    port: u16,
-    second: Option<u16>,
-) -> anyhow::Result<Socket> {
+async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, ports: Ports) -> anyhow::Result<Socket> {
     let added = host.ensure_address(address).await?;
-    let socket = Socket::bind(iface, index, address, port, second).await;
+    let socket = Socket::bind(iface, index, address, ports).await;
     // An address that was there already may be in use by the program that has the port.
     if socket.is_err() && added {
         host.remove_address().await.ok();
@@ -344,68 +396,10 @@ async fn settle(
     Ok(socket?)
 }
 
-/// Returns the port for facts that follows from where the routers are, where that of this node is another one.
-///
-/// Without a `ListenPort` WireGuard takes any port, and then no node listens where the others send.
-fn port_at_routers(device: &DeviceState, port: u16) -> Option<u16> {
-    let routers = device
-        .peers
-        .values()
-        .filter(|peer| peer.allowed_ips.iter().any(is_routed));
-    let endpoints = routers.filter_map(|peer| peer.endpoint);
-    let ports: BTreeSet<u16> = endpoints
-        .filter_map(|endpoint| endpoint.port().checked_add(1))
-        .collect();
-    ports.first().copied().filter(|_| !ports.contains(&port))
-}
-
-async fn wait_until_up(iface: &str, host: &mut Host) -> Result<Observation, HostError> {
-    let mut seen = host.read().await?;
-    if !seen.up {
-        tracing::warn!("{iface} is down; waiting for it to be up");
-    }
-    while !seen.up {
-        host.changed().await;
-        seen = host.read().await?;
-    }
-    Ok(seen)
-}
-
 fn log(event: &Event) {
     match event.level() {
         Level::Debug => tracing::debug!("{event}"),
         Level::Info => tracing::info!("{event}"),
         Level::Warn => tracing::warn!("{event}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mesh::device::PeerState;
-    use crate::mesh::identity::PublicKey;
-
-    fn device(peers: &[(&str, &str)]) -> DeviceState {
-        let mut device = DeviceState::new(PublicKey::from_bytes([0; 32]), 40_000);
-        for (number, (endpoint, prefix)) in (1..).zip(peers) {
-            let peer = PeerState {
-                endpoint: Some(endpoint.parse().unwrap()),
-                allowed_ips: [prefix.parse().unwrap()].into(),
-                ..PeerState::default()
-            };
-            device.peers.insert(PublicKey::from_bytes([number; 32]), peer);
-        }
-        device
-    }
-
-    #[test]
-    fn a_port_that_no_router_has_is_doubtful() {
-        let hub = ("192.0.2.1:51820", "10.0.0.0/24");
-        let leaf = ("192.0.2.2:7", "10.0.0.2/32");
-        let other_hub = ("192.0.2.3:40000", "10.1.0.0/24");
-        assert_eq!(port_at_routers(&device(&[hub, leaf]), 40_001), Some(51_821));
-        assert_eq!(port_at_routers(&device(&[hub, leaf]), 51_821), None);
-        assert_eq!(port_at_routers(&device(&[hub, other_hub]), 40_001), None);
-        assert_eq!(port_at_routers(&device(&[leaf]), 40_001), None);
     }
 }

@@ -10,6 +10,7 @@ use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_s
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
+use super::ports::Ports;
 use crate::mesh::fact::wire::MAX_ACCEPTED;
 
 /// A thousand peers may answer in one moment.
@@ -64,23 +65,10 @@ pub(super) enum SocketError {
 }
 
 impl Socket {
-    /// Binds to `address` on the interface with this index, and on the `second` port too, where that can be had.
-    pub(super) async fn bind(
-        iface: &str,
-        index: u32,
-        address: Ipv6Addr,
-        port: u16,
-        second: Option<u16>,
-    ) -> Result<Self, SocketError> {
-        let mut bound = vec![Bound::new(iface, index, address, port).await?];
-        if let Some(second) = second {
-            match Bound::new(iface, index, address, second).await {
-                Ok(second) => bound.push(second),
-                Err(error) => tracing::warn!("nodes that speak on the routers' port are not heard: {error}"),
-            }
-        }
+    /// Binds to `address` on the interface with this index, and on the second port too, where that can be had.
+    pub(super) async fn bind(iface: &str, index: u32, address: Ipv6Addr, ports: Ports) -> Result<Self, SocketError> {
         let mut socket = Self {
-            bound,
+            bound: bind(&mut Vec::new(), iface, index, address, ports).await?,
             index,
             turn: 0,
             heard: BTreeMap::new(),
@@ -88,6 +76,15 @@ impl Socket {
         };
         socket.hear_itself(address).await;
         Ok(socket)
+    }
+
+    /// Moves to other ports; where the first cannot be had, everything stays as it was.
+    pub(super) async fn follow(&mut self, iface: &str, address: Ipv6Addr, ports: Ports) -> Result<(), SocketError> {
+        self.bound = bind(&mut self.bound, iface, self.index, address, ports).await?;
+        self.turn = 0;
+        // Who was heard on a socket that is closed is answered on whatever there is now.
+        self.heard.clear();
+        Ok(())
     }
 
     /// Waits until what is sent to our own address arrives. The kernel makes the route for it a little later than the address,
@@ -140,6 +137,28 @@ impl Socket {
         }
         Ok(None)
     }
+}
+
+/// Opens a socket for each port, and takes over those of `old` that are open already.
+async fn bind(
+    old: &mut Vec<Bound>,
+    iface: &str,
+    index: u32,
+    address: Ipv6Addr,
+    ports: Ports,
+) -> Result<Vec<Bound>, SocketError> {
+    let mut missing = Vec::new();
+    for port in ports.all().filter(|port| !old.iter().any(|bound| bound.port == *port)) {
+        match Bound::new(iface, index, address, port).await {
+            Ok(bound) => missing.push(bound),
+            Err(error) if port == ports.first => return Err(error),
+            Err(error) => tracing::warn!("nodes that speak on the routers' port are not heard: {error}"),
+        }
+    }
+    let mut bound: Vec<Bound> = old.drain(..).chain(missing).collect();
+    bound.retain(|bound| ports.all().any(|port| port == bound.port));
+    bound.sort_by_key(|bound| bound.port != ports.first);
+    Ok(bound)
 }
 
 impl Bound {

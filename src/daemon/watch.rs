@@ -53,6 +53,9 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
+    /// The index of no interface: a watch with it hears of links and addresses only.
+    pub(super) const NO_TUNNEL: u32 = 0;
+
     /// Subscribes, on behalf of the interface with this index.
     pub(super) fn open(index: u32) -> Result<Self, NetlinkError> {
         Ok(Self {

@@ -23,6 +23,8 @@ pub struct Interface {
     pub up: bool,
     /// Its addresses, with their prefix lengths (not masked).
     pub addresses: Vec<IpNet>,
+    /// Whether it is WireGuard, too: then its addresses belong to another network inside another tunnel.
+    pub wireguard: bool,
 }
 
 /// A route of this machine.

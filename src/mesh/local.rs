@@ -91,7 +91,9 @@ fn is_told(view: &View<'_>, interface: &Interface) -> bool {
         .hide_ifaces
         .iter()
         .any(|glob| glob.matches(&interface.name));
-    !hidden && (report.is_empty() || report.iter().any(|glob| glob.matches(&interface.name)))
+    let named = report.iter().any(|glob| glob.matches(&interface.name));
+    // Of another network's tunnel nobody here needs to know, and two tunnels must not be told to go through each other.
+    !hidden && (named || report.is_empty() && !interface.wireguard)
 }
 
 fn about_peer(view: &View<'_>, key: &PublicKey, peer: &PeerState, add: &mut Add<'_>) {
@@ -162,6 +164,7 @@ mod tests {
                 name: name.into(),
                 up,
                 addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+                wireguard: false,
             };
             let host = HostState {
                 interfaces: vec![
@@ -247,6 +250,19 @@ mod tests {
         world.settings.hide_ifaces.clear();
         world.settings.report_ifaces = vec![glob::Pattern::new("dock?r0").unwrap()];
         assert_eq!(world.said(), ["0 172.17.0.1:51820", "1 192.0.2.2:7"]);
+    }
+
+    #[test]
+    fn the_tunnel_of_another_network_is_told_to_nobody_unless_the_operator_names_it() {
+        let mut world = World::new();
+        let before = world.said();
+        let mut other = world.host.interfaces[1].clone();
+        (other.name, other.wireguard) = ("wg1".into(), true);
+        other.addresses = vec!["10.7.0.1/24".parse().unwrap()];
+        world.host.interfaces.push(other);
+        assert_eq!(world.said(), before);
+        world.settings.report_ifaces = vec![glob::Pattern::new("wg*").unwrap()];
+        assert_eq!(world.said(), ["0 10.7.0.1:51820", "1 192.0.2.2:7"]);
     }
 
     #[test]

@@ -160,6 +160,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--chatty",
             "--address-hash",
             "--debug",
+            "--wait",
             "--dump",
             "--version",
         ],
@@ -259,7 +260,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
-        "AllowPrefixes": null, "Debug": false, "AddressHash": "sha1", "Peers": [],
+        "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -320,7 +321,7 @@ fn a_dump_is_a_file_for_the_same_settings() {
 
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
-    let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "AddressHash": "blake2s",
+    let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "Wait": true, "AddressHash": "blake2s",
         "ReportIfaces": ["file"], "HideIfaces": ["file"], "AllowPrefixes": ["10.0.0.0/8"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -330,6 +331,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "Router",
             "Chatty",
             "Debug",
+            "Wait",
             "AddressHash",
             "ReportIfaces",
             "HideIfaces",
@@ -342,6 +344,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_ROUTER", "false"),
         ("WIRELINK_CHATTY", "no"),
         ("WIRELINK_DEBUG", "0"),
+        ("WIRELINK_WAIT", "off"),
         ("WIRELINK_ADDRESS_HASH", "sha1"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
@@ -353,6 +356,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--router=yes",
         "--chatty",
         "-d",
+        "--wait",
         "--address-hash=blake2s",
     ];
     let list = |items: &[&str]| json!(items);
@@ -368,6 +372,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
     let row = |port: u16, set: bool, hash: &str, [report, hide, allow]: [Value; 3]| {
         [
             json!(port),
+            json!(set),
             json!(set),
             json!(set),
             json!(set),
@@ -619,6 +624,7 @@ fn a_wrong_variable_is_named_with_what_is_allowed() {
         ),
         ("WIRELINK_CHATTY=maybe", ["\"maybe\" is not a boolean", "true or false"]),
         ("WIRELINK_DEBUG=2", ["\"2\" is not a boolean", "true or false"]),
+        ("WIRELINK_WAIT=2", ["\"2\" is not a boolean", "true or false"]),
         (
             "WIRELINK_ADDRESS_HASH=md5",
             ["\"md5\" is not an address hash", "sha1 or blake2s"],
@@ -666,6 +672,10 @@ fn a_wrong_flag_is_named_with_what_is_allowed() {
         (
             "-d=maybe",
             ["flag --debug: \"maybe\" is not a boolean", "true or false"],
+        ),
+        (
+            "--wait=maybe",
+            ["flag --wait: \"maybe\" is not a boolean", "true or false"],
         ),
         (
             "--address-hash=md5",

@@ -97,6 +97,11 @@ impl Process {
         }
     }
 
+    /// Returns the id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns what it printed until now.
     pub(crate) fn output(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();

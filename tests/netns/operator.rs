@@ -89,7 +89,12 @@ impl Draft {
         let (keys, inner) = (self.keys, self.inner);
         Setup {
             name: self.name,
-            written: Written { keys, inner, peers },
+            written: Written {
+                keys,
+                inner,
+                peers,
+                port: PORT,
+            },
             by_hand,
         }
     }

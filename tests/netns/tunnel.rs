@@ -63,6 +63,13 @@ impl Keys {
             public: public.trim().to_owned(),
         }
     }
+
+    /// Gives an interface the private key.
+    pub(crate) fn give(&self, host: &Namespace, interface: &str) {
+        let line = format!("wg set {interface} private-key /dev/stdin");
+        host.attempt_with(&line, &self.private)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 /// The addresses of a host inside the tunnel.
@@ -155,6 +162,21 @@ pub(crate) struct Written {
     pub(crate) keys: Keys,
     pub(crate) inner: Inner,
     pub(crate) peers: Vec<PeerLines>,
+    pub(crate) port: u16,
+}
+
+impl Written {
+    /// Returns the lines for `wg setconf`; `more` is for the section of the interface.
+    pub(crate) fn lines(&self, more: &str) -> String {
+        let peers: String = self.peers.iter().map(PeerLines::section).collect();
+        let (key, port) = (&self.keys.private, self.port);
+        format!("[Interface]\nPrivateKey = {key}\nListenPort = {port}\n{more}{peers}")
+    }
+
+    /// Returns the file for `wg-quick`.
+    pub(crate) fn quick_lines(&self, more: &str) -> String {
+        self.lines(&format!("Address = {}\n{more}", self.inner.on_interface().join(", ")))
+    }
 }
 
 /// A WireGuard interface in a namespace.
@@ -197,6 +219,15 @@ impl Interface {
         interface
     }
 
+    /// Takes an interface that something else made; where it has a program, that ends with its socket, when this is dropped.
+    pub(crate) fn made_by_another(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            backend: Backend::wanted(),
+            userspace: None,
+        }
+    }
+
     /// Makes the program behind the interface deaf or lets it go on; the kernel's WireGuard has none.
     pub(crate) fn suspend(&self, deaf: bool) -> bool {
         let signal = if deaf { Signal::STOP } else { Signal::CONT };
@@ -218,14 +249,10 @@ impl Interface {
         Device::parse(&dump).ok_or_else(|| "`wg show dump` printed what cannot be read".to_owned())
     }
 
-    fn configure(&self, host: &Namespace, written: &Written) {
-        let peers: String = written.peers.iter().map(PeerLines::section).collect();
-        let lines = format!(
-            "[Interface]\nPrivateKey = {}\nListenPort = {PORT}\n{peers}",
-            written.keys.private
-        );
+    /// Gives the device all that is written, and nothing else.
+    pub(crate) fn configure(&self, host: &Namespace, written: &Written) {
         let setconf = format!("wg setconf {} /dev/stdin", self.name);
-        host.attempt_with(&setconf, &lines)
+        host.attempt_with(&setconf, &written.lines(""))
             .unwrap_or_else(|error| panic!("{error}"));
     }
 }

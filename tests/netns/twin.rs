@@ -114,6 +114,7 @@ impl Host {
             keys: keys.clone(),
             inner,
             peers: Vec::new(),
+            port: crate::tunnel::PORT,
         };
         let interface = Interface::make(interface, &namespace, &written, logs);
         namespace.run(&format!("ip addr add {NOBODY}/32 dev lo"));

@@ -199,11 +199,13 @@ impl Host {
             name: nic.name.clone(),
             up: nic.up,
             addresses: nic.addresses.clone(),
+            wireguard: false,
         });
         let attached = self.attached.then(|| Interface {
             name: "containers".into(),
             up: true,
             addresses: vec![ATTACHED.parse().expect("it is a prefix")],
+            wireguard: false,
         });
         let prefixes = self.config.peers.iter().flat_map(|peer| &peer.allowed_ips);
         let routes = prefixes.filter(|prefix| is_routed(prefix)).map(|prefix| Route {

@@ -50,6 +50,7 @@ fn machine(host: usize, address: SocketAddr) -> HostState {
             name: "eth0".into(),
             up: true,
             addresses: vec![net(address.ip(), 24)],
+            wireguard: false,
         }],
         tunnel_addresses: vec![net(inner(host), 24)],
         routes: vec![Route {

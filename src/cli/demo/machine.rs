@@ -349,6 +349,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
     let config = Config {
         iface: host.interface().to_owned(),
         debug: false,
+        wait: false,
         file: None,
         settings,
     };

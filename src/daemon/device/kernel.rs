@@ -53,6 +53,11 @@ impl Kernel {
         }
     }
 
+    /// Takes another name, for errors: the kernel is asked by index.
+    pub(super) fn rename(&mut self, iface: &str) {
+        iface.clone_into(&mut self.iface);
+    }
+
     /// Reads the private key.
     pub(super) async fn identity(&mut self) -> Result<PrivateKey, DeviceError> {
         let replies = self.dump().await?;

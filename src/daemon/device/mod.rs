@@ -21,6 +21,7 @@ use crate::mesh::time::Timestamp;
 use handshake::{HandshakeClock, Stamp};
 use kernel::Kernel;
 use uapi::Uapi;
+pub(super) use uapi::has_socket;
 
 /// How far apart two readings of one handshake may be: userspace implementations count ages in seconds.
 const USERSPACE_WOBBLE: Duration = Duration::from_millis(1500);
@@ -79,6 +80,26 @@ impl DeviceError {
     /// Says whether the interface does not exist (any more).
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::NoSuchInterface(_))
+    }
+
+    /// Says whether the interface lacks something that whoever makes it may be about to give it.
+    pub const fn is_incomplete(&self) -> bool {
+        match self {
+            Self::NotWireGuard(..)
+            | Self::StaleSocket(_)
+            | Self::NoModule
+            | Self::NoPrivateKey(_)
+            | Self::Unstable(_)
+            | Self::TimedOut(_) => true,
+            Self::NoSuchInterface(_)
+            | Self::Gone(_)
+            | Self::BadName(_)
+            | Self::Permission(_)
+            | Self::SocketPermission(_)
+            | Self::Unsupported(_)
+            | Self::Refused(..)
+            | Self::Malformed(..) => false,
+        }
     }
 
     /// Says whether the process lacks a right: waiting does not help.
@@ -179,6 +200,14 @@ impl Device {
     /// Returns the index of the interface.
     pub const fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Calls the device by its new name from now on; what drives it knows it by other means.
+    pub fn rename(&mut self, iface: &str) {
+        match &mut self.backend {
+            Backend::Kernel(kernel) => kernel.rename(iface),
+            Backend::Userspace(uapi) => uapi.rename(iface),
+        }
     }
 
     /// Says what drives the device, for a log line.

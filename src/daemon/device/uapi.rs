@@ -72,6 +72,11 @@ impl Uapi {
         }
     }
 
+    /// Takes another name, for errors: the socket keeps the name that the interface was made with.
+    pub(super) fn rename(&mut self, iface: &str) {
+        iface.clone_into(&mut self.iface);
+    }
+
     /// Reads the private key.
     pub(super) async fn identity(&self) -> Result<PrivateKey, DeviceError> {
         let reply = self.exchange("get=1\n\n").await?;
@@ -238,6 +243,13 @@ fn rewrite(request: SetRequest, reading: &Reading, owner: &PublicKey, prefixes: 
     let list = reading.peers.get(owner).map(|state| &state.allowed_ips);
     let rest = list.into_iter().flatten().filter(|prefix| !prefixes.contains(prefix));
     request.existing_peer(owner).replace_allowed_ips().allowed_ips(rest)
+}
+
+/// Says whether a userspace WireGuard has, or left, a socket for an interface of this name.
+pub(in crate::daemon) fn has_socket(iface: &str) -> bool {
+    FOLDERS
+        .iter()
+        .any(|folder| std::path::Path::new(folder).join(format!("{iface}.sock")).exists())
 }
 
 fn find_socket(iface: &str) -> Result<String, DeviceError> {

@@ -16,6 +16,7 @@ fn interface(name: &str, up: bool, addresses: &[&str]) -> Interface {
         name: name.into(),
         up,
         addresses: addresses.iter().map(|text| prefix(text)).collect(),
+        wireguard: false,
     }
 }
 

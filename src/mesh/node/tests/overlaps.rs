@@ -25,6 +25,7 @@ fn connect(world: &mut World, at: usize, addresses: &[&str]) {
         name: "eth1".into(),
         up: true,
         addresses: addresses.iter().map(|text| prefix(text)).collect(),
+        wireguard: false,
     };
     machine.host.interfaces.truncate(1);
     machine.host.interfaces.push(interface);

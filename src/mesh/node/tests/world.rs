@@ -257,6 +257,7 @@ pub(super) fn machine(index: usize, keys: &[PublicKey], now: Timestamp) -> Machi
         name: "eth0".into(),
         up: true,
         addresses: vec![prefix(&format!("192.0.2.{}/24", index + 1))],
+        wireguard: false,
     };
     Machine {
         node: Node::new(Settings::default(), private(index), [index as u8; 32], now),

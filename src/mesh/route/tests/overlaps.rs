@@ -14,6 +14,7 @@ impl World {
             name: (*text).into(),
             up: true,
             addresses: vec![prefix(text)],
+            wireguard: false,
         };
         self.protected.observe_host(&HostState {
             interfaces: networks.iter().map(interface).collect(),

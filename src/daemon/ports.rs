@@ -1,0 +1,141 @@
+//! The ports on which facts are spoken: they follow from the listen port of WireGuard, and from where the routers are.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::mesh::device::DeviceState;
+use crate::mesh::prefix::is_routed;
+use crate::mesh::settings::Settings;
+
+/// One port, or two where the first is probably not that of the others (see [`Socket`](super::socket::Socket)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ports {
+    /// The port that belongs to this node.
+    pub(super) first: u16,
+    /// The port that the routers probably have.
+    pub(super) second: Option<u16>,
+}
+
+impl Ports {
+    /// Returns the ports for a device as it is, or `None` where no port follows from its listen port.
+    pub(super) fn of(settings: &Settings, device: &DeviceState) -> Option<Self> {
+        let first = settings.fact_port(device.listen_port)?;
+        let chosen = settings.port.is_some();
+        Some(Self {
+            first,
+            second: at_routers(device)
+                .filter(|ports| !chosen && !ports.contains(&first))
+                .and_then(|ports| ports.first().copied()),
+        })
+    }
+
+    /// Returns the ports for the device as it is now. Where the routers cannot be seen any more, their port stays.
+    pub(super) fn follow(self, settings: &Settings, device: &DeviceState) -> Option<Self> {
+        let now = Self::of(settings, device)?;
+        let kept = self
+            .second
+            .filter(|port| at_routers(device).is_none() && *port != now.first);
+        Some(Self {
+            second: now.second.or(kept),
+            ..now
+        })
+    }
+
+    /// Returns all of them.
+    pub(super) fn all(self) -> impl Iterator<Item = u16> {
+        [self.first].into_iter().chain(self.second)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "port {}", self.first)?;
+        self.second
+            .map_or(Ok(()), |second| write!(f, " and {second}, the routers'"))
+    }
+}
+
+/// Returns the ports for facts that follow from where the routers are; `None` where no endpoint of a router is known.
+///
+/// Without a `ListenPort` WireGuard takes any port, and then no node listens where the others send.
+fn at_routers(device: &DeviceState) -> Option<BTreeSet<u16>> {
+    let peers = device.peers.values();
+    let routers = peers.filter(|peer| peer.allowed_ips.iter().any(is_routed));
+    let endpoints = routers.filter_map(|peer| peer.endpoint);
+    let ports: BTreeSet<u16> = endpoints
+        .filter_map(|endpoint| endpoint.port().checked_add(1))
+        .collect();
+    (!ports.is_empty()).then_some(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::device::PeerState;
+    use crate::mesh::identity::PublicKey;
+
+    const HUB: (&str, &str) = ("192.0.2.1:51820", "10.0.0.0/24");
+    const LEAF: (&str, &str) = ("192.0.2.2:7", "10.0.0.2/32");
+    const OTHER_HUB: (&str, &str) = ("192.0.2.3:40000", "10.1.0.0/24");
+
+    fn device(listen_port: u16, peers: &[(&str, &str)]) -> DeviceState {
+        let mut device = DeviceState::new(PublicKey::from_bytes([0; 32]), listen_port);
+        for (number, (endpoint, prefix)) in (1..).zip(peers) {
+            let peer = PeerState {
+                endpoint: Some(endpoint.parse().unwrap()),
+                allowed_ips: [prefix.parse().unwrap()].into(),
+                ..PeerState::default()
+            };
+            device.peers.insert(PublicKey::from_bytes([number; 32]), peer);
+        }
+        device
+    }
+
+    fn of(port: Option<u16>, device: &DeviceState) -> Option<Ports> {
+        let settings = Settings {
+            port,
+            ..Settings::default()
+        };
+        Ports::of(&settings, device)
+    }
+
+    const fn ports(first: u16, second: Option<u16>) -> Option<Ports> {
+        Some(Ports { first, second })
+    }
+
+    #[test]
+    fn a_port_that_no_router_has_is_doubtful() {
+        for (listen_port, peers, expected) in [
+            (40_000, &[HUB, LEAF][..], ports(40_001, Some(51_821))),
+            (51_820, &[HUB, LEAF], ports(51_821, None)),
+            (40_000, &[HUB, OTHER_HUB], ports(40_001, None)),
+            (40_000, &[LEAF], ports(40_001, None)),
+            (0, &[HUB], None),
+            (65_535, &[HUB], None),
+        ] {
+            assert_eq!(
+                of(None, &device(listen_port, peers)),
+                expected,
+                "{listen_port} {peers:?}"
+            );
+        }
+        assert_eq!(
+            of(Some(7), &device(40_000, &[HUB])),
+            ports(7, None),
+            "a chosen one is not"
+        );
+    }
+
+    #[test]
+    fn the_ports_follow_the_device_but_not_into_the_dark() {
+        let settings = Settings::default();
+        let before = of(None, &device(40_000, &[HUB])).unwrap();
+        let follow = |listen_port, peers: &[(&str, &str)]| before.follow(&settings, &device(listen_port, peers));
+        assert_eq!(follow(40_000, &[HUB]), Some(before));
+        assert_eq!(follow(40_007, &[HUB]), ports(40_008, Some(51_821)));
+        assert_eq!(follow(51_820, &[HUB]), ports(51_821, None));
+        assert_eq!(follow(40_000, &[]), Some(before), "the routers are out of sight");
+        assert_eq!(follow(51_820, &[]), ports(51_821, None), "and it is the first now");
+        assert_eq!(follow(0, &[HUB]), None);
+    }
+}
