@@ -6,6 +6,7 @@
 mod bed;
 mod borders;
 mod command;
+mod company;
 mod lab;
 mod look;
 mod machine;
