@@ -1,5 +1,7 @@
 //! One node with its device, its machine and its socket: the event loop.
 
+mod surroundings;
+
 use std::fmt::Display;
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use super::clock::{Alarm, now};
 use super::contest::{self, Contest, Verdict};
 use super::device::{Device, DeviceError};
 use super::found::Found;
-use super::host::{Host, Observation};
+use super::host::Host;
 use super::lock::Lock;
 use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
@@ -168,95 +170,12 @@ impl Shell {
         Ok(true)
     }
 
-    /// Moves to other ports where the device or its routers did.
-    async fn follow_ports(&mut self, state: &DeviceState) {
-        let Some(ports) = self.ports.follow(&self.settings, state) else {
-            let port = state.listen_port;
-            return self.warn(
-                "port",
-                format_args!("no port for facts follows from {port}: the old one stays"),
-            );
-        };
-        if ports == self.ports {
-            return;
-        }
-        match self.socket.follow(&self.iface, self.node.address(), ports).await {
-            Ok(()) => {
-                self.ports = ports;
-                tracing::info!("facts are spoken on {ports} now");
-            }
-            Err(error) => self.warn("socket", &error),
-        }
-    }
-
     /// Goes on after a failure of the device that may pass.
     fn bear(&mut self, error: DeviceError) -> anyhow::Result<()> {
         if error.is_gone() || error.is_permission() {
             return Err(error.into());
         }
         self.warn(error.kind(), &error);
-        Ok(())
-    }
-
-    async fn look_around(&mut self) -> anyhow::Result<()> {
-        self.look_again = false;
-        let seen = match self.host.read().await {
-            Ok(seen) => seen,
-            Err(error) if error.is_gone() => return Err(error.into()),
-            Err(error) => {
-                // No notice may come for what was missed.
-                self.look_again = true;
-                self.warn("host", &error);
-                return Ok(());
-            }
-        };
-        self.note_name_and_state(&seen);
-        let mut addresses = seen.state.tunnel_addresses.iter();
-        if seen.up && !addresses.any(|net| net.addr() == self.node.address()) {
-            self.put_address_back().await?;
-        }
-        self.node.handle(now(), Input::Host(seen.state));
-        Ok(())
-    }
-
-    fn note_name_and_state(&mut self, seen: &Observation) {
-        if self.iface != seen.name {
-            tracing::warn!("{} is called {} now", self.iface, seen.name);
-            self.iface.clone_from(&seen.name);
-            self.device.rename(&seen.name);
-        }
-        if self.up != seen.up {
-            self.up = seen.up;
-            self.contest.forget_address();
-            let state = if seen.up {
-                "up again"
-            } else {
-                "down: no facts until it is up"
-            };
-            tracing::warn!("{} is {state}", self.iface);
-        }
-    }
-
-    async fn put_address_back(&mut self) -> anyhow::Result<()> {
-        let address = self.node.address();
-        let verdict = self.contest.judge_address(now());
-        // No notice comes when the obstacle is out of the way.
-        self.look_again = true;
-        if verdict == Verdict::NotYet {
-            return Ok(());
-        }
-        match self.host.ensure_address(address).await {
-            Err(error) if error.is_gone() => return Err(error.into()),
-            Err(error) => self.warn("address", &error),
-            Ok(_) => {
-                self.look_again = false;
-                self.contest.note_address(now());
-                if verdict == Verdict::Again {
-                    self.warn_of_contest(address);
-                }
-                tracing::debug!("{address} is back on {}", self.iface);
-            }
-        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod bed;
 mod borders;
 mod claims;
 mod command;
+mod company;
 mod lab;
 mod look;
 mod machine;

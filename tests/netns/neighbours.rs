@@ -11,10 +11,9 @@ use wirelink::mesh::identity::{AddressHash, PublicKey};
 use crate::command;
 use crate::lab::{Lab, WIRELINK};
 use crate::look;
-use crate::play;
 use crate::scenario::Path;
 use crate::scenario::table::public_public;
-use crate::tunnel::{Inner, Interface, Keys, PORT, PeerLines, Written};
+use crate::tunnel::{Keys, PORT};
 
 /// How long anything here may take that is no matter of the network.
 const SOON: Duration = Duration::from_secs(20);
@@ -240,101 +239,23 @@ fn the_second_daemon_is_told_who_the_first_is_and_may_follow_it() {
     assert!(!has_address(&lab, own), "also the address that the killed one left");
 }
 
-/// A second network, of which `a` and `b` are members by another interface each.
-fn second_network(lab: &Lab) -> [(Interface, Written); 2] {
-    let keys = [Keys::generate(), Keys::generate()];
-    let inner = [2, 1].map(|host| Inner::of(77, host, false));
-    let peer = |of: usize, endpoint: Option<String>, allowed_ips| PeerLines {
-        public_key: keys[of].public.clone(),
-        preshared_key: None,
-        allowed_ips,
-        endpoint,
-        keepalive: Some(25),
-    };
-    let port = PORT + 10;
-    let b = format!("{}:{port}", lab.network.public_address("b"));
-    let peers = [peer(1, Some(b), inner[1].of_hub()), peer(0, None, inner[0].own())];
-    let written = keys.iter().zip(inner).zip(peers).map(|((keys, inner), peer)| Written {
-        keys: keys.clone(),
-        inner,
-        peers: vec![peer],
-        port,
-    });
-    let mut made = ["a", "b"].into_iter().zip(written).map(|(name, written)| {
-        let interface = format!("{}2", lab.interface(name));
-        (
-            Interface::make(&interface, lab.namespace(name), &written, &lab.logs),
-            written,
-        )
-    });
-    [(); 2].map(|()| made.next().expect("there are two"))
-}
-
 #[test]
-fn two_networks_on_one_machine_know_nothing_of_each_other() {
-    let mut lab = Lab::build(&public_public());
-    let second = second_network(&lab);
-    // The same port for facts on both interfaces of a machine.
-    let fact_port = PORT + 1;
-    let mut others: Vec<_> = ["a", "b"]
-        .into_iter()
-        .zip(&second)
-        .map(|(name, (interface, _))| {
-            let line = format!("{WIRELINK} --debug --port {fact_port} --iface {}", interface.name);
-            lab.spawn(name, &line, &format!("{name}2.log"))
-        })
-        .collect();
-    play::start_all(&mut lab, DIRECT);
-    let heard = |log: &str, key: &str| log.contains(&format!("{}", &key[..8]));
-    let report = |others: &mut Vec<command::Process>| {
-        for other in others.iter_mut() {
-            assert!(other.catches(Signal::USR1, SOON));
-            other.signal(Signal::USR1);
-        }
-        for name in ["a", "b", "hub"] {
-            lab.signal_report(name);
-        }
-        let of_second = others.iter().map(command::Process::output).collect::<String>();
-        let of_first = ["a", "b", "hub"].map(|name| lab.log(name)).concat();
-        (of_first, of_second)
-    };
-    // The two of the second network have told each other where they are: so facts do flow there.
-    let address = format!("{}:{}", lab.network.public_address("a"), PORT + 10);
-    let told = command::until_every(Duration::from_secs(1), SOON, || {
-        others[1].output().contains(&address).then_some(()).or_else(|| {
-            report(&mut others);
-            None
-        })
-    });
-    assert_eq!(told, Some(()), "{}", others[1].output());
-    // A while longer, for what should not come.
-    std::thread::sleep(Duration::from_secs(10));
-    let (first, second_log) = report(&mut others);
-    for name in ["a", "b", "hub"] {
-        let own = lab.public_key(name);
-        assert!(heard(&first, own), "the first network speaks of {name}");
-        assert!(
-            !heard(&second_log, own),
-            "the second network speaks of {name} of the first"
-        );
-    }
-    for (_, written) in &second {
-        assert!(
-            !heard(&first, &written.keys.public),
-            "the first network speaks of a member of the second"
-        );
-        assert!(!first.contains(&written.inner.v4.to_string()), "or of its address");
-    }
-    for name in ["a", "b"] {
-        let inner = lab.inner(name).v4.to_string();
-        assert!(!second_log.contains(&inner), "the second network speaks of {inner}");
-    }
-    for other in &mut others {
-        other.signal(Signal::TERM);
-        let status = other.ended(SOON);
-        assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", other.output());
-    }
-    arrives_direct(&lab);
+fn peers_of_the_operator_that_come_and_go_are_left_alone() {
+    let lab = direct("");
+    let peer = Keys::generate().public;
+    on_a(&lab, &format!("wg set IF peer {peer} allowed-ips 172.31.9.9/32"));
+    std::thread::sleep(Duration::from_secs(8));
+    let peers = lab.device("a").expect("the device can be read").peers;
+    let own: BTreeSet<IpNet> = [IpNet::from(IpAddr::V4(Ipv4Addr::new(172, 31, 9, 9)))].into();
+    assert!(peers[&peer].allowed_ips.is_superset(&own), "{peers:?}");
+    on_a(&lab, &format!("wg set IF peer {peer} remove"));
+    std::thread::sleep(Duration::from_secs(8));
+    assert!(
+        !lab.device("a")
+            .expect("the device can be read")
+            .peers
+            .contains_key(&peer)
+    );
 }
 
 #[test]
@@ -382,23 +303,4 @@ fn what_another_tool_takes_off_comes_back_once_without_a_word_too_many_and_never
     assert_eq!(told.count(), 0, "it was told before: {log}");
     // When there is peace, what is missing comes back.
     arrives_direct(&lab);
-}
-
-#[test]
-fn peers_of_the_operator_that_come_and_go_are_left_alone() {
-    let lab = direct("");
-    let peer = Keys::generate().public;
-    on_a(&lab, &format!("wg set IF peer {peer} allowed-ips 172.31.9.9/32"));
-    std::thread::sleep(Duration::from_secs(8));
-    let peers = lab.device("a").expect("the device can be read").peers;
-    let own: BTreeSet<IpNet> = [IpNet::from(IpAddr::V4(Ipv4Addr::new(172, 31, 9, 9)))].into();
-    assert!(peers[&peer].allowed_ips.is_superset(&own), "{peers:?}");
-    on_a(&lab, &format!("wg set IF peer {peer} remove"));
-    std::thread::sleep(Duration::from_secs(8));
-    assert!(
-        !lab.device("a")
-            .expect("the device can be read")
-            .peers
-            .contains_key(&peer)
-    );
 }
