@@ -200,19 +200,19 @@ impl Host {
         }
     }
 
-    /// Removes the address, if it was added here.
+    /// Removes the address, if it was added here; returns whether it was there.
     ///
     /// # Errors
     /// When the kernel refuses; not when it is gone already.
-    pub async fn remove_address(&mut self) -> Result<(), HostError> {
+    pub async fn remove_address(&mut self) -> Result<bool, HostError> {
         const EADDRNOTAVAIL: i32 = 99;
         let Some(address) = self.our_address.take() else {
-            return Ok(());
+            return Ok(false);
         };
         let request = RouteNetlinkMessage::DelAddress(self.address_message(address));
         match self.rtnl.request(request, 0).await {
             Err(error) if !matches!(error.errno(), Some(EADDRNOTAVAIL | ENODEV)) => Err(self.explain(error)),
-            Ok(_) | Err(_) => Ok(()),
+            removed => Ok(removed.is_ok()),
         }
     }
 

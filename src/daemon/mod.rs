@@ -5,12 +5,15 @@ pub mod device;
 pub mod host;
 mod netlink;
 mod resolver;
+mod restore;
 mod rtnl;
 mod shell;
 mod socket;
+mod state;
 mod watch;
 
 pub use netlink::NetlinkError;
+pub use restore::restore;
 
 use tokio_util::sync::CancellationToken;
 

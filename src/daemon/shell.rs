@@ -15,10 +15,12 @@ use super::device::{Device, DeviceError};
 use super::host::{Host, HostError, Observation};
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
+use super::state::StateFile;
 use crate::config::Config;
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::{Event, Input, Level, Output};
 use crate::mesh::identity::PrivateKey;
+use crate::mesh::memory::Memory;
 use crate::mesh::node::Node;
 use crate::mesh::prefix::is_routed;
 use crate::mesh::tally::Tally;
@@ -44,6 +46,8 @@ pub(super) struct Shell {
     complaints: Tally<&'static str>,
     not_before: Timestamp,
     look_again: bool,
+    /// Where what survives a restart is kept.
+    file: Option<StateFile>,
 }
 
 /// What is there before anything is touched.
@@ -103,6 +107,11 @@ impl Shell {
         let also = second
             .map(|second| format!(" and {second}, the routers'"))
             .unwrap_or_default();
+        // Not before the address is ours: another daemon would have a file of its own there.
+        let file = config.state.map(|folder| StateFile::new(&folder, &iface, *node.public_key()));
+        if let Some(file) = &file {
+            node.handle(now(), Input::Remembered(Box::new(file.load())));
+        }
         tracing::info!("{}, {iface} at {} port {port}{also}", device.backend(), node.address());
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
@@ -113,6 +122,7 @@ impl Shell {
             complaints: Tally::default(),
             not_before: Timestamp::START,
             look_again: false,
+            file,
             up: found.seen.up,
             iface,
             node,
@@ -265,6 +275,7 @@ impl Shell {
                         self.bear(error)?;
                     }
                 }
+                Output::Remember(memory) => self.remember(&memory),
                 Output::Transmit { to, payload } => {
                     if let Err(error) = self.socket.send(to, &payload) {
                         tracing::debug!("nothing sent to {to}: {error}");
@@ -275,6 +286,12 @@ impl Shell {
             }
         }
         Ok(())
+    }
+
+    fn remember(&mut self, memory: &Memory) {
+        if let Some(file) = &mut self.file {
+            file.save(memory);
+        }
     }
 
     /// Logs a failure that may come again with every deadline, but each kind once a minute.
@@ -316,10 +333,15 @@ impl Shell {
         self.node.handle(now(), Input::Stop);
         let mut restored = Ok(());
         while let Some(output) = self.node.poll_output() {
-            if let Output::Configure(change) = output {
-                tracing::debug!("{change:?}");
-                let applied = self.device.apply(&change).await;
-                restored = restored.and(applied);
+            match output {
+                Output::Configure(change) => {
+                    tracing::debug!("{change:?}");
+                    let applied = self.device.apply(&change).await;
+                    restored = restored.and(applied);
+                }
+                // What is still there in spite of it is for the next start to take away.
+                Output::Remember(memory) if restored.is_ok() => self.remember(&memory),
+                Output::Remember(_) | Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
         restored

@@ -6,23 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::identity::PublicKey;
+use super::memory::Given;
 use super::mirror::Mirror;
 use super::prefix::is_reserved;
 
 /// Remembers which prefixes are where they are because of us.
+///
+/// What was introduced is forgotten when the device shows it to be so, and not when that is planned: a change may fail.
 #[derive(Debug, Default)]
 pub struct Routes {
-    introduced: BTreeMap<IpNet, Introduced>,
+    introduced: BTreeMap<IpNet, Given>,
     /// Claims that were refused, and still stand.
     refused: BTreeSet<(IpNet, PublicKey)>,
-}
-
-/// A prefix that we gave to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Introduced {
-    peer: PublicKey,
-    /// The peer to which the operator had given exactly this prefix.
-    taken_from: Option<PublicKey>,
 }
 
 /// Which peers accepted facts and the settings give each prefix to.
@@ -119,7 +114,17 @@ impl Routes {
     pub fn introduced(&self, peer: &PublicKey, prefix: &IpNet) -> bool {
         self.introduced
             .get(prefix)
-            .is_some_and(|introduced| introduced.peer == *peer)
+            .is_some_and(|introduced| introduced.explains(peer))
+    }
+
+    /// Returns all prefixes that are where they are because of us, or will be.
+    pub fn all_introduced(&self) -> &BTreeMap<IpNet, Given> {
+        &self.introduced
+    }
+
+    /// Takes over what an earlier run introduced.
+    pub fn resume(&mut self, introduced: BTreeMap<IpNet, Given>) {
+        self.introduced = introduced;
     }
 
     /// Lets a peer use its own link-local address, without which it cannot be heard; returns the change that needs. With a peer
@@ -136,7 +141,7 @@ impl Routes {
         }
         if !ours || owner.is_some() {
             let taken_from = owner;
-            self.introduced.insert(address, Introduced { peer, taken_from });
+            self.introduced.insert(address, Given::new(peer, taken_from));
         }
         Some(Move {
             prefix: address,
@@ -147,24 +152,7 @@ impl Routes {
 
     /// Remembers the address of a peer that was ours and is the operator's now.
     pub fn hand_over(&mut self, peer: PublicKey, address: IpNet) {
-        let taken_from = None;
-        self.introduced
-            .entry(address)
-            .or_insert(Introduced { peer, taken_from });
-    }
-
-    /// Returns the changes that undo what was introduced.
-    pub fn undo(&self, device: &Mirror) -> Vec<Move> {
-        let ours = |(prefix, introduced): (&IpNet, &Introduced)| {
-            let from = device.owner(prefix).filter(|owner| *owner == introduced.peer)?;
-            let to = introduced.taken_from.filter(|peer| device.peers.contains_key(peer));
-            Some(Move {
-                prefix: *prefix,
-                from: Some(from),
-                to,
-            })
-        };
-        self.introduced.iter().filter_map(ours).collect()
+        self.introduced.entry(address).or_insert(Given::new(peer, None));
     }
 
     /// Returns how many prefixes are remembered, and how many claims that were refused.
@@ -188,7 +176,7 @@ impl Routes {
     /// Returns the prefixes that hang on others: those taken from one of `peers`, and those refused, of which others may have
     /// parts no more.
     pub fn dependent(&self, peers: &BTreeSet<PublicKey>) -> BTreeSet<IpNet> {
-        let of_peers = |introduced: &Introduced| introduced.taken_from.is_some_and(|peer| peers.contains(&peer));
+        let of_peers = |introduced: &Given| introduced.taken_from.is_some_and(|peer| peers.contains(&peer));
         let introduced = (!peers.is_empty()).then_some(&self.introduced).into_iter().flatten();
         let taken = introduced.filter(|(_, introduced)| of_peers(introduced));
         taken
@@ -237,7 +225,11 @@ impl Routes {
         conflicts: &mut Vec<Conflict>,
     ) -> Option<PublicKey> {
         let introduced = self.introduced.get(&prefix).copied();
-        let ours = introduced.filter(|introduced| Some(introduced.peer) == owner);
+        let ours = introduced.filter(|introduced| owner.is_some_and(|owner| introduced.explains(&owner)));
+        if let (Some(owner), Some(ours)) = (owner, ours) {
+            // What it was before is over: should it have it once more, that will be somebody else's doing.
+            self.introduced.insert(prefix, Given::new(owner, ours.taken_from));
+        }
         match (owner, ours) {
             (Some(owner), Some(ours)) => self.keep_or_return(view, prefix, owner, ours),
             (None, _) => self.give_or_restore(view, prefix),
@@ -247,12 +239,13 @@ impl Routes {
 
     /// Gives the prefix to the first claimant with a link; of several the lowest key, the same on every node.
     fn give(&mut self, view: &View<'_>, prefix: IpNet, taken_from: Option<PublicKey>) -> Option<PublicKey> {
-        let claimant = claimants(view, &prefix).find(|peer| (view.up)(peer));
-        match claimant {
-            Some(peer) => self.introduced.insert(prefix, Introduced { peer, taken_from }),
-            None => self.introduced.remove(&prefix),
+        let claimant = claimants(view, &prefix).find(|peer| (view.up)(peer))?;
+        let given = Given {
+            formerly: view.device.owner(&prefix).filter(|owner| *owner != claimant && Some(*owner) != taken_from),
+            ..Given::new(claimant, taken_from)
         };
-        claimant
+        self.introduced.insert(prefix, given);
+        Some(claimant)
     }
 
     /// Decides about a prefix without an owner; one that was taken from a router returns there when its peer is gone.
@@ -265,8 +258,14 @@ impl Routes {
             self.introduced.remove(&prefix);
             return None;
         }
-        self.give(view, prefix, taken_from)
-            .or(taken_from.filter(|peer| view.device.peers.contains_key(peer)))
+        if let Some(claimant) = self.give(view, prefix, taken_from) {
+            return Some(claimant);
+        }
+        let back_to = taken_from.filter(|peer| view.device.peers.contains_key(peer));
+        if back_to.is_none() {
+            self.introduced.remove(&prefix);
+        }
+        back_to
     }
 
     /// Decides about a prefix that we gave to its owner.
@@ -275,11 +274,10 @@ impl Routes {
         view: &View<'_>,
         prefix: IpNet,
         owner: PublicKey,
-        ours: Introduced,
+        ours: Given,
     ) -> Option<PublicKey> {
         let claimed = claimants(view, &prefix).any(|peer| peer == owner);
         if ours.taken_from.is_none() && belongs_to_router(view, &prefix) {
-            self.introduced.remove(&prefix);
             return None;
         }
         if claimed && (view.up)(&owner) || !claimed && !view.may_forget {
@@ -296,7 +294,6 @@ impl Routes {
         if claimed && !reachable {
             return Some(owner);
         }
-        self.introduced.remove(&prefix);
         back_to
     }
 

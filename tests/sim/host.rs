@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Event, HostState, Interface, Route};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
+use wirelink::mesh::memory::Memory;
 use wirelink::mesh::prefix::is_routed;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
@@ -107,6 +108,12 @@ pub(crate) struct Host {
     pub(crate) writes: u64,
     /// Whether a node was killed here: what it put on the device is there still.
     pub(crate) left_behind: bool,
+    /// What its node remembers, and since when.
+    pub(crate) disk: Option<(Timestamp, String)>,
+    /// How often that was written.
+    pub(crate) saves: u64,
+    /// Where a node last sent each peer to.
+    pub(crate) sent_to: BTreeMap<PublicKey, SocketAddr>,
     /// What the node changed, if that is recorded.
     pub(crate) changes: Vec<(Timestamp, DeviceChange)>,
     /// What the node said, if that is recorded.
@@ -134,15 +141,19 @@ impl Host {
             passes: 0,
             writes: 0,
             left_behind: false,
+            disk: None,
+            saves: 0,
+            sent_to: BTreeMap::new(),
             changes: Vec::new(),
             events: Vec::new(),
         }
     }
 
-    /// Starts the machine anew.
+    /// Starts the machine anew; its disk is as it was.
     pub(crate) fn reboot(&mut self, now: Timestamp, seed: u64) {
         self.end();
         self.left_behind = false;
+        self.sent_to.clear();
         self.tunnel = tunnel(&self.config, self.key, now, seed);
     }
 
@@ -150,7 +161,16 @@ impl Host {
     pub(crate) fn start(&mut self, now: Timestamp, seed: [u8; 32]) {
         let identity = private_key(&self.config.private_key);
         let (kind, settings) = (self.config.program, self.config.settings.clone());
-        self.node = Some(Program::start(kind, settings, identity, seed, now));
+        let mut node = Program::start(kind, settings, identity, seed, now);
+        if let Some((at, text)) = &self.disk {
+            let mut memory: Memory = serde_json::from_str(text).expect("it is as it was written");
+            memory.check().expect("nodes keep within bounds");
+            memory.grow_older(now.since(*at));
+            node.remembered(now, memory);
+        }
+        // Whatever is left of an earlier run is this one's again.
+        self.left_behind &= self.is_v1();
+        self.node = Some(node);
         self.started = now;
     }
 

@@ -350,6 +350,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         iface: host.interface().to_owned(),
         debug: false,
         file: None,
+        state: None,
         settings,
     };
     runtime()?.block_on(daemon::run(config, stop))

@@ -110,6 +110,7 @@ impl Parsed {
                 let seconds = number(value, "persistent_keepalive_interval")?;
                 state.keepalive = Some(seconds).filter(|seconds| *seconds != 0);
             }
+            "preshared_key" => state.preshared = value.bytes().any(|digit| digit != b'0'),
             "rx_bytes" => state.rx_bytes = number(value, "rx_bytes")?,
             "tx_bytes" => state.tx_bytes = number(value, "tx_bytes")?,
             "last_handshake_time_sec" => self.seconds = number(value, "last_handshake_time_sec")?,
@@ -168,6 +169,37 @@ fn hex_digit(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
+/// Makes the request that removes a peer and makes it again as `reply` to `get=1` shows it, but without an endpoint; `None` where
+/// it has none, or is no peer. It holds the preshared key.
+pub(super) fn remake(reply: &[u8], peer: &PublicKey) -> Result<Option<Zeroizing<String>>, BadReply> {
+    const KEPT: [&str; 3] = ["preshared_key", "persistent_keepalive_interval", "allowed_ip"];
+    let name = format!("public_key={}", hex(peer));
+    let mut of_peer = lines(reply)?.skip_while(|line| *line != name);
+    if of_peer.next().is_none() {
+        return Ok(None);
+    }
+    // All room at once: growing would leave copies of the key behind.
+    let mut request = Zeroizing::new(String::with_capacity(reply.len() + 3 * name.len()));
+    let _ = write!(request, "set=1\n{name}\nremove=true\n{name}\n");
+    let mut has_endpoint = false;
+    for line in of_peer.take_while(|line| !line.starts_with("public_key=") && !line.starts_with("errno=")) {
+        let (key, _) = line.split_once('=').ok_or(BadReply("a line without ="))?;
+        has_endpoint |= key == "endpoint";
+        if KEPT.contains(&key) {
+            let _ = writeln!(request, "{line}");
+        }
+    }
+    request.push('\n');
+    Ok(has_endpoint.then_some(request))
+}
+
+fn hex(key: &PublicKey) -> String {
+    key.as_bytes().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
 /// A `set=1` request under construction. It holds no secrets.
 #[derive(Debug)]
 pub(super) struct SetRequest(String);
@@ -180,11 +212,7 @@ impl SetRequest {
 
     /// Names the peer that the following lines are about; it is made where the device has none.
     pub(super) fn peer(self, peer: &PublicKey) -> Self {
-        let hex = peer.as_bytes().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        self.line("public_key", &hex)
+        self.line("public_key", &hex(peer))
     }
 
     /// Names the peer that the following lines are about, and never makes it: `update_only` must come right after the key.
@@ -258,7 +286,7 @@ mod tests {
         let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let peer = &reading.peers[&a];
         assert_eq!(peer.endpoint, Some("[fe80::1]:51821".parse().unwrap()));
-        assert_eq!((peer.rx_bytes, peer.tx_bytes, peer.keepalive), (2224, 38333, Some(25)));
+        assert_eq!((peer.rx_bytes, peer.tx_bytes, peer.keepalive, peer.preshared), (2224, 38333, Some(25), true));
         let prefixes = ["10.0.0.0/24", "192.168.4.4/32"].map(|prefix| prefix.parse().unwrap());
         assert_eq!(peer.allowed_ips, prefixes.into());
         assert_eq!(reading.stamps[&a], Stamp::Wall(Duration::new(1_800_000_000, 5)));
@@ -281,6 +309,22 @@ mod tests {
         ] {
             assert!(parse(text.as_bytes()).unwrap().reading.is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_peer_is_made_again_with_all_but_its_endpoint() {
+        let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
+        let request = remake(reply().as_bytes(), &a).unwrap().unwrap();
+        assert_eq!(
+            *request,
+            format!(
+                "set=1\npublic_key={A}\nremove=true\npublic_key={A}\npreshared_key={B}\npersistent_keepalive_interval=25\n\
+                 allowed_ip=192.168.4.4/32\nallowed_ip=10.0.0.7/24\n\n"
+            )
+        );
+        assert!(request.capacity() <= reply().len() + 3 * 80, "it never grew");
+        assert_eq!(remake(reply().as_bytes(), &b), Ok(None), "it has no endpoint");
+        assert_eq!(remake(reply().as_bytes(), &PublicKey::from_bytes([3; 32])), Ok(None));
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl Accepted {
         let origin = match source {
             FirstHand::Observed => Origin::Observed,
             FirstHand::Configured => Origin::Configured,
+            FirstHand::Remembered => Origin::Remembered,
         };
         Self {
             timed: Timed { fact, ttl },
@@ -135,6 +136,8 @@ pub enum FirstHand {
     Observed,
     /// Its operator wrote it.
     Configured,
+    /// It was told so before it was started.
+    Remembered,
 }
 
 /// Who said a fact.
@@ -144,6 +147,8 @@ pub enum Origin {
     Observed,
     /// The operator of this node.
     Configured,
+    /// Another node, before this one was started: as good a reason to change this machine, but told to nobody.
+    Remembered,
     /// Another node.
     Peer(PublicKey),
 }
@@ -153,7 +158,7 @@ impl Origin {
     pub fn is_authority(self) -> bool {
         match self {
             Self::Observed => false,
-            Self::Configured | Self::Peer(_) => true,
+            Self::Configured | Self::Remembered | Self::Peer(_) => true,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::mesh::time::Timestamp;
 pub const MAX_FACTS: usize = 65_536;
 /// The most facts about one subject, so that no peer can fill the store.
 pub const MAX_PER_SUBJECT: usize = 1024;
-/// The most facts that one other node can hold in the store as their best source.
+/// The most facts that one other node, or memory, can hold in the store as their best source.
 pub const MAX_PER_ORIGIN: usize = 32_768;
 
 /// Names a stored fact for as long as it is stored, and another one after that: small numbers, for sets of bits.
@@ -166,7 +166,10 @@ impl Store {
 
     /// What this node itself knows is never turned away for room: its own machine bounds it.
     fn limit(&self, subject: &PublicKey, origin: Origin) -> Option<Limit> {
-        let Origin::Peer(_) = origin else { return None };
+        match origin {
+            Origin::Observed | Origin::Configured => return None,
+            Origin::Peer(_) | Origin::Remembered => {}
+        }
         let count = |counts: Option<&usize>| counts.copied().unwrap_or_default();
         if self.len() >= MAX_FACTS {
             Some(Limit::Facts)
@@ -248,7 +251,9 @@ impl Store {
 fn head_start(old: Origin, new: Origin) -> Duration {
     match (old, new) {
         (Origin::Observed | Origin::Configured, Origin::Peer(_)) => FACT_TTL / 4,
-        (Origin::Peer(_), _) | (_, Origin::Observed | Origin::Configured) => Duration::ZERO,
+        (Origin::Peer(_) | Origin::Remembered, _) | (_, Origin::Observed | Origin::Configured | Origin::Remembered) => {
+            Duration::ZERO
+        }
     }
 }
 

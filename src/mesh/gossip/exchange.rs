@@ -65,11 +65,12 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// Returns whether facts with this origin about this subject are passed on: what this node knows itself while the subject is
-    /// there, and what another node says for as long as that one says it.
+    /// there, what another node says for as long as that one says it, and what one said before this node was started not at all.
     pub(super) fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
         match origin {
             Origin::Peer(_) => true,
             Origin::Observed | Origin::Configured => (self.is_present)(subject),
+            Origin::Remembered => false,
         }
     }
 }

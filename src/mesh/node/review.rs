@@ -51,6 +51,8 @@ impl Node {
         self.gossip.retain(is_peer);
         self.liveness.retain(is_peer);
         self.routes.retain(is_peer);
+        self.endpoints
+            .retain(|key| is_peer(key) && !self.membership.introduced(key));
         let claimed: Vec<IpNet> = news
             .population
             .iter()

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Event, Input, Level, Output};
 use wirelink::mesh::link::HEALTH_LIMIT;
+use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
 
 use super::{What, World};
@@ -19,6 +20,7 @@ impl World {
     pub(super) fn carry_out(&mut self, id: HostId, output: Output) {
         match output {
             Output::Configure(change) => self.configure(id, change, false),
+            Output::Remember(memory) => self.remember(id, &memory),
             Output::Transmit { to, payload } => {
                 self.hosts[id].facts_sent.add(payload.len());
                 if let Some(packet) = self.hosts[id].fact(to, &payload) {
@@ -34,6 +36,9 @@ impl World {
         self.note(Some(id), || format!("{change:?}"));
         self.check_change(id, &change, stopping);
         let host = &mut self.hosts[id];
+        if let DeviceChange::SetEndpoint { peer, endpoint } = change {
+            host.sent_to.insert(peer, endpoint);
+        }
         host.tunnel.apply(self.now, &change);
         host.writes += 1;
         if self.records {
@@ -41,11 +46,21 @@ impl World {
         }
     }
 
+    /// Keeps what survives a restart, in the form in which it stands in a file.
+    pub(super) fn remember(&mut self, id: HostId, memory: &Memory) {
+        self.note(Some(id), || "remembers".into());
+        let text = serde_json::to_string(memory).expect("a memory has a form in JSON");
+        self.hosts[id].disk = Some((self.now, text));
+        self.hosts[id].saves += 1;
+    }
+
     /// Checks what no change of a node may do.
     pub(super) fn check_change(&mut self, id: HostId, change: &DeviceChange, stopping: bool) {
         let host = &self.hosts[id];
         let wrong = match change {
             _ if !stopping && !host.may_configure => Some("a packet alone changed the device"),
+            DeviceChange::ForgetEndpoint { .. } => (!stopping).then_some("a peer lost its endpoint"),
+            DeviceChange::SetEndpoint { .. } if stopping => None,
             DeviceChange::SetEndpoint { peer, .. } => {
                 let last = host
                     .tunnel

@@ -10,6 +10,7 @@ use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::event::Interface;
 use crate::mesh::link::State;
 use crate::mesh::link::liveness::Liveness;
+use crate::mesh::memory::Memory;
 use crate::mesh::settings::FACT_TTL;
 
 pub(super) const HUB: usize = 0;
@@ -26,6 +27,10 @@ pub(super) struct Machine {
     pub(super) running: bool,
     pub(super) changes: Vec<DeviceChange>,
     pub(super) events: Vec<Event>,
+    /// What it remembers across its runs, and since when.
+    pub(super) disk: Option<(Timestamp, Memory)>,
+    /// After how many more outputs the power fails.
+    pub(super) power: Option<usize>,
     /// Whether it announces itself as the deployed program does.
     pub(super) v1: bool,
     pub(super) made_by_hand: std::collections::BTreeSet<PublicKey>,
@@ -83,6 +88,11 @@ impl World {
         }
         machine.running = true;
         machine.node.handle(now, Input::Host(machine.host.clone()));
+        if let Some((at, memory)) = &machine.disk {
+            let mut memory = memory.clone();
+            memory.grow_older(now.since(*at));
+            machine.node.handle(now, Input::Remembered(Box::new(memory)));
+        }
     }
 
     pub(super) fn start_all(&mut self) {
@@ -131,7 +141,12 @@ impl World {
 
     pub(super) fn carry_out(&mut self, index: usize) {
         while let Some(output) = self.machines[index].node.poll_output() {
+            if self.machines[index].has_no_power() {
+                self.machines[index].running = false;
+                continue;
+            }
             match output {
+                Output::Remember(memory) => self.machines[index].disk = Some((self.now, *memory)),
                 Output::Configure(change) => {
                     self.machines[index].device.apply(&change);
                     self.machines[index].changes.push(change);
@@ -218,6 +233,13 @@ impl World {
 }
 
 impl Machine {
+    /// Counts an output.
+    fn has_no_power(&mut self) -> bool {
+        let Some(left) = &mut self.power else { return false };
+        *left = left.saturating_sub(1);
+        *left == 0
+    }
+
     /// The deployed program knows no boot IDs but its own kind, and gives everybody its own times.
     fn forget_who_is_ours(&mut self) {
         for heard in self.node.liveness.values_mut().filter(|_| self.v1) {
@@ -265,6 +287,8 @@ pub(super) fn machine(index: usize, keys: &[PublicKey], now: Timestamp) -> Machi
         running: false,
         changes: Vec::new(),
         events: Vec::new(),
+        disk: None,
+        power: None,
         v1: false,
         made_by_hand: std::collections::BTreeSet::new(),
     }
