@@ -180,7 +180,10 @@ impl Environment {
 
 /// Returns the first of some directories that are separated by colons, as systemd gives them (systemd.exec).
 fn first_path(value: &OsStr) -> Option<PathBuf> {
-    let first = value.as_bytes().split(|byte| *byte == b':').find(|path| !path.is_empty());
+    let first = value
+        .as_bytes()
+        .split(|byte| *byte == b':')
+        .find(|path| !path.is_empty());
     first.map(|path| PathBuf::from(OsStr::from_bytes(path)))
 }
 

@@ -25,7 +25,10 @@ pub async fn restore(config: Config) -> anyhow::Result<usize> {
     let state = device.read(now()).await?;
     let seen = host.read().await?;
     refuse_beside_a_daemon(&config, device.index(), &state, &seen)?;
-    let mut file = config.state.as_ref().map(|folder| StateFile::new(folder, iface, state.public_key));
+    let mut file = config
+        .state
+        .as_ref()
+        .map(|folder| StateFile::new(folder, iface, state.public_key));
     let mut memory = file.as_ref().map(StateFile::load).unwrap_or_default();
     let introduced = std::mem::take(&mut memory.introduced);
     let changes = introduced.clone().on(&state).undo(&state, config.settings.address_hash);

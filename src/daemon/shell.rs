@@ -108,7 +108,9 @@ impl Shell {
             .map(|second| format!(" and {second}, the routers'"))
             .unwrap_or_default();
         // Not before the address is ours: another daemon would have a file of its own there.
-        let file = config.state.map(|folder| StateFile::new(&folder, &iface, *node.public_key()));
+        let file = config
+            .state
+            .map(|folder| StateFile::new(&folder, &iface, *node.public_key()));
         if let Some(file) = &file {
             node.handle(now(), Input::Remembered(Box::new(file.load())));
         }

@@ -241,7 +241,10 @@ impl Routes {
     fn give(&mut self, view: &View<'_>, prefix: IpNet, taken_from: Option<PublicKey>) -> Option<PublicKey> {
         let claimant = claimants(view, &prefix).find(|peer| (view.up)(peer))?;
         let given = Given {
-            formerly: view.device.owner(&prefix).filter(|owner| *owner != claimant && Some(*owner) != taken_from),
+            formerly: view
+                .device
+                .owner(&prefix)
+                .filter(|owner| *owner != claimant && Some(*owner) != taken_from),
             ..Given::new(claimant, taken_from)
         };
         self.introduced.insert(prefix, given);
@@ -269,13 +272,7 @@ impl Routes {
     }
 
     /// Decides about a prefix that we gave to its owner.
-    fn keep_or_return(
-        &mut self,
-        view: &View<'_>,
-        prefix: IpNet,
-        owner: PublicKey,
-        ours: Given,
-    ) -> Option<PublicKey> {
+    fn keep_or_return(&mut self, view: &View<'_>, prefix: IpNet, owner: PublicKey, ours: Given) -> Option<PublicKey> {
         let claimed = claimants(view, &prefix).any(|peer| peer == owner);
         if ours.taken_from.is_none() && belongs_to_router(view, &prefix) {
             return None;

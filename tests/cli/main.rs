@@ -159,6 +159,8 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--router",
             "--chatty",
             "--address-hash",
+            "--prune",
+            "--leave-peers",
             "--debug",
             "--dump",
             "--version",
@@ -168,6 +170,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
         &long,
         &[
             "address",
+            "restore",
             "Examples:",
             "/etc/wireguard/wirelink.<iface>.json",
             "WIRELINK_CONFIG_PATH",
@@ -259,7 +262,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
-        "Debug": false, "AddressHash": "sha1", "Peers": [],
+        "Debug": false, "AddressHash": "sha1", "Prune": "introduced", "LeavePeers": false, "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -316,7 +319,7 @@ fn a_dump_is_a_file_for_the_same_settings() {
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "AddressHash": "blake2s",
-        "ReportIfaces": ["file"], "HideIfaces": ["file"]}"#;
+        "Prune": "all", "LeavePeers": true, "ReportIfaces": ["file"], "HideIfaces": ["file"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
         let dump = directory.dump(arguments, variables);
@@ -326,6 +329,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "Chatty",
             "Debug",
             "AddressHash",
+            "Prune",
+            "LeavePeers",
             "ReportIfaces",
             "HideIfaces",
         ]
@@ -337,6 +342,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_CHATTY", "no"),
         ("WIRELINK_DEBUG", "0"),
         ("WIRELINK_ADDRESS_HASH", "sha1"),
+        ("WIRELINK_PRUNE", "Never"),
+        ("WIRELINK_LEAVE_PEERS", "off"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
     ];
@@ -347,6 +354,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--chatty",
         "-d",
         "--address-hash=blake2s",
+        "--prune=all",
+        "--leave-peers",
     ];
     let list = |items: &[&str]| json!(items);
     let (file, lists) = (list(&["file"]), [list(&["eth0", "wlan*"]), list(&["docker*"])]);
@@ -357,6 +366,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(set),
             json!(set),
             json!(hash),
+            json!(if set { "all" } else { "never" }),
+            json!(set),
             report,
             hide,
         ]
@@ -496,6 +507,9 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Port": 65536} => Port: 65536 is not a port
         json: {"Port": -1} => Port: -1 is not a port
         json: {"Port": 99999999999999999999999999999999999999999999} => Port: | is not a port
+        json: {"Prune": "some"} => Prune: "some" is not a choice: introduced, all or never
+        json: {"Prune": true} => Prune: true is not a choice
+        yaml: leave-peers: perhaps => leave-peers: "perhaps" is not a boolean
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s
         json: {"ReportIfaces": ["eth0", "wg[0-"]} => ReportIfaces[1]: "wg[0-" is not | glob | veth*
         json: {"HideIfaces": [""]} => HideIfaces[0]: "" is not

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{Event, HostState, Interface, Route};
+use wirelink::mesh::event::{Event, HostState, Input, Interface, Route};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::prefix::is_routed;
@@ -166,7 +166,7 @@ impl Host {
             let mut memory: Memory = serde_json::from_str(text).expect("it is as it was written");
             memory.check().expect("nodes keep within bounds");
             memory.grow_older(now.since(*at));
-            node.remembered(now, memory);
+            node.handle(now, Input::Remembered(Box::new(memory)));
         }
         // Whatever is left of an earlier run is this one's again.
         self.left_behind &= self.is_v1();

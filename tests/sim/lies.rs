@@ -159,7 +159,8 @@ mod tests {
             DeviceChange::AddAllowedIp { prefix, .. } => is_known && is_own(prefix),
             DeviceChange::RemovePeer { .. }
             | DeviceChange::SetEndpoint { .. }
-            | DeviceChange::RemoveAllowedIp { .. } => is_known,
+            | DeviceChange::RemoveAllowedIp { .. }
+            | DeviceChange::ForgetEndpoint { .. } => is_known,
         }
     }
 

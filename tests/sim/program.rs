@@ -4,7 +4,6 @@ use std::net::Ipv6Addr;
 
 use wirelink::mesh::event::{Input, Output};
 use wirelink::mesh::identity::PrivateKey;
-use wirelink::mesh::memory::Memory;
 use wirelink::mesh::node::Node;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::{Deadline, Timestamp};
@@ -32,14 +31,6 @@ impl Program {
         match kind {
             scenario::Program::Ours => Self::Ours(Box::new(Node::new(settings, identity, seed, now))),
             scenario::Program::V1 => Self::V1(Box::new(v1::Node::new(settings, identity, seed, now))),
-        }
-    }
-
-    /// Takes in what an earlier run remembered; v1 forgets.
-    pub(crate) fn remembered(&mut self, now: Timestamp, memory: Memory) {
-        match self {
-            Self::Ours(node) => node.handle(now, Input::Remembered(Box::new(memory))),
-            Self::V1(_) => {}
         }
     }
 

@@ -107,7 +107,8 @@ impl Kernel {
             return Ok(());
         };
         let flags = WireguardPeerFlags::RemoveMe | WireguardPeerFlags::UpdateOnly;
-        self.set(vec![edit(peer, Some(flags), []), edit(peer, None, kept)]).await
+        self.set(vec![edit(peer, Some(flags), []), edit(peer, None, kept)])
+            .await
     }
 
     async fn add_peer(

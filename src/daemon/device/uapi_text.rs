@@ -286,7 +286,10 @@ mod tests {
         let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let peer = &reading.peers[&a];
         assert_eq!(peer.endpoint, Some("[fe80::1]:51821".parse().unwrap()));
-        assert_eq!((peer.rx_bytes, peer.tx_bytes, peer.keepalive, peer.preshared), (2224, 38333, Some(25), true));
+        assert_eq!(
+            (peer.rx_bytes, peer.tx_bytes, peer.keepalive, peer.preshared),
+            (2224, 38333, Some(25), true)
+        );
         let prefixes = ["10.0.0.0/24", "192.168.4.4/32"].map(|prefix| prefix.parse().unwrap());
         assert_eq!(peer.allowed_ips, prefixes.into());
         assert_eq!(reading.stamps[&a], Stamp::Wall(Duration::new(1_800_000_000, 5)));

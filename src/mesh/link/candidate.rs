@@ -131,7 +131,9 @@ impl<'a> Collector<'a> {
     }
 
     fn rank(&self, address: IpAddr, kind: Kind) -> Rank {
-        if matches!(kind, Kind::Host | Kind::Reflexive | Kind::Remembered) && self.own_nets.iter().any(|net| net.contains(&address)) {
+        if matches!(kind, Kind::Host | Kind::Reflexive | Kind::Remembered)
+            && self.own_nets.iter().any(|net| net.contains(&address))
+        {
             return Rank::SameLan;
         }
         match (kind, address) {

@@ -105,8 +105,7 @@ impl Introduced {
     /// Returns the changes after which the device is as it was before: what is there because of this node goes or returns.
     pub fn undo(&self, device: &DeviceState, hash: AddressHash) -> Vec<DeviceChange> {
         let ours = self.peers.iter().filter(|key| device.peers.contains_key(key));
-        let (kept, gone): (Vec<PublicKey>, Vec<PublicKey>) =
-            ours.partition(|key| self.is_touched(device, hash, key));
+        let (kept, gone): (Vec<PublicKey>, Vec<PublicKey>) = ours.partition(|key| self.is_touched(device, hash, key));
         let stays = |peer: &PublicKey| device.peers.contains_key(peer) && !gone.contains(peer);
         let mut changes = self.return_prefixes(device, &stays);
         changes.extend(kept.iter().map(|peer| {

@@ -147,14 +147,34 @@ impl Memory {
         let most = |counts: &mut dyn Iterator<Item = usize>| counts.max().unwrap_or_default();
         within(self.introduced.peers.len(), MAX_PEERS, "introduced peers")?;
         within(self.introduced.prefixes.len(), MAX_GIVEN, "introduced prefixes")?;
-        within(self.introduced.endpoints.len(), MAX_GIVEN, "peers with another endpoint")?;
+        within(
+            self.introduced.endpoints.len(),
+            MAX_GIVEN,
+            "peers with another endpoint",
+        )?;
         let mut tried = self.introduced.endpoints.values().map(|tried| tried.tried.len());
         within(most(&mut tried), MAX_TRIED, "endpoints that were tried")?;
         within(self.peers.len(), MAX_PEERS, "peers")?;
-        within(self.peers.values().map(Known::prefixes).sum(), MAX_PREFIXES_IN_ALL, "prefixes")?;
-        within(most(&mut named().map(|named| named.allowed_ips.len())), MAX_PREFIXES, "prefixes of a peer")?;
-        within(most(&mut named().filter_map(|named| Some(named.name.as_ref()?.len()))), MAX_NAME, "characters")?;
-        within(most(&mut self.peers.values().map(|known| known.endpoints.len())), MAX_ENDPOINTS, "endpoints")
+        within(
+            self.peers.values().map(Known::prefixes).sum(),
+            MAX_PREFIXES_IN_ALL,
+            "prefixes",
+        )?;
+        within(
+            most(&mut named().map(|named| named.allowed_ips.len())),
+            MAX_PREFIXES,
+            "prefixes of a peer",
+        )?;
+        within(
+            most(&mut named().filter_map(|named| Some(named.name.as_ref()?.len()))),
+            MAX_NAME,
+            "characters",
+        )?;
+        within(
+            most(&mut self.peers.values().map(|known| known.endpoints.len())),
+            MAX_ENDPOINTS,
+            "endpoints",
+        )
     }
 }
 

@@ -27,9 +27,7 @@ impl Node {
     pub(super) fn is_touched(&self, device: &Mirror, key: &PublicKey) -> bool {
         let address = self.settings.address_hash.allowed_ip(key);
         let peer = device.peers.get(key);
-        peer.is_some_and(|peer| {
-            peer.is_touched(|prefix| *prefix == address || self.routes.introduced(key, prefix))
-        })
+        peer.is_some_and(|peer| peer.is_touched(|prefix| *prefix == address || self.routes.introduced(key, prefix)))
     }
 
     /// Leaves a peer of ours to the operator, who has laid hands on it; the address that we gave it is all that is still ours.
@@ -42,7 +40,12 @@ impl Node {
     }
 
     /// Takes in where peers of the operator's are sent to now: it may not be by us any more.
-    pub(super) fn observe_endpoints<'a>(&mut self, now: Timestamp, device: &Mirror, peers: impl Iterator<Item = &'a PublicKey>) {
+    pub(super) fn observe_endpoints<'a>(
+        &mut self,
+        now: Timestamp,
+        device: &Mirror,
+        peers: impl Iterator<Item = &'a PublicKey>,
+    ) {
         for key in peers {
             let contact = self.contact_on(device, key);
             self.endpoints.observe(key, contact.endpoint, contact.is_healthy(now));

@@ -117,7 +117,10 @@ impl Node {
         let (believed, doubted): (Vec<_>, Vec<_>) = said.partition(|(by, fact)| self.trust.believes(by, fact));
         believed.into_iter().for_each(|(_, fact)| self.recall_fact(now, fact));
         let endpoints = known.endpoints.iter().map(|reached| reached.endpoint);
-        for endpoint in endpoints.filter(|endpoint| self.trust.is_endpoint(endpoint).is_ok()).collect::<Vec<_>>() {
+        for endpoint in endpoints
+            .filter(|endpoint| self.trust.is_endpoint(endpoint).is_ok())
+            .collect::<Vec<_>>()
+        {
             let value = Value::Endpoint(endpoint);
             self.recall_fact(now, Fact { subject, value });
         }
@@ -210,9 +213,9 @@ impl Node {
                 memory.reached(*key, endpoint);
             }
         }
-        memory
-            .peers
-            .retain(|key, known| known.named.is_some() || device.peers.contains_key(key) && !known.endpoints.is_empty());
+        memory.peers.retain(|key, known| {
+            known.named.is_some() || device.peers.contains_key(key) && !known.endpoints.is_empty()
+        });
         memory.keep_within_bounds();
     }
 
@@ -314,6 +317,7 @@ fn is_alike(one: &BTreeMap<PublicKey, Known>, other: &BTreeMap<PublicKey, Known>
             })
             .collect(),
     };
-    let same = |((one, a), (other, b)): ((&PublicKey, &Known), (&PublicKey, &Known))| one == other && ageless(a) == ageless(b);
+    let same =
+        |((one, a), (other, b)): ((&PublicKey, &Known), (&PublicKey, &Known))| one == other && ageless(a) == ageless(b);
     one.len() == other.len() && one.iter().zip(other).all(same)
 }

@@ -29,6 +29,10 @@ pub(super) struct Machine {
     pub(super) events: Vec<Event>,
     /// What it remembers across its runs, and since when.
     pub(super) disk: Option<(Timestamp, Memory)>,
+    /// How often that was written.
+    pub(super) writes: u32,
+    /// The peers that WireGuard found elsewhere than it was told.
+    pub(super) roamed: std::collections::BTreeSet<PublicKey>,
     /// After how many more outputs the power fails.
     pub(super) power: Option<usize>,
     /// Whether it announces itself as the deployed program does.
@@ -146,8 +150,14 @@ impl World {
                 continue;
             }
             match output {
-                Output::Remember(memory) => self.machines[index].disk = Some((self.now, *memory)),
+                Output::Remember(memory) => {
+                    self.machines[index].disk = Some((self.now, *memory));
+                    self.machines[index].writes += 1;
+                }
                 Output::Configure(change) => {
+                    if let DeviceChange::SetEndpoint { peer, .. } = &change {
+                        self.machines[index].roamed.remove(peer);
+                    }
                     self.machines[index].device.apply(&change);
                     self.machines[index].changes.push(change);
                 }
@@ -191,7 +201,12 @@ impl World {
 
     pub(super) fn shake_hands(&mut self, index: usize, peer: &PublicKey, roamed_to: Option<SocketAddr>) {
         let now = self.now;
+        let key = *peer;
         let peer = self.machines[index].device.peers.get_mut(peer).unwrap();
+        if roamed_to.is_some_and(|to| peer.endpoint != Some(to)) {
+            self.machines[index].roamed.insert(key);
+        }
+        let peer = self.machines[index].device.peers.get_mut(&key).unwrap();
         peer.endpoint = roamed_to.or(peer.endpoint);
         if peer.last_handshake.is_none_or(|at| now.since(at) > seconds(120)) {
             peer.last_handshake = Some(now);
@@ -288,6 +303,8 @@ pub(super) fn machine(index: usize, keys: &[PublicKey], now: Timestamp) -> Machi
         changes: Vec::new(),
         events: Vec::new(),
         disk: None,
+        writes: 0,
+        roamed: std::collections::BTreeSet::new(),
         power: None,
         v1: false,
         made_by_hand: std::collections::BTreeSet::new(),
