@@ -112,8 +112,8 @@ pub(crate) struct Host {
     pub(crate) disk: Option<(Timestamp, String)>,
     /// How often that was written.
     pub(crate) saves: u64,
-    /// Where a node last sent each peer to.
-    pub(crate) sent_to: BTreeMap<PublicKey, SocketAddr>,
+    /// Where each peer was before its node sent it elsewhere, and where it sent it last; until WireGuard hears from it elsewhere.
+    pub(crate) sent_to: BTreeMap<PublicKey, (Option<SocketAddr>, SocketAddr)>,
     /// What the node changed, if that is recorded.
     pub(crate) changes: Vec<(Timestamp, DeviceChange)>,
     /// What the node said, if that is recorded.
@@ -179,6 +179,13 @@ impl Host {
         let node = self.node.take()?;
         self.refused_before += node.refused();
         Some(node)
+    }
+
+    /// Takes in where WireGuard heard from its peers.
+    pub(crate) fn note_roaming(&mut self) {
+        let peers = &self.tunnel.device().peers;
+        self.sent_to
+            .retain(|key, (_, at)| peers.get(key).is_some_and(|peer| peer.endpoint == Some(*at)));
     }
 
     /// Returns how many datagrams v1 nodes refused whole here.

@@ -301,10 +301,12 @@ fn values(named: &Named) -> Vec<Value> {
     member.into_iter().chain(prefixes).collect()
 }
 
-/// Returns whether two memories of others say the same, ages aside.
+/// Returns whether two memories of others say the same, ages aside, and whose word it is: of two hubs now one said it last, now the
+/// other.
 fn is_alike(one: &BTreeMap<PublicKey, Known>, other: &BTreeMap<PublicKey, Known>) -> bool {
     let ageless = |known: &Known| Known {
         named: known.named.clone().map(|named| Named {
+            by: PublicKey::FIRST,
             age: Duration::ZERO,
             ..named
         }),

@@ -49,6 +49,7 @@ impl World {
                 Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
+        self.check_endpoints(id);
         self.settle(id);
     }
 

@@ -36,8 +36,12 @@ impl World {
         self.note(Some(id), || format!("{change:?}"));
         self.check_change(id, &change, stopping);
         let host = &mut self.hosts[id];
-        if let DeviceChange::SetEndpoint { peer, endpoint } = change {
-            host.sent_to.insert(peer, endpoint);
+        if let DeviceChange::SetEndpoint { peer, endpoint } = change
+            && !stopping
+            && host.config.peers.iter().any(|config| config.key == peer)
+        {
+            let before = host.tunnel.device().peers.get(&peer).and_then(|peer| peer.endpoint);
+            host.sent_to.entry(peer).or_insert((before, endpoint)).1 = endpoint;
         }
         host.tunnel.apply(self.now, &change);
         host.writes += 1;
@@ -81,6 +85,24 @@ impl World {
         };
         if let Some(wrong) = wrong {
             self.violate(id, &format!("{wrong}: {change:?}"));
+        }
+    }
+
+    /// Checks that peers of the operator's that a node sent elsewhere are sent again to where they were before it stopped; where
+    /// WireGuard found them by itself they may stay.
+    pub(super) fn check_endpoints(&mut self, id: HostId) {
+        let host = &mut self.hosts[id];
+        let sent_to = std::mem::take(&mut host.sent_to);
+        let wrong = host.config.peers.iter().filter_map(|config| {
+            let seen = host.tunnel.device().peers.get(&config.key)?.endpoint;
+            let (before, _) = *sent_to
+                .get(&config.key)
+                .filter(|(before, _)| ![*before, config.endpoint].contains(&seen))?;
+            Some(format!("left {} at {seen:?}, not {before:?}", config.key.short()))
+        });
+        let wrong: Vec<String> = wrong.collect();
+        if !host.is_v1() && !host.config.settings.leave_peers {
+            wrong.iter().for_each(|wrong| self.violate(id, wrong));
         }
     }
 
