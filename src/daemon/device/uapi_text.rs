@@ -1,5 +1,7 @@
 //! The text of the userspace API (wireguard.com/xplatform): replies parsed, requests built; no IO.
 
+mod remake;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
+
+pub(super) use remake::remake;
 
 use super::{Reading, Stamp};
 use crate::mesh::device::PeerState;
@@ -169,30 +173,6 @@ fn hex_digit(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// Makes the request that removes a peer and makes it again as `reply` to `get=1` shows it, but without an endpoint; `None` where
-/// it has none, or is no peer. It holds the preshared key.
-pub(super) fn remake(reply: &[u8], peer: &PublicKey) -> Result<Option<Zeroizing<String>>, BadReply> {
-    const KEPT: [&str; 3] = ["preshared_key", "persistent_keepalive_interval", "allowed_ip"];
-    let name = format!("public_key={}", hex(peer));
-    let mut of_peer = lines(reply)?.skip_while(|line| *line != name);
-    if of_peer.next().is_none() {
-        return Ok(None);
-    }
-    // All room at once: growing would leave copies of the key behind.
-    let mut request = Zeroizing::new(String::with_capacity(reply.len() + 3 * name.len()));
-    let _ = write!(request, "set=1\n{name}\nremove=true\n{name}\n");
-    let mut has_endpoint = false;
-    for line in of_peer.take_while(|line| !line.starts_with("public_key=") && !line.starts_with("errno=")) {
-        let (key, _) = line.split_once('=').ok_or(BadReply("a line without ="))?;
-        has_endpoint |= key == "endpoint";
-        if KEPT.contains(&key) {
-            let _ = writeln!(request, "{line}");
-        }
-    }
-    request.push('\n');
-    Ok(has_endpoint.then_some(request))
-}
-
 fn hex(key: &PublicKey) -> String {
     key.as_bytes().iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
@@ -264,11 +244,11 @@ mod tests {
     use crate::mesh::identity::PublicKey;
     use proptest::prelude::*;
 
-    const A: &str = "0101010101010101010101010101010101010101010101010101010101010101";
-    const B: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+    pub(super) const A: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+    pub(super) const B: &str = "0202020202020202020202020202020202020202020202020202020202020202";
     const SECRET: &str = "e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a";
 
-    fn reply() -> String {
+    pub(super) fn reply() -> String {
         format!(
             "private_key={SECRET}\nlisten_port=51820\nfwmark=7\npublic_key={A}\npreshared_key={B}\nprotocol_version=1\n\
              endpoint=[fe80::1%eth0]:51821\nlast_handshake_time_sec=1800000000\nlast_handshake_time_nsec=5\ntx_bytes=38333\n\
@@ -312,22 +292,6 @@ mod tests {
         ] {
             assert!(parse(text.as_bytes()).unwrap().reading.is_none(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_peer_is_made_again_with_all_but_its_endpoint() {
-        let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
-        let request = remake(reply().as_bytes(), &a).unwrap().unwrap();
-        assert_eq!(
-            *request,
-            format!(
-                "set=1\npublic_key={A}\nremove=true\npublic_key={A}\npreshared_key={B}\npersistent_keepalive_interval=25\n\
-                 allowed_ip=192.168.4.4/32\nallowed_ip=10.0.0.7/24\n\n"
-            )
-        );
-        assert!(request.capacity() <= reply().len() + 3 * 80, "it never grew");
-        assert_eq!(remake(reply().as_bytes(), &b), Ok(None), "it has no endpoint");
-        assert_eq!(remake(reply().as_bytes(), &PublicKey::from_bytes([3; 32])), Ok(None));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct Stored {
 /// What came of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insertion {
-    /// It was not known.
+    /// It was not known, or by memory only.
     New(FactId),
     /// It was known, and lives longer now.
     Renewed(FactId),
@@ -100,12 +100,30 @@ impl Store {
         } = accepted;
         let expires = now + ttl;
         match self.find(&fact) {
+            Ok(id) if self.is_only_remembered(id) && origin != Origin::Remembered => {
+                self.supersede(id, expires, origin);
+                Insertion::New(id)
+            }
             Ok(id) if self.renew(id, expires, origin) => Insertion::Renewed(id),
             Ok(id) => Insertion::Known(id),
             Err(place) => match self.limit(&fact.subject, origin) {
                 Some(limit) => Insertion::Full(limit),
                 None => Insertion::New(self.add(place, fact, expires, origin)),
             },
+        }
+    }
+
+    fn is_only_remembered(&self, id: FactId) -> bool {
+        self.by_id(id)
+            .is_some_and(|(_, stored)| stored.origin == Origin::Remembered)
+    }
+
+    /// Lets a fact that nobody is told live no longer by memory, but by the word of `origin`, however long that is.
+    fn supersede(&mut self, id: FactId, expires: Timestamp, origin: Origin) {
+        if let Some((_, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) {
+            stored.expires = Timestamp::START;
+            self.earliest = self.earliest.map(|earliest| earliest.min(expires));
+            self.renew(id, expires, origin);
         }
     }
 
@@ -267,144 +285,4 @@ fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mesh::fact::FirstHand;
-
-    use crate::mesh::fact::value::Value;
-
-    const SUBJECT: PublicKey = PublicKey::from_bytes([1; 32]);
-    const PEER: Origin = Origin::Peer(PublicKey::from_bytes([2; 32]));
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_start(Duration::from_secs(seconds))
-    }
-
-    fn endpoint(subject: PublicKey, port: u16) -> Fact {
-        Fact {
-            subject,
-            value: Value::Endpoint(([192, 0, 2, 1], port).into()),
-        }
-    }
-
-    fn heard(fact: Fact, ttl: u64) -> Accepted {
-        Accepted {
-            timed: Timed {
-                fact,
-                ttl: Duration::from_secs(ttl),
-            },
-            origin: PEER,
-        }
-    }
-
-    #[test]
-    fn the_copy_that_expires_last_wins() {
-        let mut store = Store::default();
-        let fact = endpoint(SUBJECT, 1);
-        let Insertion::New(id) = store.insert(at(0), heard(fact.clone(), 100)) else {
-            panic!()
-        };
-        let own = Accepted::first_hand(fact.clone(), Duration::from_secs(50), FirstHand::Observed);
-        assert_eq!(store.insert(at(0), own.clone()), Insertion::Known(id));
-        assert_eq!(store.get(&fact).unwrap().origin, PEER);
-        assert_eq!(store.insert(at(51), own), Insertion::Renewed(id));
-        assert_eq!(
-            store.get(&fact).unwrap(),
-            &Stored {
-                id,
-                hash: fact.hash(),
-                expires: at(101),
-                origin: Origin::Observed
-            }
-        );
-    }
-
-    #[test]
-    fn a_fact_is_forgotten_at_its_expiry_and_its_name_is_used_again() {
-        let mut store = Store::default();
-        let fact = endpoint(SUBJECT, 1);
-        store.insert(at(0), heard(endpoint(SUBJECT, 2), 20));
-        let first = store.insert(at(0), heard(fact.clone(), 10));
-        assert_eq!(store.expire(at(9)), []);
-        let expired = store.expire(at(10));
-        assert_eq!(expired.iter().map(|(fact, _)| fact).collect::<Vec<_>>(), [&fact]);
-        assert_eq!((store.len(), store.next_expiry()), (1, Some(at(20))));
-        assert_eq!(store.insert(at(10), heard(endpoint(SUBJECT, 3), 10)), first);
-        assert_eq!(store.get(&fact), None);
-    }
-
-    #[test]
-    fn a_renewal_never_shortens_a_life_and_never_revives() {
-        let mut store = Store::default();
-        let Insertion::New(id) = store.insert(at(0), heard(endpoint(SUBJECT, 1), 10)) else {
-            panic!()
-        };
-        assert!(!store.renew(id, at(10), Origin::Observed));
-        assert!(store.renew(id, at(11), Origin::Observed));
-        assert_eq!(store.by_id(id).map(|(_, stored)| stored.origin), Some(Origin::Observed));
-        store.expire(at(11));
-        assert!(!store.renew(id, at(20), PEER));
-        assert!(store.is_empty());
-    }
-
-    #[test]
-    fn what_came_went_or_gained_authority_is_told_once() {
-        let mut store = Store::default();
-        let fact = endpoint(SUBJECT, 1);
-        store.insert(
-            at(0),
-            Accepted::first_hand(fact.clone(), Duration::from_secs(5), FirstHand::Observed),
-        );
-        assert_eq!(store.take_changed(), std::slice::from_ref(&fact));
-        store.insert(at(1), heard(fact.clone(), 60));
-        assert_eq!(store.take_changed(), [], "hearsay that hardly lives longer");
-        store.insert(at(1), heard(fact.clone(), 100));
-        assert_eq!(store.take_changed(), std::slice::from_ref(&fact));
-        store.insert(at(2), heard(fact.clone(), 100));
-        assert_eq!(store.take_changed(), [], "a longer life is no change");
-        store.expire(at(102));
-        assert_eq!(store.take_changed(), [fact]);
-    }
-
-    #[test]
-    fn one_subject_cannot_fill_the_store_and_room_comes_back() {
-        let mut store = Store::default();
-        for port in 0..MAX_PER_SUBJECT as u16 {
-            store.insert(at(0), heard(endpoint(SUBJECT, port), 10));
-        }
-        assert_eq!(
-            store.insert(at(0), heard(endpoint(SUBJECT, 60000), 10)),
-            Insertion::Full(Limit::Subject)
-        );
-        let other = PublicKey::from_bytes([3; 32]);
-        assert!(matches!(
-            store.insert(at(0), heard(endpoint(other, 1), 10)),
-            Insertion::New(_)
-        ));
-        store.expire(at(10));
-        assert!(matches!(
-            store.insert(at(10), heard(endpoint(SUBJECT, 60000), 10)),
-            Insertion::New(_)
-        ));
-    }
-
-    #[test]
-    fn facts_about_a_subject_are_found_without_its_neighbours() {
-        let mut store = Store::default();
-        for subject in [0, 1, 2] {
-            store.insert(at(0), heard(endpoint(PublicKey::from_bytes([subject; 32]), 7), 10));
-        }
-        store.insert(
-            at(0),
-            heard(
-                Fact {
-                    subject: SUBJECT,
-                    value: Value::Member,
-                },
-                10,
-            ),
-        );
-        assert!(store.about(&SUBJECT).all(|(fact, _)| fact.subject == SUBJECT));
-        assert_eq!(store.about(&SUBJECT).count(), 2);
-    }
-}
+mod tests;

@@ -360,23 +360,14 @@ impl Node {
         let soon = changed || may_watch && self.links.values().any(watched);
         let look = now + if soon { LOOK_SOON } else { LOOK };
         let rest = (!self.agenda.is_empty()).then_some(now);
+        let due = |why| move |at| Deadline { at, why };
         let candidates = [
-            Some(Deadline {
-                at: look,
-                why: Why::DeviceLook,
-            }),
-            self.store.next_expiry().map(|at| Deadline { at, why: Why::Expiry }),
-            self.gossip.next(recipients).map(|at| Deadline { at, why: Why::Gossip }),
-            self.links_at
-                .into_iter()
-                .chain(rest)
-                .min()
-                .map(|at| Deadline { at, why: Why::Link }),
-            self.removal_at.map(|at| Deadline {
-                at,
-                why: Why::Membership,
-            }),
-            self.recall.next().map(|at| Deadline { at, why: Why::Memory }),
+            Some(look).map(due(Why::DeviceLook)),
+            self.store.next_expiry().map(due(Why::Expiry)),
+            self.gossip.next(recipients).map(due(Why::Gossip)),
+            self.links_at.into_iter().chain(rest).min().map(due(Why::Link)),
+            self.removal_at.map(due(Why::Membership)),
+            self.recall.next().map(due(Why::Memory)),
         ];
         let next = candidates
             .into_iter()
