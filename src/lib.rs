@@ -7,8 +7,8 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Packet | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
-//! Output = Configure(DeviceChange) | Transmit | Resolve | Notify(Event)                    one ordered queue
+//! Input  = Remembered(Memory) | Packet | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
+//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Resolve | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address
@@ -29,6 +29,7 @@
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests), [`mesh::names`] (the operator's host names) |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
+//! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
 //! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does, `tell` the way out. A pass looks at the
@@ -46,8 +47,10 @@
 //!    plan repairs it. The plan for a device to which a plan was applied is empty; a steady state writes nothing.
 //! 4. The whole device is planned at once: allowed IPs are one table with one owner per prefix.
 //! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing.
-//! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduced is remembered in memory (across restarts: not yet) and taken off on a
-//!    clean stop.
+//! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
+//!    before the device is changed, so that it is known whenever a run ends, and is forgotten when the device shows it to be gone,
+//!    not when that is planned. A stop puts the device back as it was before the first start, the next run's or `wirelink restore`
+//!    where one could not.
 //! 7. Everything learned has an age and a source; every table that a peer can grow has a bound, and reaching it is an event. The
 //!    table below adds the bounds up.
 //! 8. Deciding modules do not import one another; they meet in `node`. `clippy.toml` bans clocks, global randomness and hash maps
@@ -69,10 +72,12 @@
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
+//! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
+//! | memory: what is on the device because of us, as it was written last | the prefixes given, and 16 endpoints of each peer of the operator's | 130; 500 | 9 |
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
-//! So below 60 MB with metadata as nodes of either kind send it, and 100 MB where trusted peers fill the store with the longest
+//! So below 70 MB with metadata as nodes of either kind send it, and 110 MB where trusted peers fill the store with the longest
 //! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
 //! them are v1 nodes. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
 //! shell takes all of them before it hands in anything else. What a peer can have this node look at in a second is bounded, too
@@ -116,6 +121,10 @@
 //!   is told to others, but is no reason to change the device, or a peer removed by hand would come back.
 //! - The first boot ID that is heard from a peer counts as a new one: whatever was told before it was up is told again, so the
 //!   order in which daemons start does not matter.
+//! - What is remembered of members comes back as facts of an origin of its own, and only as far as whoever said so is trusted after the
+//!   restart. It is told to nobody: after a power cut nobody should learn from somebody's memory who was a member last week.
+//! - A round of trying is written down once, with all its candidates, so that probing does not write a file every 5 s. An endpoint at
+//!   which WireGuard found a peer by itself is left when we stop, also where we had tried another one before.
 //! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
 //! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
 

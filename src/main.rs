@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         None => run(&cli.run),
         Some(Command::Address(args)) => cli::address::run(args, io::stdin().lock(), io::stdout().lock()),
+        Some(Command::Restore(args)) => cli::restore::run(args, io::stdout().lock()),
         Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), io::stdout().lock()),
         #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => cli::demo::run(args.clone()),

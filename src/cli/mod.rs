@@ -4,6 +4,7 @@ pub mod address;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod restore;
 
 use std::io;
 
@@ -41,6 +42,8 @@ pub enum Command {
     Address(address::AddressArgs),
     /// Show what stands in captured datagrams: hexadecimal in, one a line; JSON out, one object a line
     Decode(decode::DecodeArgs),
+    /// Put an interface back as it was before wirelink first ran beside it, after a crash
+    Restore(restore::RestoreArgs),
     /// Show on this machine alone how two leaves behind NATs go direct, and what happens when that path breaks
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
@@ -70,6 +73,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "HASH")]
     pub address_hash: Option<String>,
 
+    /// Which peers go when nobody names them members: introduced, all or never [default: introduced]
+    #[arg(long, value_name = "WHICH")]
+    pub prune: Option<String>,
+
+    /// Whether what it brought stays on the interface when it stops [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub leave_peers: Option<String>,
+
     /// Whether to log details [default: false]
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub debug: Option<String>,
@@ -92,6 +103,8 @@ impl RunArgs {
             router: self.router.clone(),
             chatty: self.chatty.clone(),
             address_hash: self.address_hash.clone(),
+            prune: self.prune.clone(),
+            leave_peers: self.leave_peers.clone(),
             debug: self.debug.clone(),
             wait: self.wait.clone(),
         }
@@ -138,13 +151,19 @@ Files:
                                         be none, and may be one. A setting in the environment
                                         outweighs the file, a flag outweighs both.
 
+  /var/lib/wirelink/<iface>.json        what survives a restart: what is on the interface because of
+                                        wirelink, who is a member, where peers were last reached
+
 Environment:
   WIRELINK_CONFIG_PATH                  the directory of these files [default: /etc/wireguard]
   WIRELINK_IFACE, WIRELINK_PORT, WIRELINK_ROUTER, WIRELINK_CHATTY, WIRELINK_ADDRESS_HASH,
-  WIRELINK_DEBUG, WIRELINK_WAIT         as the flags of these names
+  WIRELINK_PRUNE, WIRELINK_LEAVE_PEERS, WIRELINK_DEBUG, WIRELINK_WAIT
+                                        as the flags of these names
   WIRELINK_REPORT_IFACES, WIRELINK_HIDE_IFACES
                                         interfaces whose addresses are told to others, or never are:
                                         names or globs, separated by commas
+
+  STATE_DIRECTORY                       where the file of what survives a restart is, instead
 
 Signals:
   SIGINT, SIGTERM                       put the interface back as found and stop; the second one

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Config;
 use crate::mesh::identity::{AddressHash, PublicKey};
-use crate::mesh::settings::PeerSettings;
+use crate::mesh::settings::{PeerSettings, Prune};
 
 impl Config {
     /// Returns the settings as a configuration file in JSON, with every key; null where the node finds out itself. Read
@@ -25,6 +25,8 @@ impl Config {
             debug: self.debug,
             wait: self.wait,
             address_hash: settings.address_hash,
+            prune: settings.prune,
+            leave_peers: settings.leave_peers,
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
         serde_json::to_string_pretty(&form).expect("text, numbers and booleans have a form in JSON")
@@ -44,6 +46,8 @@ struct Form<'a> {
     debug: bool,
     wait: bool,
     address_hash: AddressHash,
+    prune: Prune,
+    leave_peers: bool,
     peers: Vec<PeerForm<'a>>,
 }
 

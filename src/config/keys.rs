@@ -22,7 +22,7 @@ pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
 pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
 
 /// The keys of a file.
-pub(super) const TOP: [Key; 11] = [
+pub(super) const TOP: [Key; 13] = [
     Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
     Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
     Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
@@ -39,6 +39,11 @@ pub(super) const TOP: [Key; 11] = [
         .alias("address-hash")
         .variable("WIRELINK_ADDRESS_HASH")
         .flag("--address-hash"),
+    Key::new("Prune").variable("WIRELINK_PRUNE").flag("--prune"),
+    Key::new("LeavePeers")
+        .alias("leave-peers")
+        .variable("WIRELINK_LEAVE_PEERS")
+        .flag("--leave-peers"),
     Key::new("Peers"),
 ];
 

@@ -1,8 +1,9 @@
 //! The layers in the order of their weight: file, environment, flags.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -20,6 +21,11 @@ pub const DEFAULT_IFACE: &str = "wg0";
 /// Where configuration files are looked for.
 const DEFAULT_DIRECTORY: &str = "/etc/wireguard";
 
+/// Where what survives a restart is kept, where systemd does not say.
+const DEFAULT_STATE: &str = "/var/lib/wirelink";
+/// Where systemd wants it kept: `StateDirectory=` of the unit (systemd.exec).
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+
 /// The flags, as they were typed.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
@@ -33,6 +39,10 @@ pub struct Flags {
     pub chatty: Option<String>,
     /// `--address-hash`
     pub address_hash: Option<String>,
+    /// `--prune`
+    pub prune: Option<String>,
+    /// `--leave-peers`
+    pub leave_peers: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
     /// `--wait`
@@ -73,6 +83,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         debug: debug.unwrap_or_default(),
         wait: wait.unwrap_or_default(),
         file,
+        state: Some(environment.state),
         settings,
     };
     Ok(Loaded {
@@ -95,6 +106,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         debug: draft.debug.unwrap_or_default(),
         wait: draft.wait.unwrap_or_default(),
         file: Some(file.to_owned()),
+        state: None,
         settings: draft.settings,
     })
 }
@@ -135,6 +147,8 @@ impl Flags {
             ("--router", &self.router),
             ("--chatty", &self.chatty),
             ("--address-hash", &self.address_hash),
+            ("--prune", &self.prune),
+            ("--leave-peers", &self.leave_peers),
             ("--debug", &self.debug),
             ("--wait", &self.wait),
         ];
@@ -150,6 +164,7 @@ impl Flags {
 struct Environment {
     words: Words,
     directory: PathBuf,
+    state: PathBuf,
     warnings: Vec<String>,
 }
 
@@ -158,8 +173,12 @@ impl Environment {
     /// a warning can point out: it must not stop a daemon that ran with it yesterday.
     fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let (mut words, mut directory, mut warnings) = (Vec::new(), None, Vec::new());
+        let mut state = None;
         for (name, value) in variables {
             let name = name.to_string_lossy();
+            if name == STATE_DIRECTORY {
+                state = first_path(&value);
+            }
             if !name.starts_with(VARIABLE_PREFIX) || value.is_empty() {
                 continue;
             }
@@ -178,9 +197,19 @@ impl Environment {
         Ok(Self {
             words: Words::new(WordSource::Environment, words),
             directory,
+            state: state.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE)),
             warnings,
         })
     }
+}
+
+/// Returns the first of some directories that are separated by colons, as systemd gives them (systemd.exec).
+fn first_path(value: &OsStr) -> Option<PathBuf> {
+    let first = value
+        .as_bytes()
+        .split(|byte| *byte == b':')
+        .find(|path| !path.is_empty());
+    first.map(|path| PathBuf::from(OsStr::from_bytes(path)))
 }
 
 fn text(key: &Key, value: OsString) -> Result<String, ConfigError> {

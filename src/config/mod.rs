@@ -32,6 +32,8 @@ pub struct Config {
     pub wait: bool,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
+    /// The folder of what survives a restart; nothing does where there is none.
+    pub state: Option<PathBuf>,
     /// What the node itself needs.
     pub settings: Settings,
 }

@@ -10,7 +10,7 @@ use super::error::ConfigError;
 use super::layer::{describe, kind};
 use super::pattern::pattern;
 use crate::mesh::identity::AddressHash;
-use crate::mesh::settings::Settings;
+use crate::mesh::settings::{Prune, Settings};
 
 /// The longest name of an interface: IFNAMSIZ in the kernel, less the closing zero.
 const MAX_IFACE_LEN: usize = 15;
@@ -60,6 +60,8 @@ impl Draft {
                 hide_ifaces: globs("HideIfaces")?,
                 allow_prefixes: top.one("AllowPrefixes", |node| node.each(Node::prefix))?,
                 address_hash: top.one("AddressHash", Node::address_hash)?.unwrap_or_default(),
+                prune: top.one("Prune", Node::prune)?.unwrap_or_default(),
+                leave_peers: top.one("LeavePeers", Node::boolean)?.unwrap_or_default(),
                 peers: top.one("Peers", Node::peers)?.unwrap_or_default(),
             },
         })
@@ -234,6 +236,16 @@ impl<'a> Node<'a> {
     fn glob(&self) -> Result<Pattern, ConfigError> {
         let expected = "not an interface name or a glob: such as eth0, veth* or wlan[0-3]";
         self.parse(expected, |text| pattern(text).ok_or(expected))
+    }
+
+    fn prune(&self) -> Result<Prune, ConfigError> {
+        let expected = "not a choice: introduced, all or never";
+        self.parse(expected, |text| match text.to_ascii_lowercase().as_str() {
+            "introduced" => Ok(Prune::Introduced),
+            "all" => Ok(Prune::All),
+            "never" => Ok(Prune::Never),
+            _ => Err(expected),
+        })
     }
 
     fn address_hash(&self) -> Result<AddressHash, ConfigError> {

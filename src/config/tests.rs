@@ -14,7 +14,7 @@ use super::read::Draft;
 use super::tree::FileFormat;
 use super::{Config, ConfigError, Flags, load};
 use crate::cli::Cli;
-use crate::mesh::settings::{Settings, TrustLevel};
+use crate::mesh::settings::{Prune, Settings, TrustLevel};
 
 const KEY: &str = "0Yv3uHJBbSCqnsQdm225IkYhSK5O5r3JkoiUESoWBis=";
 
@@ -147,6 +147,8 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         router: word("yes"),
         chatty: word("1"),
         address_hash: word("BLAKE2s"),
+        prune: word("All"),
+        leave_peers: word("yes"),
         debug: word("on"),
         wait: word("true"),
     };
@@ -155,14 +157,31 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         debug,
         wait,
         file,
+        state,
         settings,
     } = load(&flags, [nowhere()]).expect("right flags").config;
     assert_eq!((iface.as_str(), debug, wait, file), ("wg7", true, true, None));
+    assert_eq!(state, Some("/var/lib/wirelink".into()));
+    assert_eq!((settings.prune, settings.leave_peers), (Prune::All, true));
     assert_eq!(
         (settings.port, settings.router, settings.chatty),
         (Some(7), Some(true), true)
     );
     assert_eq!(settings.address_hash, crate::mesh::identity::AddressHash::Blake2s);
+}
+
+#[test]
+fn systemd_says_where_what_survives_a_restart_is_kept() {
+    for (variable, folder) in [
+        ("/var/lib/private/a", "/var/lib/private/a"),
+        ("/a:/b", "/a"),
+        (":/b", "/b"),
+        ("", "/var/lib/wirelink"),
+    ] {
+        let environment = [nowhere(), ("STATE_DIRECTORY".into(), variable.into())];
+        let config = load(&Flags::default(), environment).expect("it is right").config;
+        assert_eq!(config.state, Some(folder.into()), "{variable}");
+    }
 }
 
 #[test]
@@ -294,11 +313,15 @@ proptest! {
             router,
             chatty,
             allow_prefixes: router.map(|_| vec!["10.0.0.0/8".parse().expect("a prefix")]),
+            prune: if chatty { Prune::Never } else { Prune::All },
+            leave_peers: chatty,
             report_ifaces: vec![super::pattern::pattern("a\\*b[^c]**").expect("a glob")],
             peers: [(KEY.parse().expect("a key"), peer)].into(),
             ..Settings::default()
         };
-        let config = Config { iface: "wg0".to_owned(), debug: true, wait: false, file: None, settings: settings.clone() };
+        let config = Config {
+            iface: "wg0".to_owned(), debug: true, wait: false, file: None, state: None, settings: settings.clone(),
+        };
         let draft = read(FileFormat::Json, config.to_json()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(draft.settings, settings);
         prop_assert_eq!((draft.iface.map(|iface| iface.value), draft.debug), (Some(config.iface), Some(config.debug)));

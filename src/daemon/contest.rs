@@ -156,7 +156,7 @@ fn subject(change: &DeviceChange) -> Option<(Object, Made)> {
         DeviceChange::RemovePeer { peer } => Some((Object::Peer(*peer), Made::Gone)),
         DeviceChange::AddAllowedIp { peer, prefix } => Some((Object::Prefix(*prefix), Made::Of(*peer))),
         DeviceChange::RemoveAllowedIp { prefix, .. } => Some((Object::Prefix(*prefix), Made::Gone)),
-        DeviceChange::SetEndpoint { .. } => None,
+        DeviceChange::SetEndpoint { .. } | DeviceChange::ForgetEndpoint { .. } => None,
     }
 }
 
@@ -167,7 +167,10 @@ pub(super) fn what(change: &DeviceChange) -> String {
         DeviceChange::AddAllowedIp { prefix, .. } | DeviceChange::RemoveAllowedIp { prefix, .. } => {
             format!("{prefix} of peer {peer}")
         }
-        DeviceChange::AddPeer { .. } | DeviceChange::RemovePeer { .. } | DeviceChange::SetEndpoint { .. } => {
+        DeviceChange::AddPeer { .. }
+        | DeviceChange::RemovePeer { .. }
+        | DeviceChange::SetEndpoint { .. }
+        | DeviceChange::ForgetEndpoint { .. } => {
             format!("peer {peer}")
         }
     }

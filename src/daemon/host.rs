@@ -205,20 +205,19 @@ impl Host {
         }
     }
 
-    /// Removes the addresses that were added here, or by a run that was killed.
+    /// Removes the addresses that were added here, or by a run that was killed; returns whether there was one.
     ///
     /// # Errors
     /// When the kernel refuses; not when one is gone already.
-    pub async fn remove_address(&mut self) -> Result<(), HostError> {
+    pub async fn remove_address(&mut self) -> Result<bool, HostError> {
         const EADDRNOTAVAIL: i32 = 99;
-        let mut removed = Ok(());
+        let mut removed = Ok(false);
         for address in std::mem::take(&mut self.our_addresses) {
             let request = RouteNetlinkMessage::DelAddress(self.address_message(address));
             match self.rtnl.request(request, 0).await {
-                Err(error) if !matches!(error.errno(), Some(EADDRNOTAVAIL | ENODEV)) => {
-                    removed = removed.and(Err(self.explain(error)));
-                }
-                Ok(_) | Err(_) => {}
+                Ok(_) => removed = removed.map(|_| true),
+                Err(error) if matches!(error.errno(), Some(EADDRNOTAVAIL | ENODEV)) => {}
+                Err(error) => removed = removed.and(Err(self.explain(error))),
             }
         }
         removed

@@ -9,12 +9,15 @@ pub mod lock;
 mod netlink;
 mod ports;
 mod resolver;
+mod restore;
 mod rtnl;
 mod shell;
 mod socket;
+mod state;
 mod watch;
 
 pub use netlink::NetlinkError;
+pub use restore::restore;
 
 use tokio_util::sync::CancellationToken;
 

@@ -20,9 +20,11 @@ use super::lock::Lock;
 use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
+use super::state::StateFile;
 use crate::config::Config;
-use crate::mesh::device::{DeviceChange, DeviceState};
+use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Input, Level, Output};
+use crate::mesh::memory::Memory;
 use crate::mesh::node::Node;
 use crate::mesh::settings::Settings;
 use crate::mesh::tally::Tally;
@@ -52,6 +54,8 @@ pub(super) struct Shell {
     complaints: Tally<(), &'static str>,
     not_before: Timestamp,
     look_again: bool,
+    /// Where what survives a restart is kept.
+    file: Option<StateFile>,
 }
 
 /// Why a node's service came to its end.
@@ -87,6 +91,13 @@ impl Shell {
         let (device, mut host) = (found.device, found.host);
         let mut node = Node::new(settings.clone(), found.identity, seed, now());
         let socket = settle(&iface, &mut host, device.index(), node.address(), ports).await?;
+        let file = config
+            .state
+            .as_ref()
+            .map(|folder| StateFile::new(folder, &iface, *node.public_key()));
+        if let Some(file) = &file {
+            node.handle(now(), Input::Remembered(Box::new(file.load())));
+        }
         tracing::info!("{}, {iface} at {} {ports}", device.backend(), node.address());
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
@@ -101,6 +112,7 @@ impl Shell {
             complaints: Tally::default(),
             not_before: Timestamp::START,
             look_again: false,
+            file,
             up: found.seen.up,
             iface,
             node,
@@ -212,6 +224,7 @@ impl Shell {
                 // One that does not answer is left alone until the next plan: each change would cost the full deadline.
                 Output::Configure(_) if !answers => {}
                 Output::Configure(change) => answers = self.configure(&change).await?,
+                Output::Remember(memory) => self.remember(&memory),
                 Output::Transmit { to, payload } => {
                     if let Err(error) = self.socket.send(to, &payload) {
                         tracing::debug!("nothing sent to {to}: {error}");
@@ -249,6 +262,12 @@ impl Shell {
             "contest",
             format_args!("something else takes off {iface} what wirelink put there, and it is put back, but less and less often: {what}"),
         );
+    }
+
+    fn remember(&mut self, memory: &Memory) {
+        if let Some(file) = &mut self.file {
+            file.save(memory);
+        }
     }
 
     /// Logs a failure that may come again with every deadline, but each kind once a minute.
@@ -294,10 +313,15 @@ impl Shell {
         self.node.handle(now(), Input::Stop);
         let mut restored = Ok(());
         while let Some(output) = self.node.poll_output() {
-            if let Output::Configure(change) = output {
-                tracing::debug!("{change:?}");
-                let applied = self.device.apply(&change).await;
-                restored = restored.and(applied);
+            match output {
+                Output::Configure(change) => {
+                    tracing::debug!("{change:?}");
+                    let applied = self.device.apply(&change).await;
+                    restored = restored.and(applied);
+                }
+                // What is still there in spite of it is for the next start to take away.
+                Output::Remember(memory) if restored.is_ok() => self.remember(&memory),
+                Output::Remember(_) | Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
         restored

@@ -33,6 +33,8 @@ pub struct PeerState {
     pub tx_bytes: u64,
     /// The persistent keepalive interval in seconds, where there is one.
     pub keepalive: Option<u16>,
+    /// Whether it has a preshared key; which one, nobody here wants to know.
+    pub preshared: bool,
     /// Whose packets the peer may send, and which are sent to it; masked.
     pub allowed_ips: Prefixes,
 }
@@ -75,6 +77,30 @@ pub enum DeviceChange {
         /// The prefix, masked.
         prefix: IpNet,
     },
+    /// Takes its endpoint from a peer, as WireGuard knows no way but one: the peer is removed and made again in one step, with its
+    /// preshared key, keepalive and allowed IPs, and loses its session. Never while the node runs.
+    ForgetEndpoint {
+        /// The key of the peer.
+        peer: PublicKey,
+    },
+}
+
+impl PeerState {
+    /// Returns whether it has what only an operator gives: a keepalive, a preshared key, a prefix that nothing `explains`.
+    pub fn is_touched(&self, explains: impl Fn(&IpNet) -> bool) -> bool {
+        self.keepalive.is_some() || self.preshared || !self.allowed_ips.iter().all(explains)
+    }
+
+    /// Returns the peer as it is when it was just made again without an endpoint.
+    #[must_use]
+    pub fn made_again(self) -> Self {
+        Self {
+            keepalive: self.keepalive,
+            preshared: self.preshared,
+            allowed_ips: self.allowed_ips,
+            ..Self::default()
+        }
+    }
 }
 
 impl DeviceChange {
@@ -85,7 +111,8 @@ impl DeviceChange {
             | Self::RemovePeer { peer }
             | Self::SetEndpoint { peer, .. }
             | Self::AddAllowedIp { peer, .. }
-            | Self::RemoveAllowedIp { peer, .. } => peer,
+            | Self::RemoveAllowedIp { peer, .. }
+            | Self::ForgetEndpoint { peer } => peer,
         }
     }
 }
@@ -139,6 +166,11 @@ impl DeviceState {
             DeviceChange::RemoveAllowedIp { peer, prefix } => {
                 if let Some(state) = self.peers.get_mut(peer) {
                     state.allowed_ips.remove(prefix);
+                }
+            }
+            DeviceChange::ForgetEndpoint { peer } => {
+                if let Some(state) = self.peers.get_mut(peer) {
+                    *state = std::mem::take(state).made_again();
                 }
             }
         }

@@ -13,6 +13,7 @@ use super::fact::wire::WireError;
 pub use super::host::{HostState, Interface, Route};
 use super::identity::PublicKey;
 use super::link::Missing;
+use super::memory::Memory;
 use super::overlap::Overlap;
 pub use super::refused::RefusedPrefix;
 use super::settings::Host;
@@ -39,6 +40,8 @@ pub enum Input<'a> {
         /// Its addresses, with the port.
         addresses: Vec<SocketAddr>,
     },
+    /// What an earlier run of this node remembered, the time since then added; before the first reading of the device.
+    Remembered(Box<Memory>),
     /// The moment of [`Node::poll_timeout`](super::node::Node::poll_timeout) has come. Before it, the shell reads the device.
     Timeout,
     /// The node stops: what it put on the device is taken off again. Nothing may be handed in after it.
@@ -50,6 +53,9 @@ pub enum Input<'a> {
 pub enum Output {
     /// Change the device. A failure needs no answer: the next reading of the device tells.
     Configure(DeviceChange),
+    /// Keep this, in the place of what was kept before, until the next start. It comes before the changes of the device that it
+    /// knows of: what is on the device because of this node is known before it is there.
+    Remember(Box<Memory>),
     /// Send a datagram to a peer, on the port for facts.
     Transmit {
         /// The link-local address of the peer.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::dense::repack;
 use super::identity::PublicKey;
-use super::settings::{FACT_TTL, TrustLevel};
+use super::memory;
+use super::settings::{FACT_TTL, Prune, TrustLevel};
 use super::time::Timestamp;
 
 /// How long somebody who vouches must have been reachable without a break before a missing member fact counts as meant: the
@@ -17,7 +18,7 @@ pub const VOUCHED_FOR: Duration = Duration::from_secs(260);
 const HEARD_OUT: Duration = Duration::from_secs(60);
 
 /// The most peers that facts can bring onto the device.
-pub const MAX_INTRODUCED: usize = 4096;
+pub const MAX_INTRODUCED: usize = memory::MAX_PEERS;
 
 /// Returns whether a node may take away what facts brought: others believe a router, and a node that its operator trusts about
 /// members, so they keep what they have (wirelink v1).
@@ -45,6 +46,10 @@ pub struct View<'a> {
     pub vouchers: &'a BTreeSet<PublicKey>,
     /// Whether this node may remove at all: it is no router, and not itself one that others believe about members.
     pub may_remove: bool,
+    /// Peers that route for others: whatever is pruned, they stay.
+    pub routers: &'a BTreeSet<PublicKey>,
+    /// Whom a missing membership removes.
+    pub prune: Prune,
 }
 
 /// What should become of the device.
@@ -52,7 +57,7 @@ pub struct View<'a> {
 pub struct Decision {
     /// Members that the device lacks.
     pub add: Vec<PublicKey>,
-    /// Peers of ours that are no members any more.
+    /// Peers that are no members any more: of ours, or of all, as the operator decided.
     pub remove: Vec<PublicKey>,
     /// Whether members were left out, because [`MAX_INTRODUCED`] is reached.
     pub full: bool,
@@ -83,7 +88,12 @@ impl Membership {
         self.introduced.remove(peer);
     }
 
-    /// Decides who joins and who leaves. Peers that the operator made are never removed.
+    /// Takes over the peers that an earlier run made.
+    pub fn resume(&mut self, introduced: BTreeSet<PublicKey>) {
+        self.introduced = introduced;
+    }
+
+    /// Decides who joins and who leaves. Peers that the operator made are removed only where the operator wants that.
     pub fn decide(&mut self, now: Timestamp, view: &View<'_>) -> Decision {
         self.vouchers.retain(|key, _| view.vouchers.contains(key));
         for voucher in view.vouchers {
@@ -92,15 +102,23 @@ impl Membership {
         self.introduced
             .retain(|key| view.peers.contains(key) || view.members.contains(key));
         let mut decision = self.additions(view);
-        if view.may_remove && self.removal_due(now) {
-            decision.remove = self
-                .introduced
-                .iter()
-                .filter(|key| is_orphan(view, key))
-                .copied()
-                .collect();
+        if view.may_remove && self.has_vouched_long(now) {
+            decision.remove = self.orphans(view).collect();
         }
         decision
+    }
+
+    /// Returns the peers that go when nobody names them any more, and nobody does.
+    fn orphans<'a>(&'a self, view: &'a View<'_>) -> impl Iterator<Item = PublicKey> + 'a {
+        let (ours, all) = match view.prune {
+            Prune::Introduced => (Some(&self.introduced), None),
+            Prune::All => (None, Some(view.peers)),
+            Prune::Never => (None, None),
+        };
+        let ours = ours.into_iter().flatten().filter(|key| view.peers.contains(key));
+        let all = all.into_iter().flatten().filter(|key| !view.routers.contains(key));
+        let orphans = ours.chain(all).filter(|key| !view.members.contains(key));
+        orphans.copied()
     }
 
     fn additions(&mut self, view: &View<'_>) -> Decision {
@@ -119,7 +137,8 @@ impl Membership {
         decision
     }
 
-    fn removal_due(&self, now: Timestamp) -> bool {
+    /// Returns whether somebody who vouches was heard for so long that who is not named by now is no member.
+    pub fn has_vouched_long(&self, now: Timestamp) -> bool {
         now.since(self.started) > FACT_TTL && self.vouchers.values().any(|since| now.since(*since) >= VOUCHED_FOR)
     }
 
@@ -130,14 +149,10 @@ impl Membership {
 
     /// Returns when a removal that waits becomes possible.
     pub fn next(&self, view: &View<'_>) -> Option<Timestamp> {
-        let waits = view.may_remove && self.introduced.iter().any(|key| is_orphan(view, key));
+        let waits = view.may_remove && self.orphans(view).next().is_some();
         let voucher = self.vouchers.values().min().filter(|_| waits)?;
         Some((*voucher + VOUCHED_FOR).max(self.started + FACT_TTL + Duration::from_secs(1)))
     }
-}
-
-fn is_orphan(view: &View<'_>, key: &PublicKey) -> bool {
-    view.peers.contains(key) && !view.members.contains(key)
 }
 
 #[cfg(test)]
@@ -158,6 +173,7 @@ mod tests {
         members: BTreeSet<PublicKey>,
         vouchers: BTreeSet<PublicKey>,
         may_remove: bool,
+        prune: Prune,
     }
 
     impl World {
@@ -168,6 +184,7 @@ mod tests {
                 members: [LEAF].into(),
                 vouchers: [HUB].into(),
                 may_remove: true,
+                prune: Prune::Introduced,
             }
         }
 
@@ -177,6 +194,8 @@ mod tests {
                 members: &self.members,
                 vouchers: &self.vouchers,
                 may_remove: self.may_remove,
+                routers: &[HUB].into(),
+                prune: self.prune,
             };
             let decision = self.membership.decide(at(seconds), &view);
             self.peers.extend(&decision.add);
@@ -204,6 +223,31 @@ mod tests {
         }
         assert_eq!(world.decide(260).remove, [LEAF]);
         assert!(world.peers.contains(&BY_HAND));
+    }
+
+    #[test]
+    fn all_but_routers_and_members_go_where_the_operator_wants_that_and_nobody_where_not() {
+        let mut world = World::new();
+        world.prune = Prune::All;
+        world.decide(0);
+        assert_eq!(world.decide(259), Decision::default());
+        assert_eq!(world.decide(260).remove, [BY_HAND]);
+        world.members.clear();
+        assert_eq!(world.decide(300).remove, [LEAF]);
+        assert_eq!(world.peers, [HUB].into());
+        let mut world = World::new();
+        world.prune = Prune::Never;
+        world.decide(0);
+        world.members.clear();
+        assert_eq!(world.decide(10_000), Decision::default());
+    }
+
+    #[test]
+    fn what_an_earlier_run_made_is_ours_to_remove() {
+        let mut world = World::new();
+        world.membership.resume([BY_HAND].into());
+        world.decide(0);
+        assert_eq!(world.decide(260).remove, [BY_HAND]);
     }
 
     #[test]

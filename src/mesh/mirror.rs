@@ -104,6 +104,12 @@ impl Mirror {
                     self.take(*prefix);
                 }
             }
+            DeviceChange::ForgetEndpoint { peer } => {
+                if self.state.peers.contains_key(peer) {
+                    let state = self.edit(peer);
+                    *state = std::mem::take(state).made_again();
+                }
+            }
         }
     }
 
@@ -213,7 +219,7 @@ fn different(known: &DeviceState, read: &DeviceState) -> Vec<(PublicKey, Option<
 }
 
 fn looks_same(a: &PeerState, b: &PeerState) -> bool {
-    (a.endpoint, a.last_handshake, a.keepalive) == (b.endpoint, b.last_handshake, b.keepalive)
+    (a.endpoint, a.last_handshake, a.keepalive, a.preshared) == (b.endpoint, b.last_handshake, b.keepalive, b.preshared)
         && a.allowed_ips == b.allowed_ips
 }
 

@@ -3,8 +3,9 @@
 //! The contract is [`Node`](node::Node): hand in [`Input`](event::Input)s with the time, carry out [`Output`](event::Output)s in
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
-//! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`, `host`, `prefix`, `settings`, `tally`, `overlap`; then the
-//! deciding modules, which do not import one another (`trust`, `membership`, `link`, `route`, `plan`, `gossip`, `local`, `names`); then `event`,
+//! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
+//! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`; then the deciding modules, which do not import one another (`trust`,
+//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`); then `event`,
 //! `census`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -13,6 +14,7 @@ pub mod auth;
 pub mod census;
 pub mod dense;
 pub mod device;
+pub mod endpoints;
 pub mod event;
 pub mod fact;
 pub mod gossip;
@@ -21,6 +23,7 @@ pub mod identity;
 pub mod link;
 pub mod local;
 pub mod membership;
+pub mod memory;
 pub mod mirror;
 pub mod names;
 pub mod node;

@@ -4,6 +4,7 @@ mod agenda;
 mod hear;
 mod operator;
 mod pass;
+mod remember;
 mod review;
 mod show;
 mod tell;
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 
 use super::auth::Auth;
 use super::census::{Census, name_of};
+use super::endpoints::Endpoints;
 use super::event::{Event, HostState, Input, Output, PeerName, RejectReason};
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
@@ -37,6 +39,7 @@ use super::tally::{Ration, Tally};
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
 use agenda::Agenda;
+use remember::Recall;
 
 /// How often the device is looked at while a link may change any moment.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -63,6 +66,8 @@ pub struct Node {
     claims: Claims,
     protected: Protected,
     routes: Routes,
+    endpoints: Endpoints,
+    recall: Recall,
     gossip: Gossip,
     names: Names,
     /// By sender; strangers are one.
@@ -102,6 +107,8 @@ impl Node {
             claims: Claims::default(),
             protected: Protected::new(&settings),
             routes: Routes::default(),
+            endpoints: Endpoints::default(),
+            recall: Recall::new(now),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
             names: Names::default(),
             rejections: Tally::default(),
@@ -151,6 +158,7 @@ impl Node {
                 self.agenda.add_peers(self.settings.peers.keys().copied());
                 self.expect_news(now);
             }
+            Input::Remembered(memory) => self.recall.adopt(now, *memory),
             Input::Timeout => self.pass(now),
             Input::Stop => self.restore(now),
         }

@@ -14,23 +14,18 @@ pub use self::claims::Claims;
 pub use self::refusals::Refusal;
 use self::refusals::Refusals;
 use super::identity::PublicKey;
+use super::memory::Given;
 use super::mirror::Mirror;
 use super::overlap::Protected;
 use super::prefix::{is_reserved, wider};
 
 /// Remembers which prefixes are where they are because of us.
+///
+/// What was introduced is forgotten when the device shows it to be so, and not when that is planned: a change may fail.
 #[derive(Debug, Default)]
 pub struct Routes {
-    introduced: BTreeMap<IpNet, Introduced>,
+    introduced: BTreeMap<IpNet, Given>,
     refusals: Refusals,
-}
-
-/// A prefix that we gave to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Introduced {
-    peer: PublicKey,
-    /// The peer to which the operator had given exactly this prefix.
-    taken_from: Option<PublicKey>,
 }
 
 /// What a decision is made from.
@@ -81,7 +76,17 @@ impl Routes {
     pub fn introduced(&self, peer: &PublicKey, prefix: &IpNet) -> bool {
         self.introduced
             .get(prefix)
-            .is_some_and(|introduced| introduced.peer == *peer)
+            .is_some_and(|introduced| introduced.explains(peer))
+    }
+
+    /// Returns all prefixes that are where they are because of us, or will be.
+    pub fn all_introduced(&self) -> &BTreeMap<IpNet, Given> {
+        &self.introduced
+    }
+
+    /// Takes over what an earlier run introduced.
+    pub fn resume(&mut self, introduced: BTreeMap<IpNet, Given>) {
+        self.introduced = introduced;
     }
 
     /// Lets a peer use its own link-local address, without which it cannot be heard; returns the change that needs. With a peer
@@ -98,7 +103,7 @@ impl Routes {
         }
         if !ours || owner.is_some() {
             let taken_from = owner;
-            self.introduced.insert(address, Introduced { peer, taken_from });
+            self.introduced.insert(address, Given::new(peer, taken_from));
         }
         Some(Move {
             prefix: address,
@@ -109,24 +114,7 @@ impl Routes {
 
     /// Remembers the address of a peer that was ours and is the operator's now.
     pub fn hand_over(&mut self, peer: PublicKey, address: IpNet) {
-        let taken_from = None;
-        self.introduced
-            .entry(address)
-            .or_insert(Introduced { peer, taken_from });
-    }
-
-    /// Returns the changes that undo what was introduced.
-    pub fn undo(&self, device: &Mirror) -> Vec<Move> {
-        let ours = |(prefix, introduced): (&IpNet, &Introduced)| {
-            let from = device.owner(prefix).filter(|owner| *owner == introduced.peer)?;
-            let to = introduced.taken_from.filter(|peer| device.peers.contains_key(peer));
-            Some(Move {
-                prefix: *prefix,
-                from: Some(from),
-                to,
-            })
-        };
-        self.introduced.iter().filter_map(ours).collect()
+        self.introduced.entry(address).or_insert(Given::new(peer, None));
     }
 
     /// Returns how many prefixes are remembered, and how many claims that were refused.
@@ -148,7 +136,7 @@ impl Routes {
 
     /// Returns the prefixes that were taken from one of `peers`.
     pub fn dependent(&self, peers: &BTreeSet<PublicKey>) -> BTreeSet<IpNet> {
-        let of_peers = |introduced: &Introduced| introduced.taken_from.is_some_and(|peer| peers.contains(&peer));
+        let of_peers = |introduced: &Given| introduced.taken_from.is_some_and(|peer| peers.contains(&peer));
         let introduced = (!peers.is_empty()).then_some(&self.introduced).into_iter().flatten();
         let taken = introduced.filter(|(_, introduced)| of_peers(introduced));
         taken.map(|(prefix, _)| *prefix).collect()
@@ -198,7 +186,11 @@ impl Routes {
         case: &Case,
     ) -> Option<PublicKey> {
         let introduced = self.introduced.get(&prefix).copied();
-        let ours = introduced.filter(|introduced| Some(introduced.peer) == owner);
+        let ours = introduced.filter(|introduced| owner.is_some_and(|owner| introduced.explains(&owner)));
+        if let (Some(owner), Some(ours)) = (owner, ours) {
+            // What it was before is over: should it have it once more, that will be somebody else's doing.
+            self.introduced.insert(prefix, Given::new(owner, ours.taken_from));
+        }
         let admitted = &case.admitted[..];
         match (owner, ours) {
             (Some(_), Some(ours)) if case.must_go => self.take_back(view, prefix, ours, admitted),
@@ -216,12 +208,16 @@ impl Routes {
         taken_from: Option<PublicKey>,
         admitted: &[PublicKey],
     ) -> Option<PublicKey> {
-        let claimant = admitted.iter().copied().find(|peer| (view.up)(peer));
-        match claimant {
-            Some(peer) => self.introduced.insert(prefix, Introduced { peer, taken_from }),
-            None => self.introduced.remove(&prefix),
+        let claimant = admitted.iter().copied().find(|peer| (view.up)(peer))?;
+        let given = Given {
+            formerly: view
+                .device
+                .owner(&prefix)
+                .filter(|owner| *owner != claimant && Some(*owner) != taken_from),
+            ..Given::new(claimant, taken_from)
         };
-        claimant
+        self.introduced.insert(prefix, given);
+        Some(claimant)
     }
 
     /// Decides about a prefix without an owner; one that was taken from a router returns there when its peer is gone.
@@ -234,18 +230,18 @@ impl Routes {
             self.introduced.remove(&prefix);
             return None;
         }
-        self.give(view, prefix, taken_from, admitted)
-            .or(taken_from.filter(|peer| view.device.peers.contains_key(peer)))
+        if let Some(claimant) = self.give(view, prefix, taken_from, admitted) {
+            return Some(claimant);
+        }
+        let back_to = taken_from.filter(|peer| view.device.peers.contains_key(peer));
+        if back_to.is_none() {
+            self.introduced.remove(&prefix);
+        }
+        back_to
     }
 
     /// Takes away from its owner a prefix that is in the way of something by now.
-    fn take_back(
-        &mut self,
-        view: &View<'_>,
-        prefix: IpNet,
-        ours: Introduced,
-        admitted: &[PublicKey],
-    ) -> Option<PublicKey> {
+    fn take_back(&mut self, view: &View<'_>, prefix: IpNet, ours: Given, admitted: &[PublicKey]) -> Option<PublicKey> {
         let taken_from = ours.taken_from.filter(|peer| view.device.peers.contains_key(peer));
         self.give(view, prefix, ours.taken_from, admitted).or(taken_from)
     }
@@ -256,12 +252,11 @@ impl Routes {
         view: &View<'_>,
         prefix: IpNet,
         owner: PublicKey,
-        ours: Introduced,
+        ours: Given,
         admitted: &[PublicKey],
     ) -> Option<PublicKey> {
         let claimed = admitted.contains(&owner);
         if ours.taken_from.is_none() && belongs_to_router(view, &prefix, admitted) {
-            self.introduced.remove(&prefix);
             return None;
         }
         if claimed && (view.up)(&owner) || !claimed && !view.may_forget {
@@ -278,7 +273,6 @@ impl Routes {
         if claimed && !reachable {
             return Some(owner);
         }
-        self.introduced.remove(&prefix);
         back_to
     }
 

@@ -36,6 +36,10 @@ pub struct Settings {
     pub allow_prefixes: Option<Vec<IpNet>>,
     /// How link-local addresses follow from keys. Default: SHA-1, as deployed nodes do.
     pub address_hash: AddressHash,
+    /// Which peers go when nobody names them members any more. Default: those that the node brought.
+    pub prune: Prune,
+    /// Whether what the node brought stays on the device when it stops. Default: no.
+    pub leave_peers: bool,
     /// What the operator knows of single peers; the node's own key may be among them.
     pub peers: BTreeMap<PublicKey, PeerSettings>,
 }
@@ -62,6 +66,19 @@ pub struct PeerSettings {
     pub allowed_ips: Vec<IpNet>,
     /// Whether the peer runs WireGuard without wirelink, and so gives no sign of life. Default: no.
     pub basic: bool,
+}
+
+/// Which peers go when nobody names them members any more. Routers never do, nor whom the settings name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prune {
+    /// Those that the node brought: the operator's stay.
+    #[default]
+    Introduced,
+    /// The operator's, too (wirelink v1).
+    All,
+    /// None.
+    Never,
 }
 
 /// How far the word of a peer goes; each level includes the ones before it (wirelink v1).

@@ -118,6 +118,7 @@ impl Status {
         match origin {
             Origin::Observed => "this machine".to_owned(),
             Origin::Configured => "the settings".to_owned(),
+            Origin::Remembered => "memory".to_owned(),
             Origin::Peer(key) => self.name(key),
         }
     }

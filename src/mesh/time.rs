@@ -91,6 +91,8 @@ pub enum Why {
     Link,
     /// A removal may become due.
     Membership,
+    /// What is remembered is written down.
+    Memory,
     /// WireGuard announces no change of a peer: it is looked at again.
     DeviceLook,
 }

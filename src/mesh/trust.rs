@@ -177,7 +177,7 @@ impl TrustPolicy {
     /// Returns whether what is said of the subject rests on the word of somebody else who is trusted no further than any peer.
     pub fn is_hearsay(&self, subject: &PublicKey, origin: Origin) -> bool {
         match origin {
-            Origin::Observed | Origin::Configured => false,
+            Origin::Observed | Origin::Configured | Origin::Remembered => false,
             Origin::Peer(sender) => sender != *subject && self.level(&sender) < Some(TrustLevel::AllowedIPs),
         }
     }

@@ -159,6 +159,8 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--router",
             "--chatty",
             "--address-hash",
+            "--prune",
+            "--leave-peers",
             "--debug",
             "--wait",
             "--dump",
@@ -169,6 +171,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
         &long,
         &[
             "address",
+            "restore",
             "Examples:",
             "/etc/wireguard/wirelink.<iface>.json",
             "WIRELINK_CONFIG_PATH",
@@ -260,7 +263,8 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
-        "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Peers": [],
+        "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
+        "LeavePeers": false, "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -322,7 +326,8 @@ fn a_dump_is_a_file_for_the_same_settings() {
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "Wait": true, "AddressHash": "blake2s",
-        "ReportIfaces": ["file"], "HideIfaces": ["file"], "AllowPrefixes": ["10.0.0.0/8"]}"#;
+        "Prune": "all", "LeavePeers": true, "ReportIfaces": ["file"], "HideIfaces": ["file"],
+        "AllowPrefixes": ["10.0.0.0/8"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
         let dump = directory.dump(arguments, variables);
@@ -333,6 +338,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "Debug",
             "Wait",
             "AddressHash",
+            "Prune",
+            "LeavePeers",
             "ReportIfaces",
             "HideIfaces",
             "AllowPrefixes",
@@ -346,6 +353,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_DEBUG", "0"),
         ("WIRELINK_WAIT", "off"),
         ("WIRELINK_ADDRESS_HASH", "sha1"),
+        ("WIRELINK_PRUNE", "Never"),
+        ("WIRELINK_LEAVE_PEERS", "off"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
         ("WIRELINK_ALLOW_PREFIXES", "10.99.0.0/16, fd99::/48"),
@@ -358,6 +367,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "-d",
         "--wait",
         "--address-hash=blake2s",
+        "--prune=all",
+        "--leave-peers",
     ];
     let list = |items: &[&str]| json!(items);
     let (file, lists) = (
@@ -377,6 +388,8 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(set),
             json!(set),
             json!(hash),
+            json!(if set { "all" } else { "never" }),
+            json!(set),
             report,
             hide,
             allow,
@@ -522,6 +535,9 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Port": 65536} => Port: 65536 is not a port
         json: {"Port": -1} => Port: -1 is not a port
         json: {"Port": 99999999999999999999999999999999999999999999} => Port: | is not a port
+        json: {"Prune": "some"} => Prune: "some" is not a choice: introduced, all or never
+        json: {"Prune": true} => Prune: true is not a choice
+        yaml: leave-peers: perhaps => leave-peers: "perhaps" is not a boolean
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s
         json: {"ReportIfaces": ["eth0", "wg[0-"]} => ReportIfaces[1]: "wg[0-" is not | glob | veth*
         json: {"AllowPrefixes": ["::/0", "10.0.0.0/33"]} => AllowPrefixes[1]: "10.0.0.0/33" is not a prefix | /24

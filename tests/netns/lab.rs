@@ -257,7 +257,13 @@ impl Lab {
             command.env_remove(variable);
         }
         command.envs(variable);
+        command.env("STATE_DIRECTORY", self.memories());
         Process::spawn(command, &self.logs.join(log))
+    }
+
+    /// Returns the folder of what survives a restart.
+    pub(crate) fn memories(&self) -> PathBuf {
+        self.logs.join("state")
     }
 
     /// Starts wirelink on a host.

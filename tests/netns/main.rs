@@ -24,6 +24,7 @@ mod scenario;
 mod settings;
 mod show;
 mod single;
+mod state;
 mod stories;
 mod sweep;
 mod tools;

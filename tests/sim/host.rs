@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{Event, HostState, Interface, Route};
+use wirelink::mesh::event::{Event, HostState, Input, Interface, Route};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
+use wirelink::mesh::memory::Memory;
 use wirelink::mesh::prefix::is_routed;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
@@ -110,6 +111,12 @@ pub(crate) struct Host {
     pub(crate) writes: u64,
     /// Whether a node was killed here: what it put on the device is there still.
     pub(crate) left_behind: bool,
+    /// What its node remembers, and since when.
+    pub(crate) disk: Option<(Timestamp, String)>,
+    /// How often that was written.
+    pub(crate) saves: u64,
+    /// Where each peer was before its node sent it elsewhere, and where it sent it last; until WireGuard hears from it elsewhere.
+    pub(crate) sent_to: BTreeMap<PublicKey, (Option<SocketAddr>, SocketAddr)>,
     /// What the node changed, if that is recorded.
     pub(crate) changes: Vec<(Timestamp, DeviceChange)>,
     /// What the node said, if that is recorded.
@@ -138,15 +145,19 @@ impl Host {
             passes: 0,
             writes: 0,
             left_behind: false,
+            disk: None,
+            saves: 0,
+            sent_to: BTreeMap::new(),
             changes: Vec::new(),
             events: Vec::new(),
         }
     }
 
-    /// Starts the machine anew.
+    /// Starts the machine anew; its disk is as it was.
     pub(crate) fn reboot(&mut self, now: Timestamp, seed: u64) {
         self.end();
         self.left_behind = false;
+        self.sent_to.clear();
         self.tunnel = tunnel(&self.config, self.key, now, seed);
     }
 
@@ -154,7 +165,16 @@ impl Host {
     pub(crate) fn start(&mut self, now: Timestamp, seed: [u8; 32]) {
         let identity = private_key(&self.config.private_key);
         let (kind, settings) = (self.config.program, self.config.settings.clone());
-        self.node = Some(Program::start(kind, settings, identity, seed, now));
+        let mut node = Program::start(kind, settings, identity, seed, now);
+        if let Some((at, text)) = &self.disk {
+            let mut memory: Memory = serde_json::from_str(text).expect("it is as it was written");
+            memory.check().expect("nodes keep within bounds");
+            memory.grow_older(now.since(*at));
+            node.handle(now, Input::Remembered(Box::new(memory)));
+        }
+        // Whatever is left of an earlier run is this one's again.
+        self.left_behind &= self.is_v1();
+        self.node = Some(node);
         self.started = now;
     }
 
@@ -163,6 +183,13 @@ impl Host {
         let node = self.node.take()?;
         self.refused_before += node.refused();
         Some(node)
+    }
+
+    /// Takes in where WireGuard heard from its peers.
+    pub(crate) fn note_roaming(&mut self) {
+        let peers = &self.tunnel.device().peers;
+        self.sent_to
+            .retain(|key, (_, at)| peers.get(key).is_some_and(|peer| peer.endpoint == Some(*at)));
     }
 
     /// Returns how many datagrams v1 nodes refused whole here.

@@ -9,6 +9,7 @@ mod invariants;
 mod kernel_rules;
 mod liar;
 mod lies;
+mod memory;
 mod mixed;
 mod nat;
 mod net;

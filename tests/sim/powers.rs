@@ -48,6 +48,8 @@ impl Power {
             DeviceChange::AddPeer { allowed_ips, .. } => self.peers && (self.prefixes || allowed_ips.is_empty()),
             DeviceChange::RemovePeer { .. } => self.peers,
             DeviceChange::SetEndpoint { .. } => self.endpoints,
+            // Only a stop does that.
+            DeviceChange::ForgetEndpoint { .. } => false,
             DeviceChange::AddAllowedIp { .. } | DeviceChange::RemoveAllowedIp { .. } => self.prefixes,
         }
     }

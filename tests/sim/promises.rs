@@ -72,9 +72,11 @@ fn a_steady_state_writes_nothing() {
         stage.act(Act::StartAll);
         stage.run(MINUTE);
         play::arrive(&mut stage, MINUTE).unwrap();
-        let before: Vec<u64> = stage.world.hosts.iter().map(|host| host.writes).collect();
+        stage.run(5 * MINUTE);
+        let written = |host: &crate::host::Host| (host.writes, host.saves);
+        let before: Vec<_> = stage.world.hosts.iter().map(written).collect();
         stage.run(180 * MINUTE);
-        let after: Vec<u64> = stage.world.hosts.iter().map(|host| host.writes).collect();
+        let after: Vec<_> = stage.world.hosts.iter().map(written).collect();
         assert_eq!(before, after, "{}", scenario.name);
         play::arrive(&mut stage, Duration::ZERO).unwrap();
         invariants::check(&mut stage.world).unwrap();

@@ -351,6 +351,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         debug: false,
         wait: false,
         file: None,
+        state: None,
         settings,
     };
     runtime()?.block_on(daemon::run(config, stop))

@@ -3,6 +3,8 @@
 //! Messages are built from attributes here, so that every part of a long change says "update only": a peer that the
 //! operator removes meanwhile is never made again.
 
+mod remake;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -99,7 +101,19 @@ impl Kernel {
                 self.set(vec![edit(peer, Some(update), [prefixes])]).await
             }
             DeviceChange::RemoveAllowedIp { peer, prefix } => self.remove_allowed_ip(peer, *prefix).await,
+            DeviceChange::ForgetEndpoint { peer } => self.make_again(peer).await,
         }
+    }
+
+    /// Removes a peer and makes it again without an endpoint, in one message: nobody sees the device without it.
+    async fn make_again(&mut self, peer: &PublicKey) -> Result<(), DeviceError> {
+        let replies = self.dump().await?;
+        let Some(kept) = remake::without_endpoint(&replies, peer) else {
+            return Ok(());
+        };
+        let flags = WireguardPeerFlags::RemoveMe | WireguardPeerFlags::UpdateOnly;
+        self.set(vec![edit(peer, Some(flags), []), edit(peer, None, kept)])
+            .await
     }
 
     async fn add_peer(
@@ -291,6 +305,7 @@ fn merge(peers: &mut BTreeMap<PublicKey, PeerState>, stamps: &mut BTreeMap<Publi
             WireguardPeerAttribute::PersistentKeepalive(seconds) => {
                 peer.keepalive = Some(*seconds).filter(|seconds| *seconds != 0);
             }
+            WireguardPeerAttribute::PresharedKey(key) => peer.preshared = *key != [0; PublicKey::LEN],
             WireguardPeerAttribute::RxBytes(bytes) => peer.rx_bytes = *bytes,
             WireguardPeerAttribute::TxBytes(bytes) => peer.tx_bytes = *bytes,
             WireguardPeerAttribute::LastHandshake(time) => {

@@ -118,7 +118,17 @@ impl Uapi {
                 self.set(request.existing_peer(peer).allowed_ips([prefix])).await
             }
             DeviceChange::RemoveAllowedIp { peer, prefix } => self.remove_allowed_ip(peer, prefix).await,
+            DeviceChange::ForgetEndpoint { peer } => self.make_again(peer).await,
         }
+    }
+
+    /// Removes a peer and makes it again without an endpoint, in one request.
+    async fn make_again(&self, peer: &PublicKey) -> Result<(), DeviceError> {
+        let reply = self.exchange("get=1\n\n").await?;
+        let request = uapi_text::remake(&reply, peer).map_err(|error| self.malformed(error))?;
+        let Some(request) = request else { return Ok(()) };
+        let reply = self.exchange(&request).await?;
+        self.check(uapi_text::errno(&reply).map_err(|error| self.malformed(error))?)
     }
 
     async fn remove_allowed_ip(&self, peer: &PublicKey, prefix: &IpNet) -> Result<(), DeviceError> {

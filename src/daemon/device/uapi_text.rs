@@ -1,5 +1,7 @@
 //! The text of the userspace API (wireguard.com/xplatform): replies parsed, requests built; no IO.
 
+mod remake;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
+
+pub(super) use remake::remake;
 
 use super::{Reading, Stamp};
 use crate::mesh::device::PeerState;
@@ -110,6 +114,7 @@ impl Parsed {
                 let seconds = number(value, "persistent_keepalive_interval")?;
                 state.keepalive = Some(seconds).filter(|seconds| *seconds != 0);
             }
+            "preshared_key" => state.preshared = value.bytes().any(|digit| digit != b'0'),
             "rx_bytes" => state.rx_bytes = number(value, "rx_bytes")?,
             "tx_bytes" => state.tx_bytes = number(value, "tx_bytes")?,
             "last_handshake_time_sec" => self.seconds = number(value, "last_handshake_time_sec")?,
@@ -168,6 +173,13 @@ fn hex_digit(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
+fn hex(key: &PublicKey) -> String {
+    key.as_bytes().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
 /// A `set=1` request under construction. It holds no secrets.
 #[derive(Debug)]
 pub(super) struct SetRequest(String);
@@ -180,11 +192,7 @@ impl SetRequest {
 
     /// Names the peer that the following lines are about; it is made where the device has none.
     pub(super) fn peer(self, peer: &PublicKey) -> Self {
-        let hex = peer.as_bytes().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        self.line("public_key", &hex)
+        self.line("public_key", &hex(peer))
     }
 
     /// Names the peer that the following lines are about, and never makes it: `update_only` must come right after the key.
@@ -236,11 +244,11 @@ mod tests {
     use crate::mesh::identity::PublicKey;
     use proptest::prelude::*;
 
-    const A: &str = "0101010101010101010101010101010101010101010101010101010101010101";
-    const B: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+    pub(super) const A: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+    pub(super) const B: &str = "0202020202020202020202020202020202020202020202020202020202020202";
     const SECRET: &str = "e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a";
 
-    fn reply() -> String {
+    pub(super) fn reply() -> String {
         format!(
             "private_key={SECRET}\nlisten_port=51820\nfwmark=7\npublic_key={A}\npreshared_key={B}\nprotocol_version=1\n\
              endpoint=[fe80::1%eth0]:51821\nlast_handshake_time_sec=1800000000\nlast_handshake_time_nsec=5\ntx_bytes=38333\n\
@@ -258,7 +266,10 @@ mod tests {
         let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let peer = &reading.peers[&a];
         assert_eq!(peer.endpoint, Some("[fe80::1]:51821".parse().unwrap()));
-        assert_eq!((peer.rx_bytes, peer.tx_bytes, peer.keepalive), (2224, 38333, Some(25)));
+        assert_eq!(
+            (peer.rx_bytes, peer.tx_bytes, peer.keepalive, peer.preshared),
+            (2224, 38333, Some(25), true)
+        );
         let prefixes = ["10.0.0.0/24", "192.168.4.4/32"].map(|prefix| prefix.parse().unwrap());
         assert_eq!(peer.allowed_ips, prefixes.into());
         assert_eq!(reading.stamps[&a], Stamp::Wall(Duration::new(1_800_000_000, 5)));

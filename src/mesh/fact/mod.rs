@@ -106,6 +106,7 @@ impl Accepted {
         let origin = match source {
             FirstHand::Observed => Origin::Observed,
             FirstHand::Configured => Origin::Configured,
+            FirstHand::Remembered => Origin::Remembered,
         };
         Self {
             timed: Timed { fact, ttl },
@@ -136,6 +137,8 @@ pub enum FirstHand {
     Observed,
     /// Its operator wrote it.
     Configured,
+    /// It was told so before it was started.
+    Remembered,
 }
 
 /// Who said a fact.
@@ -145,6 +148,8 @@ pub enum Origin {
     Observed,
     /// The operator of this node.
     Configured,
+    /// Another node, before this one was started: as good a reason to change this machine, but told to nobody.
+    Remembered,
     /// Another node.
     Peer(PublicKey),
 }
@@ -154,7 +159,7 @@ impl Origin {
     pub fn is_authority(self) -> bool {
         match self {
             Self::Observed => false,
-            Self::Configured | Self::Peer(_) => true,
+            Self::Configured | Self::Remembered | Self::Peer(_) => true,
         }
     }
 }

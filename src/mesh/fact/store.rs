@@ -15,7 +15,7 @@ pub const MAX_FACTS: usize = 65_536;
 pub const MAX_PER_SUBJECT: usize = 4096;
 /// The most of them that one other node says, so that a liar leaves room for what others say of the same subject.
 pub const MAX_SHARE: usize = 1024;
-/// The most facts that one other node can hold in the store as their best source.
+/// The most facts that one other node, or memory, can hold in the store as their best source.
 pub const MAX_PER_ORIGIN: usize = 32_768;
 /// The most facts that are forgotten in one go: each must be struck from what a thousand peers know.
 pub const EXPIRED_AT_ONCE: usize = 1024;
@@ -52,7 +52,7 @@ pub struct Stored {
 /// What came of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insertion {
-    /// It was not known.
+    /// It was not known, or by memory only.
     New(FactId),
     /// It was known, and lives longer now.
     Renewed(FactId),
@@ -109,12 +109,30 @@ impl Store {
         } = accepted;
         let expires = now + ttl;
         match self.find(&fact) {
+            Ok(id) if self.is_only_remembered(id) && origin != Origin::Remembered => {
+                self.supersede(id, expires, origin);
+                Insertion::New(id)
+            }
             Ok(id) if self.renew(id, expires, origin) => Insertion::Renewed(id),
             Ok(id) => Insertion::Known(id),
             Err(place) => match self.limit(&fact.subject, origin) {
                 Some(limit) => Insertion::Full(limit),
                 None => Insertion::New(self.add(place, fact, expires, origin)),
             },
+        }
+    }
+
+    fn is_only_remembered(&self, id: FactId) -> bool {
+        self.by_id(id)
+            .is_some_and(|(_, stored)| stored.origin == Origin::Remembered)
+    }
+
+    /// Lets a fact that nobody is told live no longer by memory, but by the word of `origin`, however long that is.
+    fn supersede(&mut self, id: FactId, expires: Timestamp, origin: Origin) {
+        if let Some((_, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) {
+            stored.expires = Timestamp::START;
+            self.earliest = self.earliest.map(|earliest| earliest.min(expires));
+            self.renew(id, expires, origin);
         }
     }
 
@@ -176,7 +194,10 @@ impl Store {
 
     /// What this node itself knows is never turned away for room: its own machine bounds it.
     fn limit(&self, subject: &PublicKey, origin: Origin) -> Option<Limit> {
-        let Origin::Peer(_) = origin else { return None };
+        match origin {
+            Origin::Observed | Origin::Configured => return None,
+            Origin::Peer(_) | Origin::Remembered => {}
+        }
         let count = |counts: Option<&usize>| counts.copied().unwrap_or_default();
         if self.len() >= MAX_FACTS {
             Some(Limit::Facts)
@@ -272,7 +293,9 @@ impl Store {
 fn head_start(old: Origin, new: Origin) -> Duration {
     match (old, new) {
         (Origin::Observed | Origin::Configured, Origin::Peer(_)) => FACT_TTL / 4,
-        (Origin::Peer(_), _) | (_, Origin::Observed | Origin::Configured) => Duration::ZERO,
+        (Origin::Peer(_) | Origin::Remembered, _) | (_, Origin::Observed | Origin::Configured | Origin::Remembered) => {
+            Duration::ZERO
+        }
     }
 }
 

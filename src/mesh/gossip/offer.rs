@@ -19,12 +19,14 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// Returns whether facts with this origin about this subject are passed on: what this node knows itself while the subject is
-    /// there, and what another node says for as long as that one says it. Not hearsay: with whoever trusts this node it would count
+    /// there, and what another node says for as long as that one says it; what one said before this node was started not at all.
+    /// Nor hearsay: with whoever trusts this node it would count
     /// for as much as what this node sees.
     pub(super) fn passes_on(&self, subject: &PublicKey, origin: Origin) -> bool {
         match origin {
             Origin::Peer(_) => !(self.is_hearsay)(subject, origin),
             Origin::Observed | Origin::Configured => (self.is_present)(subject),
+            Origin::Remembered => false,
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum Kind {
     Host,
     /// Another node names it, which it saw itself or heard.
     Reflexive,
+    /// The peer was reached there before this node was started.
+    Remembered,
     /// The operator wrote it, in the settings or on the device.
     Configured,
     /// A node that is trusted no further than any peer says so: tried last, so that a liar cannot crowd out the rest.
@@ -35,6 +37,7 @@ impl Kind {
         match origin {
             Origin::Observed => Self::Reflexive,
             Origin::Configured => Self::Configured,
+            Origin::Remembered => Self::Remembered,
             Origin::Peer(sender) if sender == *peer => Self::Host,
             Origin::Peer(_) if is_hearsay => Self::Rumour,
             Origin::Peer(_) => Self::Reflexive,
@@ -56,6 +59,8 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     SameLan,
+    /// Both sides begin with what worked last: after a power cut all start in the same moment, and nobody tells news.
+    Remembered,
     GlobalIpv6,
     SeenByOthers,
     Configured,
@@ -68,6 +73,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Host => "host",
             Self::Reflexive => "reflexive",
+            Self::Remembered => "remembered",
             Self::Configured => "configured",
             Self::Rumour => "rumour",
         })
@@ -125,11 +131,14 @@ impl<'a> Collector<'a> {
     }
 
     fn rank(&self, address: IpAddr, kind: Kind) -> Rank {
-        if matches!(kind, Kind::Host | Kind::Reflexive) && self.own_nets.iter().any(|net| net.contains(&address)) {
+        if matches!(kind, Kind::Host | Kind::Reflexive | Kind::Remembered)
+            && self.own_nets.iter().any(|net| net.contains(&address))
+        {
             return Rank::SameLan;
         }
         match (kind, address) {
             (Kind::Rumour, _) => Rank::Rumour,
+            (Kind::Remembered, _) => Rank::Remembered,
             (Kind::Configured, _) => Rank::Configured,
             (Kind::Host | Kind::Reflexive, _) if is_private(address) => Rank::Other,
             (Kind::Host | Kind::Reflexive, IpAddr::V6(_)) => Rank::GlobalIpv6,

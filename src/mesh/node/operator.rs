@@ -1,40 +1,33 @@
 //! What is the operator's: left to the operator while the node runs, put back as it was when the node stops.
 
-use ipnet::IpNet;
-
-use crate::mesh::device::DeviceChange;
+use crate::mesh::event::Output;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::candidate::Candidate;
+use crate::mesh::memory::Introduced;
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::node::pass::apply_move;
 use crate::mesh::time::Timestamp;
 
 impl Node {
-    /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we tried in vain
-    /// give way to the one that was found.
+    /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we set give way to what
+    /// was there before. Or leaves it as it is, where the operator wants that.
     pub(super) fn restore(&mut self, now: Timestamp) {
-        let Some(mut device) = self.device.take() else { return };
-        for (key, link) in &self.links {
-            let lost = !self.contact_on(&device, key).is_healthy(now);
-            if let Some(endpoint) = link.found().filter(|_| lost) {
-                device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
-            }
+        let Some(device) = self.device.take() else { return };
+        self.take_up(&device);
+        let introduced = self.introduced().on(&device);
+        if self.settings.leave_peers {
+            return self.remember_at_last(now, &device, introduced);
         }
-        for step in self.routes.undo(&device) {
-            apply_move(&mut device, &step);
-        }
-        for peer in self.membership.all_introduced() {
-            device.apply(&DeviceChange::RemovePeer { peer: *peer });
-        }
-        self.plan(&mut device);
+        let changes = introduced.undo(&device, self.settings.address_hash);
+        self.outputs.extend(changes.into_iter().map(Output::Configure));
+        self.remember_at_last(now, &device, Introduced::default());
     }
 
     /// Returns whether a peer of ours has what we did not give it.
     pub(super) fn is_touched(&self, device: &Mirror, key: &PublicKey) -> bool {
         let address = self.settings.address_hash.allowed_ip(key);
-        let foreign = |prefix: &IpNet| *prefix != address && !self.routes.introduced(key, prefix);
         let peer = device.peers.get(key);
-        peer.is_some_and(|peer| peer.keepalive.is_some() || peer.allowed_ips.iter().any(foreign))
+        peer.is_some_and(|peer| peer.is_touched(|prefix| *prefix == address || self.routes.introduced(key, prefix)))
     }
 
     /// Leaves a peer of ours to the operator, who has laid hands on it; the address that we gave it is all that is still ours.
@@ -43,6 +36,34 @@ impl Node {
         self.membership.hand_over(key);
         if device.owner(&address) == Some(*key) {
             self.routes.hand_over(*key, address);
+        }
+    }
+
+    /// Takes in where peers of the operator's are sent to now: it may not be by us any more.
+    pub(super) fn observe_endpoints<'a>(
+        &mut self,
+        now: Timestamp,
+        device: &Mirror,
+        peers: impl Iterator<Item = &'a PublicKey>,
+    ) {
+        for key in peers {
+            let contact = self.contact_on(device, key);
+            self.endpoints.observe(key, contact.endpoint, contact.is_healthy(now));
+        }
+    }
+
+    /// Takes in that a peer is sent to another endpoint from now on; with those of ours it is no matter where they were before.
+    pub(super) fn note_endpoint(
+        &mut self,
+        device: &Mirror,
+        key: &PublicKey,
+        endpoint: std::net::SocketAddr,
+        candidates: &[Candidate],
+    ) {
+        let seen = device.peers.get(key).and_then(|peer| peer.endpoint);
+        if seen != Some(endpoint) && !self.membership.introduced(key) {
+            let candidates = candidates.iter().map(|candidate| candidate.endpoint);
+            self.endpoints.set(*key, seen, endpoint, candidates);
         }
     }
 }

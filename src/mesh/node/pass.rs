@@ -47,13 +47,17 @@ impl Node {
             why: Why::DeviceLook,
         };
         let Some(mut device) = self.device.take() else { return };
+        self.take_up(&device);
         self.expire(now);
         let mut peers = self.review(now, &mut device);
+        self.recall(now);
+        self.observe_endpoints(now, &device, peers.iter());
         self.learn_locally(now, &device, &peers);
         peers.extend(self.decide_members(now, &mut device, &peers));
         let knocks = self.advance_links(now, &mut device, &peers);
         self.decide_routes(now, &mut device, &peers);
-        let changed = self.plan(&mut device);
+        let changed = self.plan(now, &mut device, &peers);
+        self.remember_rest(now, &device);
         knocks.iter().for_each(|peer| self.gossip.knock(peer));
         self.device = Some(device);
         let recipients = self.device.as_ref().map(|device| self.recipients(now, device));
@@ -81,7 +85,7 @@ impl Node {
     fn may_be_lost(&self, fact: &Fact, origin: Origin) -> bool {
         let by_digest = match origin {
             Origin::Peer(peer) => self.gossip.renews_by_digest(&peer),
-            Origin::Observed | Origin::Configured => false,
+            Origin::Observed | Origin::Configured | Origin::Remembered => false,
         };
         fact.attribute().row().resync_on_expiry && !by_digest
     }
@@ -155,12 +159,15 @@ impl Node {
         if !std::mem::take(&mut self.agenda.members) && !is_due {
             return Vec::new();
         }
+        self.recall.expect_news(now);
         repack(&mut self.members);
         let view = membership::View {
             peers: &device.peers.keys().copied().collect(),
             members: &self.members,
             vouchers: &self.vouchers(),
             may_remove: self.may_forget(),
+            routers: &self.census.routers,
+            prune: self.settings.prune,
         };
         let decision = self.membership.decide(now, &view);
         self.removal_at = self.membership.next(&view);
@@ -174,6 +181,7 @@ impl Node {
         }
         for peer in &decision.remove {
             device.apply(&DeviceChange::RemovePeer { peer: *peer });
+            self.recall.forget(peer);
             self.notify(Event::PeerRemoved { peer: self.name(peer) });
         }
         let was_full = std::mem::replace(&mut self.members_full, decision.full);
@@ -236,6 +244,7 @@ impl Node {
     ) -> bool {
         let contact = self.contact_on(device, key);
         let yields = self.auth.public_key() > key;
+        let found = self.endpoints.before(key).or(found);
         let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
         let candidates = if link.wants_candidates(now, &contact) {
             candidates(now, link, own_nets, key, &self.store, &self.trust)
@@ -247,6 +256,7 @@ impl Node {
         let (state, look_at) = (link.state(), link.look_at());
         self.links_at = self.links_at.into_iter().chain(look_at).min();
         if let Some(endpoint) = step.endpoint {
+            self.note_endpoint(device, key, endpoint, &candidates);
             device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
         }
         if let Some(left) = step.left {
@@ -347,11 +357,14 @@ impl Node {
         }
     }
 
-    /// Asks for the changes; returns whether there are any.
-    pub(super) fn plan(&mut self, device: &mut Mirror) -> bool {
+    /// Asks for the changes, after having what they introduce written down; returns whether there are any.
+    fn plan(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> bool {
         let (observed, desired) = device.take_plan();
         let changes = plan::diff(&observed, &desired);
         let changed = !changes.is_empty();
+        if changed || !peers.is_empty() {
+            self.remember_introduced(now, device);
+        }
         self.outputs.extend(changes.into_iter().map(Output::Configure));
         changed
     }
@@ -364,22 +377,14 @@ impl Node {
         let soon = changed || may_watch && self.links.values().any(watched);
         let look = now + if soon { LOOK_SOON } else { LOOK };
         let rest = (!self.agenda.is_empty()).then_some(now);
+        let due = |why| move |at| Deadline { at, why };
         let candidates = [
-            Some(Deadline {
-                at: look,
-                why: Why::DeviceLook,
-            }),
-            self.store.next_expiry().map(|at| Deadline { at, why: Why::Expiry }),
-            self.gossip.next(recipients).map(|at| Deadline { at, why: Why::Gossip }),
-            self.links_at
-                .into_iter()
-                .chain(rest)
-                .min()
-                .map(|at| Deadline { at, why: Why::Link }),
-            self.removal_at.map(|at| Deadline {
-                at,
-                why: Why::Membership,
-            }),
+            Some(look).map(due(Why::DeviceLook)),
+            self.store.next_expiry().map(due(Why::Expiry)),
+            self.gossip.next(recipients).map(due(Why::Gossip)),
+            self.links_at.into_iter().chain(rest).min().map(due(Why::Link)),
+            self.removal_at.map(due(Why::Membership)),
+            self.recall.next().map(due(Why::Memory)),
         ];
         let next = candidates
             .into_iter()
@@ -394,7 +399,7 @@ impl Node {
     }
 }
 
-pub(super) fn apply_move(device: &mut Mirror, step: &route::Move) {
+fn apply_move(device: &mut Mirror, step: &route::Move) {
     let prefix = step.prefix;
     match (step.to, step.from) {
         (Some(peer), _) => device.apply(&DeviceChange::AddAllowedIp { peer, prefix }),

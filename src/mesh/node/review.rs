@@ -52,6 +52,8 @@ impl Node {
         self.liveness.retain(is_peer);
         self.routes.retain(is_peer);
         self.rejections.retain(|sender| sender.is_none_or(|key| is_peer(&key)));
+        self.endpoints
+            .retain(|key| is_peer(key) && !self.membership.introduced(key));
         let claimed: Vec<IpNet> = news
             .population
             .iter()

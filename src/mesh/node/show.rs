@@ -52,7 +52,7 @@ impl Node {
         };
         let said_by = self.store.get(&fact).and_then(|stored| match stored.origin {
             Origin::Peer(sender) => Some(self.name(&sender)),
-            Origin::Observed | Origin::Configured => None,
+            Origin::Observed | Origin::Configured | Origin::Remembered => None,
         });
         RefusedPrefix {
             prefix: refusal.prefix,

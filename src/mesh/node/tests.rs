@@ -1,5 +1,6 @@
 //! What whole nodes do together.
 
+mod crash;
 mod flood;
 mod history;
 mod liar;
@@ -12,9 +13,10 @@ use std::collections::BTreeMap;
 
 use self::world::*;
 use super::*;
-use crate::mesh::device::{DeviceState, PeerState};
+use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::link::State;
 use crate::mesh::prefixes::Prefixes;
+use crate::mesh::settings::TrustLevel;
 
 /// What the operator made: peers and allowed IPs without endpoints and times.
 fn shape(device: &DeviceState) -> BTreeMap<PublicKey, Prefixes> {

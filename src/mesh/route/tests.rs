@@ -2,6 +2,8 @@ mod overlaps;
 
 use super::*;
 use crate::mesh::device::{DeviceChange, DeviceState};
+use crate::mesh::identity::AddressHash;
+use crate::mesh::memory::Introduced;
 use crate::mesh::overlap::{Obstacle, Overlap};
 
 const HUB: PublicKey = PublicKey::from_bytes([1; 32]);
@@ -79,6 +81,15 @@ impl World {
             }
         }
         decision
+    }
+
+    /// What takes back all that was introduced.
+    fn undo(&self) -> Vec<DeviceChange> {
+        let introduced = Introduced {
+            prefixes: self.routes.all_introduced().clone(),
+            ..Introduced::default()
+        };
+        introduced.undo(&self.device, AddressHash::Sha1)
     }
 
     fn owner(&self, text: &str) -> Option<PublicKey> {
@@ -161,11 +172,10 @@ fn what_is_taken_from_a_router_returns_to_it() {
     world.step();
     assert_eq!(world.owner("192.168.9.0/24"), Some(A));
     assert_eq!(
-        world.routes.undo(&world.device),
-        [Move {
-            prefix: prefix("192.168.9.0/24"),
-            from: Some(A),
-            to: Some(HUB)
+        world.undo(),
+        [DeviceChange::AddAllowedIp {
+            peer: HUB,
+            prefix: prefix("192.168.9.0/24")
         }]
     );
     world.up.clear();
@@ -222,7 +232,7 @@ fn what_the_operator_gave_to_a_leaf_is_not_taken() {
     world.up.insert(A);
     assert_eq!(world.step().refused.len(), 1);
     assert_eq!(world.owner("10.0.0.2/32"), Some(B));
-    assert_eq!(world.routes.undo(&world.device), []);
+    assert_eq!(world.undo(), []);
 }
 
 #[test]
@@ -265,7 +275,7 @@ fn undo_leaves_what_the_operator_moved_since() {
         peer: B,
         prefix: prefix("10.0.0.2/32"),
     });
-    assert_eq!(world.routes.undo(&world.device), []);
+    assert_eq!(world.undo(), []);
 }
 
 #[test]
@@ -291,11 +301,10 @@ fn the_link_local_address_of_a_peer_is_given_and_taken_back_with_the_rest() {
     assert_eq!(world.step(), Decision::default(), "no link is needed for it");
     assert_eq!(world.routes.give_address(Some(A), A, address, false), None);
     assert_eq!(
-        world.routes.undo(&world.device),
-        [Move {
-            prefix: address,
-            from: Some(A),
-            to: None
+        world.undo(),
+        [DeviceChange::RemoveAllowedIp {
+            peer: A,
+            prefix: address
         }]
     );
 }

@@ -198,12 +198,13 @@ impl<'a> Walk<'a> {
         self.killed.insert(host);
     }
 
-    /// What a killed node left on the device it would take for the operator's: so the machine starts anew.
+    /// What a killed node left on the device is its own again; a v1 node would take it for the operator's.
     fn start(&mut self, host: Name) {
         if self.stage.course.runs(host) || self.gone.contains(host) {
             return;
         }
-        if self.killed.remove(host) {
+        let was_killed = self.killed.remove(host);
+        if was_killed && self.stage.course.program(host) == Program::V1 {
             self.act(Act::Reboot(host));
         } else {
             self.act(Act::Start(host));

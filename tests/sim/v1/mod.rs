@@ -122,8 +122,8 @@ impl Node {
             Input::Host(host) => self.host = host,
             Input::Resolved { host, addresses } => drop(self.resolved.insert(host, addresses)),
             Input::Timeout => self.tick(now),
-            // It leaves the device as it is.
-            Input::Stop => {}
+            // It leaves the device as it is, and remembers nothing.
+            Input::Remembered(_) | Input::Stop => {}
         }
     }
 

@@ -131,8 +131,27 @@ impl Tunnel {
                     self.allowed.take(prefix, &peer);
                 }
             }
+            DeviceChange::ForgetEndpoint { .. } => self.make_again(now, peer),
         }
         self.send_staged(now, peer);
+    }
+
+    /// Removes a peer and adds it again with what its operator gave it.
+    fn make_again(&mut self, now: Timestamp, peer: PublicKey) {
+        let Some(state) = self.device.peers.get(&peer).cloned() else {
+            return;
+        };
+        self.remove(peer);
+        let allowed_ips = state.allowed_ips;
+        self.apply(
+            now,
+            &DeviceChange::AddPeer {
+                peer,
+                allowed_ips,
+                endpoint: None,
+            },
+        );
+        self.set_keepalive(now, &peer, state.keepalive);
     }
 
     /// Sets the persistent keepalive interval in seconds. From none to some, something is sent at once, which makes for a

@@ -43,10 +43,13 @@ impl World {
         node.handle(now, Input::Device(host.tunnel.device()));
         node.handle(now, Input::Stop);
         while let Some(output) = node.poll_output() {
-            if let Output::Configure(change) = output {
-                self.configure(id, change, true);
+            match output {
+                Output::Configure(change) => self.configure(id, change, true),
+                Output::Remember(memory) => self.remember(id, &memory),
+                Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
+        self.check_endpoints(id);
         self.settle(id);
     }
 

@@ -174,6 +174,7 @@ impl World {
         let host = &mut self.hosts[id];
         if !host.asleep && host.config.port == port {
             host.tunnel.receive(self.now, flight.source, message);
+            host.note_roaming();
             self.settle(id);
         }
     }

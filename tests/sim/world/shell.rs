@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Event, Input, Level, Output};
 use wirelink::mesh::link::HEALTH_LIMIT;
+use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
 
 use super::{What, World};
@@ -19,6 +20,7 @@ impl World {
     pub(super) fn carry_out(&mut self, id: HostId, output: Output) {
         match output {
             Output::Configure(change) => self.configure(id, change, false),
+            Output::Remember(memory) => self.remember(id, &memory),
             Output::Transmit { to, payload } => {
                 self.hosts[id].facts_sent.add(payload.len());
                 if let Some(packet) = self.hosts[id].fact(to, &payload) {
@@ -34,6 +36,13 @@ impl World {
         self.note(Some(id), || format!("{change:?}"));
         self.check_change(id, &change, stopping);
         let host = &mut self.hosts[id];
+        if let DeviceChange::SetEndpoint { peer, endpoint } = change
+            && !stopping
+            && host.config.peers.iter().any(|config| config.key == peer)
+        {
+            let before = host.tunnel.device().peers.get(&peer).and_then(|peer| peer.endpoint);
+            host.sent_to.entry(peer).or_insert((before, endpoint)).1 = endpoint;
+        }
         host.tunnel.apply(self.now, &change);
         host.writes += 1;
         if self.records {
@@ -41,11 +50,21 @@ impl World {
         }
     }
 
+    /// Keeps what survives a restart, in the form in which it stands in a file.
+    pub(super) fn remember(&mut self, id: HostId, memory: &Memory) {
+        self.note(Some(id), || "remembers".into());
+        let text = serde_json::to_string(memory).expect("a memory has a form in JSON");
+        self.hosts[id].disk = Some((self.now, text));
+        self.hosts[id].saves += 1;
+    }
+
     /// Checks what no change of a node may do.
     pub(super) fn check_change(&mut self, id: HostId, change: &DeviceChange, stopping: bool) {
         let host = &self.hosts[id];
         let wrong = match change {
             _ if !stopping && !host.may_configure => Some("a packet alone changed the device"),
+            DeviceChange::ForgetEndpoint { .. } => (!stopping).then_some("a peer lost its endpoint"),
+            DeviceChange::SetEndpoint { .. } if stopping => None,
             DeviceChange::SetEndpoint { peer, .. } => {
                 let last = host
                     .tunnel
@@ -66,6 +85,24 @@ impl World {
         };
         if let Some(wrong) = wrong {
             self.violate(id, &format!("{wrong}: {change:?}"));
+        }
+    }
+
+    /// Checks that peers of the operator's that a node sent elsewhere are sent again to where they were before it stopped; where
+    /// WireGuard found them by itself they may stay.
+    pub(super) fn check_endpoints(&mut self, id: HostId) {
+        let host = &mut self.hosts[id];
+        let sent_to = std::mem::take(&mut host.sent_to);
+        let wrong = host.config.peers.iter().filter_map(|config| {
+            let seen = host.tunnel.device().peers.get(&config.key)?.endpoint;
+            let (before, _) = *sent_to
+                .get(&config.key)
+                .filter(|(before, _)| ![*before, config.endpoint].contains(&seen))?;
+            Some(format!("left {} at {seen:?}, not {before:?}", config.key.short()))
+        });
+        let wrong: Vec<String> = wrong.collect();
+        if !host.is_v1() && !host.config.settings.leave_peers {
+            wrong.iter().for_each(|wrong| self.violate(id, wrong));
         }
     }
 

@@ -110,6 +110,38 @@ fn what_came_went_or_gained_authority_is_told_once() {
 }
 
 #[test]
+fn what_only_memory_said_is_new_when_somebody_says_it_and_lives_by_that() {
+    let mut store = Store::default();
+    let fact = endpoint(SUBJECT, 1);
+    let life = Duration::from_secs(100);
+    let remembered = Accepted::first_hand(fact.clone(), life, FirstHand::Remembered);
+    store.insert(at(0), remembered.clone());
+    store.take_changed();
+    assert!(matches!(
+        store.insert(at(1), heard(fact.clone(), 10)),
+        Insertion::New(_)
+    ));
+    assert_eq!(
+        store.get(&fact).map(|stored| (stored.origin, stored.expires)),
+        Some((PEER, at(11)))
+    );
+    assert!(matches!(
+        store.insert(at(2), heard(fact.clone(), 9)),
+        Insertion::Known(_)
+    ));
+    assert_eq!(store.expire(at(11)).len(), 1);
+    store.insert(at(20), remembered);
+    let observed = Accepted::first_hand(fact.clone(), life, FirstHand::Observed);
+    store.take_changed();
+    assert!(matches!(store.insert(at(21), observed), Insertion::New(_)));
+    assert_eq!(
+        store.take_changed(),
+        [fact],
+        "it is no reason to change the device any more"
+    );
+}
+
+#[test]
 fn neither_a_liar_nor_a_subject_can_fill_the_store_and_room_comes_back() {
     let mut store = Store::default();
     let mut say = |now: u64, who: u8, subject: PublicKey, port: u16| {

@@ -10,6 +10,7 @@ use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::event::Interface;
 use crate::mesh::link::State;
 use crate::mesh::link::liveness::Liveness;
+use crate::mesh::memory::Memory;
 use crate::mesh::settings::FACT_TTL;
 
 pub(super) const HUB: usize = 0;
@@ -26,6 +27,14 @@ pub(super) struct Machine {
     pub(super) running: bool,
     pub(super) changes: Vec<DeviceChange>,
     pub(super) events: Vec<Event>,
+    /// What it remembers across its runs, and since when.
+    pub(super) disk: Option<(Timestamp, Memory)>,
+    /// How often that was written.
+    pub(super) writes: u32,
+    /// The peers that WireGuard found elsewhere than it was told.
+    pub(super) roamed: std::collections::BTreeSet<PublicKey>,
+    /// After how many more outputs the power fails.
+    pub(super) power: Option<usize>,
     /// Whether it announces itself as the deployed program does.
     pub(super) v1: bool,
     pub(super) made_by_hand: std::collections::BTreeSet<PublicKey>,
@@ -86,6 +95,11 @@ impl World {
         }
         machine.running = true;
         machine.node.handle(now, Input::Host(machine.host.clone()));
+        if let Some((at, memory)) = &machine.disk {
+            let mut memory = memory.clone();
+            memory.grow_older(now.since(*at));
+            machine.node.handle(now, Input::Remembered(Box::new(memory)));
+        }
     }
 
     pub(super) fn start_all(&mut self) {
@@ -134,8 +148,19 @@ impl World {
 
     pub(super) fn carry_out(&mut self, index: usize) {
         while let Some(output) = self.machines[index].node.poll_output() {
+            if self.machines[index].has_no_power() {
+                self.machines[index].running = false;
+                continue;
+            }
             match output {
+                Output::Remember(memory) => {
+                    self.machines[index].disk = Some((self.now, *memory));
+                    self.machines[index].writes += 1;
+                }
                 Output::Configure(change) => {
+                    if let DeviceChange::SetEndpoint { peer, .. } = &change {
+                        self.machines[index].roamed.remove(peer);
+                    }
                     self.machines[index].device.apply(&change);
                     self.machines[index].changes.push(change);
                 }
@@ -182,7 +207,12 @@ impl World {
 
     pub(super) fn shake_hands(&mut self, index: usize, peer: &PublicKey, roamed_to: Option<SocketAddr>) {
         let now = self.now;
+        let key = *peer;
         let peer = self.machines[index].device.peers.get_mut(peer).unwrap();
+        if roamed_to.is_some_and(|to| peer.endpoint != Some(to)) {
+            self.machines[index].roamed.insert(key);
+        }
+        let peer = self.machines[index].device.peers.get_mut(&key).unwrap();
         peer.endpoint = roamed_to.or(peer.endpoint);
         if peer.last_handshake.is_none_or(|at| now.since(at) > seconds(120)) {
             peer.last_handshake = Some(now);
@@ -224,6 +254,13 @@ impl World {
 }
 
 impl Machine {
+    /// Counts an output.
+    fn has_no_power(&mut self) -> bool {
+        let Some(left) = &mut self.power else { return false };
+        *left = left.saturating_sub(1);
+        *left == 0
+    }
+
     /// The deployed program knows no boot IDs but its own kind, and gives everybody its own times.
     fn forget_who_is_ours(&mut self) {
         for heard in self.node.liveness.values_mut().filter(|_| self.v1) {
@@ -272,6 +309,10 @@ pub(super) fn machine(index: usize, keys: &[PublicKey], now: Timestamp) -> Machi
         running: false,
         changes: Vec::new(),
         events: Vec::new(),
+        disk: None,
+        writes: 0,
+        roamed: std::collections::BTreeSet::new(),
+        power: None,
         v1: false,
         made_by_hand: std::collections::BTreeSet::new(),
     }

@@ -91,7 +91,7 @@ fn what_was_taken_from_a_router_returns_to_it_when_it_may_not_stay() {
         Some(HUB),
         "the operator's word, reachable or not"
     );
-    assert_eq!(world.routes.undo(&world.device), []);
+    assert_eq!(world.undo(), []);
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! Puts an interface back without a daemon, from what the last one wrote down.
+
+use std::io;
+use std::net::{SocketAddrV6, UdpSocket};
+
+use anyhow::{Context as _, bail};
+
+use super::clock::now;
+use super::device::Device;
+use super::host::{Host, Observation};
+use super::state::StateFile;
+use crate::config::Config;
+use crate::mesh::device::DeviceState;
+use crate::mesh::memory::Introduced;
+
+/// Takes from the interface that `config` names what a daemon that crashed left there, our address included; returns how many
+/// changes that took.
+///
+/// # Errors
+/// When a daemon runs beside the interface; when the interface is missing, or may not be changed.
+pub async fn restore(config: Config) -> anyhow::Result<usize> {
+    let iface = &config.iface;
+    let mut device = Device::open(iface).await?;
+    let mut host = Host::open(iface, device.index())?;
+    let state = device.read(now()).await?;
+    let seen = host.read().await?;
+    refuse_beside_a_daemon(&config, device.index(), &state, &seen)?;
+    let mut file = config
+        .state
+        .as_ref()
+        .map(|folder| StateFile::new(folder, iface, state.public_key));
+    let mut memory = file.as_ref().map(StateFile::load).unwrap_or_default();
+    let introduced = std::mem::take(&mut memory.introduced);
+    let changes = introduced.clone().on(&state).undo(&state, config.settings.address_hash);
+    for change in &changes {
+        device
+            .apply(change)
+            .await
+            .with_context(|| format!("{iface} is not as it was"))?;
+    }
+    let had_address = host.remove_address().await?;
+    if let Some(file) = file.as_mut().filter(|_| introduced != Introduced::default()) {
+        file.save(&memory);
+    }
+    Ok(changes.len() + usize::from(had_address))
+}
+
+/// A daemon has the port for facts on our address: what is taken away would be there again at once.
+fn refuse_beside_a_daemon(config: &Config, index: u32, device: &DeviceState, seen: &Observation) -> anyhow::Result<()> {
+    let iface = &config.iface;
+    let address = config.settings.address_hash.link_local(&device.public_key);
+    let is_there = seen.state.tunnel_addresses.iter().any(|net| net.addr() == address);
+    let Some(port) = config.settings.fact_port(device.listen_port).filter(|_| is_there) else {
+        return Ok(());
+    };
+    match UdpSocket::bind(SocketAddrV6::new(address, port, 0, index)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
+            "UDP port {port} on {iface} is taken: wirelink is running there; stop it instead, which puts the interface back"
+        ),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,216 @@
+//! The file of what survives a restart: one for each interface, and for one key of it.
+//!
+//! A file that is not what this program wrote for this interface and key is set aside and said so; it never keeps the daemon from
+//! starting, nor does a folder that cannot be written.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::mesh::identity::PublicKey;
+use crate::mesh::memory::{Memory, TooMany};
+
+/// The form of the file. Another number is another program's.
+const VERSION: u32 = 1;
+/// The longest file that is read: what a node remembers at most takes less than half of it.
+const MAX_LEN: u64 = 64 << 20;
+/// How many files that were set aside are kept.
+const MAX_ASIDE: u32 = 8;
+
+/// The file of one interface and key.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    folder: PathBuf,
+    iface: String,
+    key: PublicKey,
+    /// Whether the last attempt to write failed, which was said then.
+    is_failing: bool,
+}
+
+/// What stands in it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form<M> {
+    version: u32,
+    interface: String,
+    public_key: PublicKey,
+    /// Seconds since 1970.
+    written: u64,
+    memory: M,
+}
+
+/// What every version of it has.
+#[derive(Deserialize)]
+struct Head {
+    version: u32,
+}
+
+/// Why a file is not taken.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    #[error("it is not an ordinary file")]
+    NoFile,
+    #[error("others than this user may write it")]
+    Foreign,
+    #[error("it is too long")]
+    TooLong,
+    #[error("it is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    #[error("it is of version {0}, this wirelink writes {VERSION}")]
+    OtherVersion(u32),
+    #[error("it is of the interface {0}")]
+    OtherInterface(String),
+    #[error("it is of another key, {0}: this interface is another node now")]
+    OtherKey(PublicKey),
+    #[error("it holds {0}")]
+    TooMany(#[from] TooMany),
+}
+
+impl StateFile {
+    /// Names the file; nothing is touched yet.
+    pub(super) fn new(folder: &Path, iface: &str, key: PublicKey) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            iface: iface.to_owned(),
+            key,
+            is_failing: false,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.json", self.iface))
+    }
+
+    /// Reads what was remembered, with the time that passed since added; nothing, where there is no such file or none that fits.
+    pub(super) fn load(&self) -> Memory {
+        match self.read(since_1970()) {
+            Ok(memory) => memory.unwrap_or_default(),
+            Err(unfit) => {
+                let aside = self.set_aside();
+                let aside = aside.map_or_else(
+                    |error| format!("cannot be set aside ({error}) and is left out"),
+                    |path| format!("is set aside as {}", path.display()),
+                );
+                tracing::warn!(
+                    "what was remembered of {} is lost: {} {aside}, because {unfit}",
+                    self.iface,
+                    self.path().display()
+                );
+                Memory::default()
+            }
+        }
+    }
+
+    fn read(&self, now: Duration) -> Result<Option<Memory>, Unfit> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(self.path(), flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(Unfit::NoFile),
+            Err(error) => return Err(Unfit::Unreadable(error.into())),
+        };
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(Unfit::NoFile);
+        }
+        if about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
+            return Err(Unfit::Foreign);
+        }
+        let mut text = Vec::new();
+        file.take(MAX_LEN + 1).read_to_end(&mut text)?;
+        self.parse(&text, now).map(Some)
+    }
+
+    fn parse(&self, text: &[u8], now: Duration) -> Result<Memory, Unfit> {
+        if text.len() as u64 > MAX_LEN {
+            return Err(Unfit::TooLong);
+        }
+        let Head { version } = serde_json::from_slice(text)?;
+        if version != VERSION {
+            return Err(Unfit::OtherVersion(version));
+        }
+        let form: Form<Memory> = serde_json::from_slice(text)?;
+        if form.interface != self.iface {
+            return Err(Unfit::OtherInterface(form.interface));
+        }
+        if form.public_key != self.key {
+            return Err(Unfit::OtherKey(form.public_key));
+        }
+        let mut memory = form.memory;
+        memory.check()?;
+        // A clock that went back says nothing about how long it was.
+        memory.grow_older(now.saturating_sub(Duration::from_secs(form.written)));
+        Ok(memory)
+    }
+
+    /// Puts the file out of the way, under the first name that is free, or the last one.
+    fn set_aside(&self) -> io::Result<PathBuf> {
+        let names = (1..=MAX_ASIDE).map(|number| self.folder.join(format!("{}.json.bad-{number}", self.iface)));
+        let names: Vec<PathBuf> = names.collect();
+        let free = names.iter().find(|name| fs::symlink_metadata(name).is_err());
+        let name = free.or(names.last()).expect("there is more than one").clone();
+        fs::rename(self.path(), &name).map(|()| name)
+    }
+
+    /// Writes what is to be remembered. A failure is said once, until it is over.
+    pub(super) fn save(&mut self, memory: &Memory) {
+        let saved = self.replace(&self.text(memory, since_1970()));
+        if let Err(error) = &saved
+            && !self.is_failing
+        {
+            tracing::warn!(
+                "{} cannot be written ({error}): wirelink goes on, but what it knows of {} does not survive a restart, and after a \
+                 crash the peers and allowed IPs that it added look like yours",
+                self.path().display(),
+                self.iface
+            );
+        }
+        self.is_failing = saved.is_err();
+    }
+
+    fn text(&self, memory: &Memory, now: Duration) -> Vec<u8> {
+        let form = Form {
+            version: VERSION,
+            interface: self.iface.clone(),
+            public_key: self.key,
+            written: now.as_secs(),
+            memory,
+        };
+        serde_json::to_vec_pretty(&form).expect("numbers, text and maps with text for keys have a form in JSON")
+    }
+
+    /// Has either the old file or the new one in place, whenever the power fails.
+    fn replace(&self, text: &[u8]) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let draft = self.folder.join(format!("{}.json.new", self.iface));
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::open(&draft, flags, Mode::RUSR | Mode::WUSR)?);
+        let written = file.write_all(text).and_then(|()| file.sync_all());
+        let in_place = written.and_then(|()| fs::rename(&draft, self.path()));
+        if in_place.is_err() {
+            fs::remove_file(&draft).ok();
+        }
+        in_place?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// Returns the time on the wall: ages across boots are counted by no other clock.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What is on the device because of this node, and how the device becomes again what it was before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::mesh::device::{DeviceChange, DeviceState};
+use crate::mesh::identity::{AddressHash, PublicKey};
+
+/// What this node put on the device, or is about to: an entry that never came to be there does no harm, as it undoes only what
+/// the device shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Introduced {
+    /// Peers that facts brought.
+    pub peers: BTreeSet<PublicKey>,
+    /// Prefixes that peers have because of this node, the link-local addresses of the operator's peers among them. Those of its own
+    /// peers go with them.
+    pub prefixes: BTreeMap<IpNet, Given>,
+    /// The operator's peers that were made to send elsewhere.
+    pub endpoints: BTreeMap<PublicKey, Tried>,
+}
+
+/// A prefix that was given to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Who has it.
+    pub peer: PublicKey,
+    /// To whom it was given before, and who has it still where the last change never reached the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formerly: Option<PublicKey>,
+    /// The peer to which the operator had given exactly this prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_from: Option<PublicKey>,
+}
+
+/// The endpoints that a peer of the operator's was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tried {
+    /// Where WireGuard sent before; `None` where it knew no endpoint.
+    pub before: Option<SocketAddr>,
+    /// Where it was made to send since, or soon may be.
+    pub tried: BTreeSet<SocketAddr>,
+}
+
+impl Given {
+    /// Takes a prefix that nobody had because of this node.
+    pub const fn new(peer: PublicKey, taken_from: Option<PublicKey>) -> Self {
+        Self {
+            peer,
+            formerly: None,
+            taken_from,
+        }
+    }
+
+    /// Returns whether a peer that has the prefix has it because of this node.
+    pub fn explains(&self, owner: &PublicKey) -> bool {
+        self.peer == *owner || self.formerly == Some(*owner)
+    }
+}
+
+impl Tried {
+    /// Returns whether the endpoint of the peer is one that it was given.
+    pub fn explains(&self, seen: Option<SocketAddr>) -> bool {
+        seen.is_some_and(|seen| self.tried.contains(&seen))
+    }
+}
+
+impl Introduced {
+    /// Returns whether nothing is on the device because of this node.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty() && self.prefixes.is_empty() && self.endpoints.is_empty()
+    }
+
+    /// Returns what of it the device shows; the rest never came to be there, or is gone, or is another's by now.
+    #[must_use]
+    pub fn on(mut self, device: &DeviceState) -> Self {
+        let owners = device.owners();
+        self.peers.retain(|peer| device.peers.contains_key(peer));
+        self.prefixes.retain(|prefix, given| match owners.get(prefix) {
+            Some(owner) => given.explains(owner),
+            None => given.taken_from.is_some(),
+        });
+        self.endpoints.retain(|peer, tried| {
+            let seen = device.peers.get(peer);
+            seen.is_some_and(|seen| tried.explains(seen.endpoint))
+        });
+        self
+    }
+
+    /// Returns whether a peer of this node's own has what this node did not give it: then it is the operator's.
+    pub fn is_touched(&self, device: &DeviceState, hash: AddressHash, key: &PublicKey) -> bool {
+        let address = hash.allowed_ip(key);
+        let explains = |prefix: &IpNet| self.prefixes.get(prefix).is_some_and(|given| given.explains(key));
+        device
+            .peers
+            .get(key)
+            .is_some_and(|peer| peer.is_touched(|prefix| *prefix == address || explains(prefix)))
+    }
+
+    /// Returns the changes after which the device is as it was before: what is there because of this node goes or returns.
+    pub fn undo(&self, device: &DeviceState, hash: AddressHash) -> Vec<DeviceChange> {
+        let ours = self.peers.iter().filter(|key| device.peers.contains_key(key));
+        let (kept, gone): (Vec<PublicKey>, Vec<PublicKey>) = ours.partition(|key| self.is_touched(device, hash, key));
+        let stays = |peer: &PublicKey| device.peers.contains_key(peer) && !gone.contains(peer);
+        let mut changes = self.return_prefixes(device, &stays);
+        changes.extend(kept.iter().map(|peer| {
+            let prefix = hash.allowed_ip(peer);
+            DeviceChange::RemoveAllowedIp { peer: *peer, prefix }
+        }));
+        let (set, forgotten): (Vec<DeviceChange>, Vec<DeviceChange>) = self
+            .return_endpoints(device, &stays)
+            .partition(|change| matches!(change, DeviceChange::SetEndpoint { .. }));
+        changes.extend(set);
+        changes.extend(gone.iter().map(|peer| DeviceChange::RemovePeer { peer: *peer }));
+        // Last: such a peer is made again with the allowed IPs that it has by then.
+        changes.extend(forgotten);
+        changes
+    }
+
+    fn return_prefixes(&self, device: &DeviceState, stays: &dyn Fn(&PublicKey) -> bool) -> Vec<DeviceChange> {
+        let owners = device.owners();
+        let returned = self.prefixes.iter().filter_map(|(prefix, given)| {
+            let owner = owners.get(prefix);
+            let is_ours = owner.map_or(given.taken_from.is_some(), |owner| given.explains(owner));
+            let (prefix, back_to) = (*prefix, given.taken_from.filter(stays));
+            match (is_ours, back_to, owner.filter(|owner| stays(owner))) {
+                (false, _, _) | (true, None, None) => None,
+                (true, Some(peer), _) => Some(DeviceChange::AddAllowedIp { peer, prefix }),
+                (true, None, Some(owner)) => Some(DeviceChange::RemoveAllowedIp { peer: *owner, prefix }),
+            }
+        });
+        let (gained, lost): (Vec<_>, Vec<_>) =
+            returned.partition(|change| matches!(change, DeviceChange::AddAllowedIp { .. }));
+        [gained, lost].concat()
+    }
+
+    fn return_endpoints<'a>(
+        &'a self,
+        device: &'a DeviceState,
+        stays: &'a dyn Fn(&PublicKey) -> bool,
+    ) -> impl Iterator<Item = DeviceChange> + 'a {
+        let operators = self
+            .endpoints
+            .iter()
+            .filter(move |(peer, _)| stays(peer) && !self.peers.contains(peer));
+        operators.filter_map(|(peer, tried)| {
+            let seen = device.peers.get(peer)?.endpoint;
+            let is_ours = tried.explains(seen) && seen != tried.before;
+            is_ours.then_some(match tried.before {
+                Some(endpoint) => DeviceChange::SetEndpoint { peer: *peer, endpoint },
+                None => DeviceChange::ForgetEndpoint { peer: *peer },
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! What is known across restarts: taken up when the node starts, written down before the device is changed, and now and then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::mesh::event::Output;
+use crate::mesh::fact::value::{Metadata, Value};
+use crate::mesh::fact::{Accepted, Fact, FirstHand, Origin};
+use crate::mesh::identity::PublicKey;
+use crate::mesh::memory::{Introduced, Known, Memory, Named, Reached};
+use crate::mesh::mirror::Mirror;
+use crate::mesh::node::Node;
+use crate::mesh::settings::FACT_TTL;
+use crate::mesh::time::Timestamp;
+
+/// How long news of members and endpoints waits for more of its kind before it is written down.
+const SETTLED: Duration = Duration::from_secs(5);
+/// How often that is written down at most.
+const WRITE_EVERY: Duration = Duration::from_secs(180);
+/// How often ages are written down when there is no news at all: a fraction of what makes them too old.
+const RENEW_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// What is remembered, and how far it was taken up and written down.
+#[derive(Debug)]
+pub(super) struct Recall {
+    /// As it was written down last, or handed in.
+    memory: Memory,
+    /// The moment as of which its ages count.
+    as_of: Timestamp,
+    started: Timestamp,
+    /// Whether the device was read, and the memory compared with it.
+    is_taken_up: bool,
+    /// Who is remembered, and not believed in yet.
+    waiting: BTreeSet<PublicKey>,
+    news_since: Option<Timestamp>,
+    written: Option<Timestamp>,
+}
+
+impl Recall {
+    /// Starts with no memory.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            memory: Memory::default(),
+            as_of: now,
+            started: now,
+            is_taken_up: false,
+            waiting: BTreeSet::new(),
+            news_since: None,
+            written: None,
+        }
+    }
+
+    /// Takes in what was remembered before the start.
+    pub(super) fn adopt(&mut self, now: Timestamp, memory: Memory) {
+        self.waiting = memory.peers.keys().copied().collect();
+        (self.memory, self.as_of) = (memory, now);
+    }
+
+    /// Takes in that there is something to be remembered that can wait.
+    pub(super) fn expect_news(&mut self, now: Timestamp) {
+        self.news_since.get_or_insert(now);
+    }
+
+    /// Forgets a peer that is no member any more.
+    pub(super) fn forget(&mut self, peer: &PublicKey) {
+        self.memory.peers.remove(peer);
+        self.waiting.remove(peer);
+    }
+
+    /// Returns when something is to be written down.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let renewal = self.written.map(|at| at + RENEW_EVERY);
+        let news = self.news_since.map(|since| {
+            let earliest = self.written.map(|at| at + WRITE_EVERY);
+            earliest.unwrap_or_default().max(since + SETTLED)
+        });
+        news.into_iter().chain(renewal).min()
+    }
+}
+
+impl Node {
+    /// Compares what is remembered with the first reading of the device: what is on it as remembered is ours again.
+    pub(super) fn take_up(&mut self, device: &Mirror) {
+        if std::mem::replace(&mut self.recall.is_taken_up, true) {
+            return;
+        }
+        let introduced = self.recall.memory.introduced.clone().on(device);
+        self.membership.resume(introduced.peers);
+        self.routes.resume(introduced.prefixes);
+        self.endpoints.resume(introduced.endpoints);
+    }
+
+    /// Believes again what was remembered, for as long as a fact lives. A node whose word it was must be trusted with it now.
+    pub(super) fn recall(&mut self, now: Timestamp) {
+        if self.recall.waiting.is_empty() {
+            return;
+        }
+        if now.since(self.recall.started) >= FACT_TTL {
+            self.recall.waiting.clear();
+            return;
+        }
+        for subject in std::mem::take(&mut self.recall.waiting) {
+            let known = self.recall.memory.peers.get(&subject).cloned().unwrap_or_default();
+            if !self.recall_peer(now, subject, &known) {
+                self.recall.waiting.insert(subject);
+            }
+        }
+        self.note_facts();
+    }
+
+    /// Returns whether all that is remembered of the peer is believed.
+    fn recall_peer(&mut self, now: Timestamp, subject: PublicKey, known: &Known) -> bool {
+        let said = known.named.iter().flat_map(|named| {
+            let values = values(named).into_iter();
+            values.map(|value| (named.by, Fact { subject, value }))
+        });
+        let (believed, doubted): (Vec<_>, Vec<_>) = said.partition(|(by, fact)| self.trust.believes(by, fact));
+        believed.into_iter().for_each(|(_, fact)| self.recall_fact(now, fact));
+        let endpoints = known.endpoints.iter().map(|reached| reached.endpoint);
+        for endpoint in endpoints
+            .filter(|endpoint| self.trust.is_endpoint(endpoint).is_ok())
+            .collect::<Vec<_>>()
+        {
+            let value = Value::Endpoint(endpoint);
+            self.recall_fact(now, Fact { subject, value });
+        }
+        doubted.is_empty()
+    }
+
+    fn recall_fact(&mut self, now: Timestamp, fact: Fact) {
+        let life = FACT_TTL.saturating_sub(now.since(self.recall.started));
+        let accepted = Accepted::first_hand(fact, life, FirstHand::Remembered);
+        // One for which there is no room is not missed: whoever fills the store tells more than memory.
+        self.store.insert(now, accepted);
+    }
+
+    /// Has what is on the device because of us written down, where that is different from before: to be called before the changes
+    /// are asked for.
+    pub(super) fn remember_introduced(&mut self, now: Timestamp, device: &Mirror) {
+        let written = &self.recall.memory.introduced;
+        let is_same = written.peers == *self.membership.all_introduced()
+            && written.prefixes == *self.routes.all_introduced()
+            && written.endpoints == *self.endpoints.all();
+        if !is_same {
+            self.recall.memory.introduced = self.introduced();
+            self.write_down(now, device);
+        }
+    }
+
+    /// Has the rest written down when it is time for that, if there is anything new.
+    pub(super) fn remember_rest(&mut self, now: Timestamp, device: &Mirror) {
+        if self.recall.next().is_none_or(|at| now < at) {
+            return;
+        }
+        let is_renewal = self.recall.written.is_some_and(|at| now.since(at) >= RENEW_EVERY);
+        let before = self.recall.memory.peers.clone();
+        self.refresh(now, device);
+        self.recall.news_since = None;
+        if is_renewal || !is_alike(&before, &self.recall.memory.peers) {
+            self.hand_out(now);
+        }
+    }
+
+    /// Has everything written down as it is at the end, with what is `left` on the device because of us.
+    pub(super) fn remember_at_last(&mut self, now: Timestamp, device: &Mirror, left: Introduced) {
+        let had_some = !self.recall.memory.is_empty();
+        self.recall.memory.introduced = left;
+        self.refresh(now, device);
+        if had_some || !self.recall.memory.is_empty() {
+            self.hand_out(now);
+        }
+    }
+
+    /// Returns what is on the device because of us, or will be.
+    pub(super) fn introduced(&self) -> Introduced {
+        Introduced {
+            peers: self.membership.all_introduced().clone(),
+            prefixes: self.routes.all_introduced().clone(),
+            endpoints: self.endpoints.all().clone(),
+        }
+    }
+
+    fn write_down(&mut self, now: Timestamp, device: &Mirror) {
+        self.refresh(now, device);
+        self.hand_out(now);
+    }
+
+    fn hand_out(&mut self, now: Timestamp) {
+        self.recall.written = Some(now);
+        self.recall.news_since = None;
+        let memory = Box::new(self.recall.memory.clone());
+        self.outputs.push_back(Output::Remember(memory));
+    }
+
+    /// Brings what is known of others up to date. Who is not named any more grows older, and is forgotten at last; at once, where
+    /// somebody who should name it was heard for long enough.
+    fn refresh(&mut self, now: Timestamp, device: &Mirror) {
+        let passed = now.since(self.recall.as_of);
+        let named = self.named_now();
+        let is_missed = self.membership.has_vouched_long(now);
+        let memory = &mut self.recall.memory;
+        memory.grow_older(passed);
+        self.recall.as_of = now;
+        if is_missed {
+            let unnamed = memory.peers.iter_mut().filter(|(key, _)| !named.contains_key(key));
+            unnamed.for_each(|(_, known)| known.named = None);
+        }
+        for (subject, named) in named {
+            memory.peers.entry(subject).or_default().named = Some(named);
+        }
+        for key in &self.census.healthy {
+            if let Some(endpoint) = device.peers.get(key).and_then(|peer| peer.endpoint) {
+                memory.reached(*key, endpoint);
+            }
+        }
+        memory.peers.retain(|key, known| {
+            known.named.is_some() || device.peers.contains_key(key) && !known.endpoints.is_empty()
+        });
+        memory.keep_within_bounds();
+    }
+
+    /// Collects who is named by others now. What only memory says counts for those of whom others say something, too: they may
+    /// not have said all yet.
+    fn named_now(&self) -> BTreeMap<PublicKey, Named> {
+        let mut all: BTreeMap<PublicKey, Named> = BTreeMap::new();
+        let by_peers = self.store.iter().filter_map(|(fact, stored)| match stored.origin {
+            Origin::Peer(by) => Some((fact, by)),
+            Origin::Observed | Origin::Configured | Origin::Remembered => None,
+        });
+        for (fact, by) in by_peers {
+            if fact.subject != *self.auth.public_key() && is_about_standing(&fact.value) {
+                let named = all.entry(fact.subject).or_insert_with(|| nothing_by(by));
+                if fact.value.is_membership() {
+                    named.by = by;
+                }
+            }
+        }
+        for (subject, named) in &mut all {
+            let facts = self.store.about(subject).filter(|(_, stored)| match stored.origin {
+                Origin::Peer(_) | Origin::Remembered => true,
+                Origin::Observed | Origin::Configured => false,
+            });
+            facts.for_each(|(fact, _)| note(named, &fact.value));
+        }
+        all
+    }
+}
+
+fn nothing_by(by: PublicKey) -> Named {
+    Named {
+        by,
+        member: false,
+        name: None,
+        basic: false,
+        allowed_ips: BTreeSet::new(),
+        age: Duration::ZERO,
+    }
+}
+
+fn is_about_standing(value: &Value) -> bool {
+    match value {
+        Value::Member | Value::MemberMetadata(_) | Value::AllowedIp(_) => true,
+        Value::Alive(_)
+        | Value::Endpoint(_)
+        | Value::Digest { .. }
+        | Value::Holdings(_)
+        | Value::Reset(_)
+        | Value::Withdrawn(_) => false,
+    }
+}
+
+fn note(named: &mut Named, value: &Value) {
+    match value {
+        Value::Member => named.member = true,
+        Value::MemberMetadata(metadata) => {
+            named.member = true;
+            named.name = metadata.name().or(named.name.take());
+            named.basic |= metadata.is_basic();
+        }
+        Value::AllowedIp(prefix) => {
+            named.allowed_ips.insert(*prefix);
+        }
+        Value::Alive(_)
+        | Value::Endpoint(_)
+        | Value::Digest { .. }
+        | Value::Holdings(_)
+        | Value::Reset(_)
+        | Value::Withdrawn(_) => {}
+    }
+}
+
+/// Returns what is said of somebody, as the values of facts.
+fn values(named: &Named) -> Vec<Value> {
+    let metadata = || Value::MemberMetadata(Metadata::new(named.name.as_deref(), named.basic));
+    let member = match (named.member, &named.name, named.basic) {
+        (false, _, _) => None,
+        (true, None, false) => Some(Value::Member),
+        (true, _, _) => Some(metadata()),
+    };
+    let prefixes = named.allowed_ips.iter().map(|prefix| Value::AllowedIp(*prefix));
+    member.into_iter().chain(prefixes).collect()
+}
+
+/// Returns whether two memories of others say the same, ages aside, and whose word it is: of two hubs now one said it last, now the
+/// other.
+fn is_alike(one: &BTreeMap<PublicKey, Known>, other: &BTreeMap<PublicKey, Known>) -> bool {
+    let ageless = |known: &Known| Known {
+        named: known.named.clone().map(|named| Named {
+            by: PublicKey::FIRST,
+            age: Duration::ZERO,
+            ..named
+        }),
+        endpoints: known
+            .endpoints
+            .iter()
+            .map(|reached| Reached {
+                age: Duration::ZERO,
+                ..*reached
+            })
+            .collect(),
+    };
+    let same =
+        |((one, a), (other, b)): ((&PublicKey, &Known), (&PublicKey, &Known))| one == other && ageless(a) == ageless(b);
+    one.len() == other.len() && one.iter().zip(other).all(same)
+}
