@@ -11,6 +11,8 @@ use super::host::{Host, Observation};
 use super::state::StateFile;
 use crate::config::Config;
 use crate::mesh::device::DeviceState;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::link::Contact;
 use crate::mesh::memory::Introduced;
 
 /// Takes from the interface that `config` names what a daemon that crashed left there, our address included; returns how many
@@ -31,7 +33,8 @@ pub async fn restore(config: Config) -> anyhow::Result<usize> {
         .map(|folder| StateFile::new(folder, iface, state.public_key));
     let mut memory = file.as_ref().map(StateFile::load).unwrap_or_default();
     let introduced = std::mem::take(&mut memory.introduced);
-    let changes = introduced.clone().on(&state).undo(&state, config.settings.address_hash);
+    let changes = introduced.clone().on(&state);
+    let changes = changes.undo(&state, config.settings.address_hash, &|peer| has_session(&state, peer));
     for change in &changes {
         device
             .apply(change)
@@ -43,6 +46,16 @@ pub async fn restore(config: Config) -> anyhow::Result<usize> {
         file.save(&memory);
     }
     Ok(changes.len() + usize::from(had_address))
+}
+
+fn has_session(device: &DeviceState, key: &PublicKey) -> bool {
+    let peer = device.peers.get(key);
+    let contact = Contact {
+        endpoint: peer.and_then(|peer| peer.endpoint),
+        last_handshake: peer.and_then(|peer| peer.last_handshake),
+        ..Contact::default()
+    };
+    contact.is_healthy(now())
 }
 
 /// A daemon has the port for facts on our address: what is taken away would be there again at once.

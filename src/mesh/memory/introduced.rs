@@ -103,7 +103,15 @@ impl Introduced {
     }
 
     /// Returns the changes after which the device is as it was before: what is there because of this node goes or returns.
-    pub fn undo(&self, device: &DeviceState, hash: AddressHash) -> Vec<DeviceChange> {
+    ///
+    /// Only a peer that `has_session` and had no endpoint keeps the one it has: WireGuard hears from it there, so that it is
+    /// WireGuard's own by now, and making the peer again would cost the operator the session, and up to 15 s of traffic.
+    pub fn undo(
+        &self,
+        device: &DeviceState,
+        hash: AddressHash,
+        has_session: &dyn Fn(&PublicKey) -> bool,
+    ) -> Vec<DeviceChange> {
         let ours = self.peers.iter().filter(|key| device.peers.contains_key(key));
         let (kept, gone): (Vec<PublicKey>, Vec<PublicKey>) = ours.partition(|key| self.is_touched(device, hash, key));
         let stays = |peer: &PublicKey| device.peers.contains_key(peer) && !gone.contains(peer);
@@ -113,7 +121,7 @@ impl Introduced {
             DeviceChange::RemoveAllowedIp { peer: *peer, prefix }
         }));
         let (set, forgotten): (Vec<DeviceChange>, Vec<DeviceChange>) = self
-            .return_endpoints(device, &stays)
+            .return_endpoints(device, &stays, has_session)
             .partition(|change| matches!(change, DeviceChange::SetEndpoint { .. }));
         changes.extend(set);
         changes.extend(gone.iter().map(|peer| DeviceChange::RemovePeer { peer: *peer }));
@@ -143,6 +151,7 @@ impl Introduced {
         &'a self,
         device: &'a DeviceState,
         stays: &'a dyn Fn(&PublicKey) -> bool,
+        has_session: &'a dyn Fn(&PublicKey) -> bool,
     ) -> impl Iterator<Item = DeviceChange> + 'a {
         let operators = self
             .endpoints
@@ -151,7 +160,8 @@ impl Introduced {
         operators.filter_map(|(peer, tried)| {
             let seen = device.peers.get(peer)?.endpoint;
             let is_ours = tried.explains(seen) && seen != tried.before;
-            is_ours.then_some(match tried.before {
+            let is_kept = tried.before.is_none() && has_session(peer);
+            (is_ours && !is_kept).then_some(match tried.before {
                 Some(endpoint) => DeviceChange::SetEndpoint { peer: *peer, endpoint },
                 None => DeviceChange::ForgetEndpoint { peer: *peer },
             })

@@ -18,7 +18,8 @@ impl Node {
         if self.settings.leave_peers {
             return self.remember_at_last(now, &device, introduced);
         }
-        let changes = introduced.undo(&device, self.settings.address_hash);
+        let has_session = |key: &PublicKey| self.contact_on(&device, key).is_healthy(now);
+        let changes = introduced.undo(&device, self.settings.address_hash, &has_session);
         self.outputs.extend(changes.into_iter().map(Output::Configure));
         self.remember_at_last(now, &device, Introduced::default());
     }

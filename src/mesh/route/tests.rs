@@ -89,7 +89,7 @@ impl World {
             prefixes: self.routes.all_introduced().clone(),
             ..Introduced::default()
         };
-        introduced.undo(&self.device, AddressHash::Sha1)
+        introduced.undo(&self.device, AddressHash::Sha1, &|_| false)
     }
 
     fn owner(&self, text: &str) -> Option<PublicKey> {

@@ -98,6 +98,12 @@ impl World {
             let (before, _) = *sent_to
                 .get(&config.key)
                 .filter(|(before, _)| ![*before, config.endpoint].contains(&seen))?;
+            let has_session = host.tunnel.device().peers[&config.key]
+                .last_handshake
+                .is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
+            if before.is_none() && has_session {
+                return None;
+            }
             Some(format!("left {} at {seen:?}, not {before:?}", config.key.short()))
         });
         let wrong: Vec<String> = wrong.collect();

@@ -130,10 +130,10 @@ proptest! {
                 change.iter().for_each(|change| device.apply(change));
             }
         }
-        let undo = writer.introduced.undo(&device, AddressHash::Sha1);
+        let undo = writer.introduced.undo(&device, AddressHash::Sha1, &|_| false);
         undo.iter().for_each(|change| device.apply(change));
         prop_assert_eq!(&device, &before);
-        prop_assert_eq!(writer.introduced.undo(&device, AddressHash::Sha1), vec![]);
+        prop_assert_eq!(writer.introduced.undo(&device, AddressHash::Sha1, &|_| false), vec![]);
     }
 
     /// What another life of the device was like does nothing to one that shows nothing of it.
@@ -149,7 +149,7 @@ proptest! {
                 .map(|peer| (*peer, Tried { before: None, tried: [at(77)].into() }))
                 .collect(),
         };
-        prop_assert_eq!(introduced.undo(&device, AddressHash::Sha1), vec![]);
+        prop_assert_eq!(introduced.undo(&device, AddressHash::Sha1, &|_| false), vec![]);
         prop_assert!(introduced.on(&device).is_empty());
     }
 }
@@ -178,10 +178,32 @@ fn a_peer_that_the_operator_touched_stays_and_only_what_is_ours_goes_from_it() {
         };
         touch(&mut peer);
         device.peers.insert(ours, peer.clone());
-        let undo = introduced.undo(&device, AddressHash::Sha1);
+        let undo = introduced.undo(&device, AddressHash::Sha1, &|_| false);
         undo.iter().for_each(|change| device.apply(change));
         peer.allowed_ips.remove(&prefix(1));
         peer.allowed_ips.remove(&address);
         assert_eq!(device.peers.get(&ours), Some(&peer));
     }
+}
+
+#[test]
+fn only_a_peer_with_a_session_keeps_an_endpoint_where_it_had_none() {
+    let mut device = DeviceState::new(key(99), 1);
+    let mut introduced = Introduced::default();
+    for (number, before) in [(1, None), (2, Some(at(9)))] {
+        let peer = PeerState {
+            endpoint: Some(at(1)),
+            ..PeerState::default()
+        };
+        device.peers.insert(key(number), peer);
+        let tried = [at(1)].into();
+        introduced.endpoints.insert(key(number), Tried { before, tried });
+    }
+    let back = DeviceChange::SetEndpoint {
+        peer: key(2),
+        endpoint: at(9),
+    };
+    let undo = |has_session: bool| introduced.undo(&device, AddressHash::Sha1, &|_| has_session);
+    assert_eq!(undo(true), [back.clone()]);
+    assert_eq!(undo(false), [back, DeviceChange::ForgetEndpoint { peer: key(1) }]);
 }

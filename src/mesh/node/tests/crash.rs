@@ -5,7 +5,7 @@ use super::*;
 use crate::mesh::memory::Memory;
 
 /// A leaf with all that can be introduced: a member that facts bring, a prefix that is taken from the hub, and a peer of the
-/// operator's without an endpoint.
+/// operator's without an endpoint, which is never there.
 fn world() -> World {
     let mut world = World::new(3);
     let (hub, last) = (world.machines[HUB].key, world.machines[3].key);
@@ -19,6 +19,8 @@ fn world() -> World {
         ..PeerState::default()
     };
     device.peers.insert(last, by_hand);
+    let known = world.machines[A].node.settings.peers.entry(last).or_default();
+    known.endpoints = vec!["192.0.2.99:7".parse().unwrap()];
     world
 }
 
@@ -37,7 +39,7 @@ fn made(world: &World, before: &DeviceState) -> DeviceState {
 
 /// Everything that makes prefixes and endpoints move.
 fn live(world: &mut World) {
-    world.start_all();
+    [HUB, A, B].into_iter().for_each(|index| world.start(index));
     world.run(seconds(12));
     world.cut = true;
     world.run(seconds(30));
