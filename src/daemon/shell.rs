@@ -21,7 +21,7 @@ use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use crate::config::Config;
-use crate::mesh::device::{DeviceChange, DeviceState};
+use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Input, Level, Output};
 use crate::mesh::node::Node;
 use crate::mesh::settings::Settings;
