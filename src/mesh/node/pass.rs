@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::mesh::dense::repack;
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Output, RejectReason};
+use crate::mesh::event::{Event, Output};
 use crate::mesh::fact::boot::{BootId, OURS};
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::{Accepted, Fact, Origin};
@@ -21,9 +21,7 @@ use crate::mesh::mirror::Mirror;
 use crate::mesh::node::show::candidates;
 use crate::mesh::node::{LOOK, LOOK_SOON, Node};
 use crate::mesh::prefixes::Prefixes;
-use crate::mesh::route::Refusal;
 use crate::mesh::settings::FACT_TTL;
-use crate::mesh::tally::Portion;
 use crate::mesh::time::{Deadline, Timestamp, Why};
 use crate::mesh::{local, membership, plan, route};
 
@@ -316,19 +314,6 @@ impl Node {
             let claimant = self.name(&refusal.claimant);
             let prefix = refusal.prefix;
             self.notify(Event::PrefixCleared { prefix, claimant });
-        }
-    }
-
-    /// Counts refused claims, and tells them one by one as long as they are few.
-    fn tell_refusals(&mut self, now: Timestamp, refused: &[Refusal]) {
-        for refusal in refused {
-            self.rejections
-                .count(now, RejectReason::Overlap(refusal.obstacle.overlap));
-            match self.refusals.take(now) {
-                Portion::Granted => self.notify(Event::PrefixRefused(self.refused(refusal))),
-                Portion::Last => self.notify(Event::MorePrefixesRefused),
-                Portion::Spent => {}
-            }
         }
     }
 
