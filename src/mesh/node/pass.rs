@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::mesh::dense::repack;
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Output, RejectReason};
+use crate::mesh::event::{Event, Output};
 use crate::mesh::fact::boot::{BootId, OURS};
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::{Accepted, Fact, Origin};
@@ -21,9 +21,7 @@ use crate::mesh::mirror::Mirror;
 use crate::mesh::node::show::candidates;
 use crate::mesh::node::{LOOK, LOOK_SOON, Node};
 use crate::mesh::prefixes::Prefixes;
-use crate::mesh::route::Refusal;
 use crate::mesh::settings::FACT_TTL;
-use crate::mesh::tally::Portion;
 use crate::mesh::time::{Deadline, Timestamp, Why};
 use crate::mesh::{local, membership, plan, route};
 
@@ -326,22 +324,6 @@ impl Node {
             let claimant = self.name(&refusal.claimant);
             let prefix = refusal.prefix;
             self.notify(Event::PrefixCleared { prefix, claimant });
-        }
-    }
-
-    /// Counts refused claims, and tells them one by one as long as they are few.
-    fn tell_refusals(&mut self, now: Timestamp, refused: &[Refusal]) {
-        for refusal in refused {
-            let refused = self.refused(refusal);
-            if let Some(sender) = &refused.said_by {
-                let reason = RejectReason::Overlap(refused.overlap);
-                self.rejections.count(now, Some(sender.key), reason);
-            }
-            match self.refusals.take(now) {
-                Portion::Granted => self.notify(Event::PrefixRefused(refused)),
-                Portion::Last => self.notify(Event::MorePrefixesRefused),
-                Portion::Spent => {}
-            }
         }
     }
 

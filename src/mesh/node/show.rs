@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mesh::event::RefusedPrefix;
+use crate::mesh::event::{Event, RefusedPrefix, RejectReason};
 use crate::mesh::fact::store::Store;
 use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Origin};
@@ -15,6 +15,7 @@ use crate::mesh::link::{Link, State};
 use crate::mesh::node::Node;
 use crate::mesh::route::Refusal;
 use crate::mesh::status::PeerStatus;
+use crate::mesh::tally::Portion;
 use crate::mesh::time::Timestamp;
 use crate::mesh::trust::TrustPolicy;
 
@@ -44,6 +45,22 @@ impl Node {
 }
 
 impl Node {
+    /// Counts refused claims, and tells them one by one as long as they are few.
+    pub(super) fn tell_refusals(&mut self, now: Timestamp, refused: &[Refusal]) {
+        for refusal in refused {
+            let refused = self.refused(refusal);
+            if let Some(sender) = &refused.said_by {
+                let reason = RejectReason::Overlap(refused.overlap);
+                self.rejections.count(now, Some(sender.key), reason);
+            }
+            match self.refusals.take(now) {
+                Portion::Granted => self.notify(Event::PrefixRefused(refused)),
+                Portion::Last => self.notify(Event::MorePrefixesRefused),
+                Portion::Spent => {}
+            }
+        }
+    }
+
     /// Returns a claim that is refused, as it is shown.
     pub(super) fn refused(&self, refusal: &Refusal) -> RefusedPrefix {
         let fact = Fact {
