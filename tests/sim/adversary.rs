@@ -19,7 +19,7 @@ const HUB: Name = "hub";
 
 /// How often the liar speaks to everybody after each act, and how long that takes.
 const WORDS: u32 = 12;
-const BETWEEN_ACTS: Duration = Duration::from_secs(60);
+const BETWEEN_ACTS: Duration = Duration::from_secs(120);
 
 fn level() -> impl Strategy<Value = TrustLevel> {
     (0..TrustLevel::ALL.len()).prop_map(|index| TrustLevel::ALL[index])

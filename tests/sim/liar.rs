@@ -309,10 +309,14 @@ impl Liar {
     }
 }
 
-/// Returns whether an endpoint is one that only a liar names: there is no such network.
+/// Returns whether an endpoint is one that only a liar names: there is no such network, or sites have other addresses in theirs.
 pub(crate) fn is_a_lie(endpoint: &SocketAddr) -> bool {
     match endpoint.ip() {
-        IpAddr::V4(v4) => v4.octets().starts_with(&[198, 51, 100]),
+        IpAddr::V4(v4) => match v4.octets() {
+            [198, 51, 100, _] => true,
+            [198, 18 | 19, _, last] => last % 4 != 2,
+            _ => false,
+        },
         IpAddr::V6(v6) => v6.segments().starts_with(&[0x2001, 0xdb8, 0xdead]),
     }
 }

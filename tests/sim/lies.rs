@@ -107,7 +107,7 @@ mod tests {
         stage.world.hosts.iter().filter(move |host| host.key != liar)
     }
 
-    /// Lets everybody trust the liar so far, and the hub about members; returns what comes of it in seven minutes, in the last two of
+    /// Lets everybody trust the liar so far, and the hub about members; returns what comes of it in ten minutes, in the last five of
     /// which two of its victims look for each other in vain.
     fn trusted(scenario: &Scenario, level: TrustLevel) -> Stage<'_> {
         let mut stage = Stage::new(scenario, 1);
@@ -120,7 +120,7 @@ mod tests {
         stage.world.records = true;
         // What is believed of whoever vouches for members costs so much that less must do.
         let times = if Power::of(level).peers { 60 } else { 150 };
-        for (act, seconds) in [(Act::StartAll, 30), (Act::Lie("c"), 270), (Act::Cut("a", "b"), 120)] {
+        for (act, seconds) in [(Act::StartAll, 30), (Act::Lie("c"), 270), (Act::Cut("a", "b"), 300)] {
             stage.act(act);
             (0..times).for_each(|_| stage.run(Duration::from_secs(seconds) / times));
         }
