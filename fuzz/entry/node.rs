@@ -279,6 +279,7 @@ impl World {
                 }
                 Output::Transmit { payload, .. } => assert!(payload.len() <= wire::MAX_SENT),
                 Output::Notify(event) => drop(event.to_string()),
+                Output::Remember(memory) => memory.check().expect("no more than a file may hold"),
                 Output::Resolve(host) => panic!("nothing to resolve: {host:?}"),
             }
         }
@@ -294,6 +295,8 @@ impl World {
             DeviceChange::SetEndpoint { endpoint, .. } => self.endpoints.contains(endpoint),
             DeviceChange::AddAllowedIp { prefix, .. } => self.is_its(prefix, peer),
             DeviceChange::RemoveAllowedIp { .. } => true,
+            // Only a stop does that.
+            DeviceChange::ForgetEndpoint { .. } => false,
         };
         assert!(
             is_honest || Power::of(self.level).permits(change),
@@ -326,7 +329,7 @@ impl World {
                 let network: IpNet = "10.0.0.0/24".parse().expect("a prefix");
                 assert!(!(*peer == key(HUB) && *prefix == network), "the network of the hub");
             }
-            DeviceChange::AddPeer { .. } => {}
+            DeviceChange::AddPeer { .. } | DeviceChange::ForgetEndpoint { .. } => {}
         }
     }
 
