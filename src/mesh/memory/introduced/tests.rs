@@ -204,6 +204,6 @@ fn only_a_peer_with_a_session_keeps_an_endpoint_where_it_had_none() {
         endpoint: at(9),
     };
     let undo = |has_session: bool| introduced.undo(&device, AddressHash::Sha1, &|_| has_session);
-    assert_eq!(undo(true), [back.clone()]);
+    assert_eq!(undo(true), std::slice::from_ref(&back));
     assert_eq!(undo(false), [back, DeviceChange::ForgetEndpoint { peer: key(1) }]);
 }
