@@ -9,6 +9,8 @@ mod decode;
 mod node;
 #[path = "sim/powers.rs"]
 mod powers;
+#[path = "../fuzz/entry/state.rs"]
+mod state;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,4 +48,9 @@ fn configurations() {
 #[test]
 fn courses_of_events_at_a_node() {
     replay("node", node::run);
+}
+
+#[test]
+fn what_nodes_remember() {
+    replay("state", state::run);
 }

@@ -17,9 +17,14 @@ use zeroize::Zeroizing;
 const DEADLINES: usize = 5;
 
 pub(crate) fn run(text: &[u8]) {
-    let Ok(mut memory) = serde_json::from_slice::<Memory>(text) else { return };
+    let Ok(mut memory) = serde_json::from_slice::<Memory>(text) else {
+        return;
+    };
     let written = serde_json::to_vec(&memory).expect("it has a form in JSON");
-    assert_eq!(serde_json::from_slice::<Memory>(&written).expect("our own text"), memory);
+    assert_eq!(
+        serde_json::from_slice::<Memory>(&written).expect("our own text"),
+        memory
+    );
     if memory.check().is_err() {
         return;
     }
@@ -35,11 +40,14 @@ fn live_with(memory: Memory) {
     let introduced = memory.introduced.peers.iter().copied();
     // Its peers are there still, or the first of them are.
     for peer in introduced.chain([PublicKey::from_bytes([9; 32])]).take(4) {
-        device.peers.insert(peer, PeerState {
-            endpoint: Some(SocketAddr::from(([192, 0, 2, 2], 51820))),
-            allowed_ips: ["10.0.0.0/24".parse().expect("a prefix")].into(),
-            ..PeerState::default()
-        });
+        device.peers.insert(
+            peer,
+            PeerState {
+                endpoint: Some(SocketAddr::from(([192, 0, 2, 2], 51820))),
+                allowed_ips: ["10.0.0.0/24".parse().expect("a prefix")].into(),
+                ..PeerState::default()
+            },
+        );
     }
     let mut node = Node::new(Settings::default(), identity, [7; 32], now);
     node.handle(now, Input::Remembered(Box::new(memory)));

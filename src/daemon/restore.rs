@@ -1,13 +1,11 @@
 //! Puts an interface back without a daemon, from what the last one wrote down.
 
-use std::io;
-use std::net::{SocketAddrV6, UdpSocket};
-
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::clock::now;
 use super::device::Device;
-use super::host::{Host, Observation};
+use super::host::Host;
+use super::lock::Lock;
 use super::state::StateFile;
 use crate::config::Config;
 use crate::mesh::device::DeviceState;
@@ -23,10 +21,13 @@ use crate::mesh::memory::Introduced;
 pub async fn restore(config: Config) -> anyhow::Result<usize> {
     let iface = &config.iface;
     let mut device = Device::open(iface).await?;
+    // What is taken away beside a daemon would be there again at once.
+    let _lock = Lock::take(iface, device.index())
+        .await
+        .context("stop wirelink instead, which puts the interface back")?;
     let mut host = Host::open(iface, device.index())?;
     let state = device.read(now()).await?;
-    let seen = host.read().await?;
-    refuse_beside_a_daemon(&config, device.index(), &state, &seen)?;
+    host.read().await?;
     let mut file = config
         .state
         .as_ref()
@@ -56,20 +57,4 @@ fn has_session(device: &DeviceState, key: &PublicKey) -> bool {
         ..Contact::default()
     };
     contact.is_healthy(now())
-}
-
-/// A daemon has the port for facts on our address: what is taken away would be there again at once.
-fn refuse_beside_a_daemon(config: &Config, index: u32, device: &DeviceState, seen: &Observation) -> anyhow::Result<()> {
-    let iface = &config.iface;
-    let address = config.settings.address_hash.link_local(&device.public_key);
-    let is_there = seen.state.tunnel_addresses.iter().any(|net| net.addr() == address);
-    let Some(port) = config.settings.fact_port(device.listen_port).filter(|_| is_there) else {
-        return Ok(());
-    };
-    match UdpSocket::bind(SocketAddrV6::new(address, port, 0, index)) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
-            "UDP port {port} on {iface} is taken: wirelink is running there; stop it instead, which puts the interface back"
-        ),
-        Ok(_) | Err(_) => Ok(()),
-    }
 }

@@ -38,17 +38,27 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Returns whether the liar can have a host do this: by its own word there, or by the word of the hub, which every host believes and
-/// which passes on what the hub believes and is not hearsay to it.
+/// Returns whether the liar can have a host do this: by its own word there, or by the word of somebody who believes it so far as not
+/// to take it for hearsay, and passes it on; the hub is believed by every host, and others as far as every peer is.
 fn may(stage: &Stage<'_>, host: &Host, change: &DeviceChange) -> bool {
-    let [liar, hub] = [LIAR, HUB].map(|name| &stage.world.hosts[stage.id(name)]);
-    let level_at = |host: &Host| {
-        host.config.settings.peers[&liar.key]
-            .trust
-            .expect("every host has an opinion")
+    let [liar, hub] = [LIAR, HUB].map(|name| stage.world.hosts[stage.id(name)].key);
+    let level_at = |host: &Host| host.config.settings.peers.get(&liar).and_then(|peer| peer.trust);
+    let passed_on = |other: &Host| {
+        let word = if other.key == hub {
+            TrustLevel::Membership
+        } else {
+            TrustLevel::Endpoint
+        };
+        let believed = level_at(other).filter(|level| *level >= TrustLevel::AllowedIPs);
+        believed.is_some_and(|level| Power::of(level).permits(change)) && Power::of(word).permits(change)
     };
-    let by_hub = level_at(hub) >= TrustLevel::AllowedIPs && Power::of(level_at(hub)).permits(change);
-    is_honest(&stage.world.hosts, host, change) || Power::of(level_at(host)).permits(change) || by_hub
+    let mut others = stage
+        .world
+        .hosts
+        .iter()
+        .filter(|other| ![liar, host.key].contains(&other.key));
+    let level = level_at(host).expect("every host has an opinion");
+    is_honest(&stage.world.hosts, host, change) || Power::of(level).permits(change) || others.any(passed_on)
 }
 
 /// Returns whether an act makes sense now: a node that runs is not started, nor one stopped that does not.

@@ -1,6 +1,6 @@
 //! A simulated machine: WireGuard as its operator configured it, and the node beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -115,12 +115,23 @@ pub(crate) struct Host {
     pub(crate) disk: Option<(Timestamp, String)>,
     /// How often that was written.
     pub(crate) saves: u64,
-    /// Where each peer was before its node sent it elsewhere, and where it sent it last; until WireGuard hears from it elsewhere.
-    pub(crate) sent_to: BTreeMap<PublicKey, (Option<SocketAddr>, SocketAddr)>,
+    /// Which peers its node sent elsewhere.
+    pub(crate) sent_to: BTreeMap<PublicKey, SentTo>,
     /// What the node changed, if that is recorded.
     pub(crate) changes: Vec<(Timestamp, DeviceChange)>,
     /// What the node said, if that is recorded.
     pub(crate) events: Vec<(Timestamp, Event)>,
+}
+
+/// Where a node sent a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct SentTo {
+    /// Where it was, whenever the node did so.
+    pub(crate) before: BTreeSet<Option<SocketAddr>>,
+    /// Where to it was last.
+    pub(crate) last: SocketAddr,
+    /// Whether it is there still: WireGuard has not heard from it elsewhere.
+    pub(crate) is_there: bool,
 }
 
 impl Host {
@@ -188,8 +199,9 @@ impl Host {
     /// Takes in where WireGuard heard from its peers.
     pub(crate) fn note_roaming(&mut self) {
         let peers = &self.tunnel.device().peers;
-        self.sent_to
-            .retain(|key, (_, at)| peers.get(key).is_some_and(|peer| peer.endpoint == Some(*at)));
+        for (key, sent) in &mut self.sent_to {
+            sent.is_there &= peers.get(key).is_some_and(|peer| peer.endpoint == Some(sent.last));
+        }
     }
 
     /// Returns how many datagrams v1 nodes refused whole here.

@@ -1,6 +1,7 @@
 //! What must hold at any time, whatever happens; what a single change may not do is checked by the world as it is done.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::device::PeerState;
@@ -177,12 +178,24 @@ fn believed_facts(world: &mut World, id: HostId) {
     }
 }
 
+/// How many pieces there may be of what many facts at once bring or take.
+const PIECES: usize = 100;
+/// How soon a node comes back for the next piece.
+const NEXT_PIECE: Duration = Duration::from_millis(25);
+
 /// The plan for a device to which a plan was applied is empty.
 fn planned_again(world: &mut World, id: HostId) {
     if world.hosts[id].asleep {
         return;
     }
-    world.pass(id);
+    for _ in 0..PIECES {
+        world.pass(id);
+        let node = world.hosts[id].node.as_ref();
+        let next = node.and_then(Program::poll_timeout);
+        if next.is_none_or(|next| next.at.since(world.now) > NEXT_PIECE) {
+            break;
+        }
+    }
     let before = world.hosts[id].writes;
     world.pass(id);
     if world.hosts[id].writes != before {

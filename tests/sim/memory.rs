@@ -30,7 +30,10 @@ fn sends_directly(stage: &Stage<'_>, from: Name, to: Name) -> bool {
 
 /// Cuts the power everywhere, and lets the leaves start again at these times while the hubs stay away; returns how long it took
 /// after the last one until every pair that was direct is so again.
-fn power_cut(scenario: &Scenario, seed: u64, apart: Duration) -> Duration {
+///
+/// # Panics
+/// Where that is more than `limit`.
+fn power_cut(scenario: &Scenario, seed: u64, apart: Duration, limit: Duration) -> Duration {
     let mut stage = Stage::new(scenario, seed);
     stage.act(Act::StartAll);
     play::arrive(&mut stage, MINUTE).unwrap();
@@ -57,9 +60,10 @@ fn power_cut(scenario: &Scenario, seed: u64, apart: Duration) -> Duration {
     };
     while !is_done(&stage) {
         let took = stage.world.now.since(began);
-        assert!(took < WITHIN, "{} with seed {seed}: not within {took:?}", scenario.name);
+        assert!(took < limit, "{} with seed {seed}: not within {took:?}", scenario.name);
         stage.run(Duration::from_millis(100));
     }
+    let took = stage.world.now.since(began);
     for (one, other) in &pairs {
         let (from, to) = (stage.id(one), stage.id(other));
         let number = stage.world.ping(from, stage.world.hosts[to].inner(false).unwrap());
@@ -71,7 +75,7 @@ fn power_cut(scenario: &Scenario, seed: u64, apart: Duration) -> Duration {
         );
     }
     invariants::check(&mut stage.world).unwrap();
-    stage.world.now.since(began)
+    took
 }
 
 #[test]
@@ -88,11 +92,21 @@ fn after_a_power_cut_every_direct_link_is_back_in_ten_seconds_while_the_hub_is_a
     ];
     for scenario in scenarios {
         for seed in 1..6 {
-            for apart in [0, 200, 3000] {
-                power_cut(&scenario, seed, Duration::from_millis(apart));
+            for apart in [0, 120, 3000] {
+                power_cut(&scenario, seed, Duration::from_millis(apart), WITHIN);
             }
         }
     }
+}
+
+/// Where the first initiations of both sides cross, as they do in one start of a hundred, and those that WireGuard sends 5 s later
+/// cross again by chance, the third ones find through.
+#[test]
+fn two_crossings_in_a_row_are_rare_and_cost_one_slot_more() {
+    let scenario = table::mesh_of_five();
+    let took = (0..100).map(|seed| power_cut(&scenario, seed, Duration::from_millis(seed * 37 % 1000), 2 * WITHIN));
+    let late = took.filter(|took| *took > WITHIN).count();
+    assert!(late <= 2, "{late} of 100");
 }
 
 /// The device as it would be shown, without what WireGuard found out by itself.

@@ -23,6 +23,9 @@ pub(super) const SETTLE: Duration = Duration::from_millis(200);
 /// How much longer one of the two sides waits: two initiations that cross overwrite each other's handshake, and both are lost.
 /// What the first one sends in vain still opens its NAT for the second.
 pub(super) const STAGGER: Duration = Duration::from_millis(200);
+/// How much longer the first slot of that side is: where the news came so much apart that the first initiations crossed, the second
+/// ones do not.
+pub(super) const DRIFT: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Default)]
 pub(super) struct Slots {
@@ -70,7 +73,7 @@ impl Slots {
                 begins: false,
             };
         }
-        self.current = self.choose(now, candidates);
+        self.current = self.choose(now, candidates, yields);
         Turn {
             endpoint: self.current.map(|current| current.endpoint),
             begins: self.current.is_some(),
@@ -83,7 +86,12 @@ impl Slots {
         tried.map(|(_, at)| *at)
     }
 
-    fn choose(&mut self, now: Timestamp, candidates: &[Candidate]) -> Option<Current> {
+    fn choose(&mut self, now: Timestamp, candidates: &[Candidate], yields: bool) -> Option<Current> {
+        let drift = if yields && self.tried.is_empty() {
+            DRIFT
+        } else {
+            Duration::ZERO
+        };
         let untried = candidates.iter().find(|candidate| self.tried(candidate).is_none());
         let (candidate, slot) = match untried {
             Some(candidate) => (candidate, FIRST_SLOT),
@@ -97,7 +105,7 @@ impl Slots {
         Some(Current {
             endpoint: candidate.endpoint,
             since: now,
-            until: now + slot,
+            until: now + slot + drift,
         })
     }
 

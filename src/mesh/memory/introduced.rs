@@ -138,6 +138,7 @@ impl Introduced {
             let (prefix, back_to) = (*prefix, given.taken_from.filter(stays));
             match (is_ours, back_to, owner.filter(|owner| stays(owner))) {
                 (false, _, _) | (true, None, None) => None,
+                (true, Some(peer), Some(owner)) if peer == *owner => None,
                 (true, Some(peer), _) => Some(DeviceChange::AddAllowedIp { peer, prefix }),
                 (true, None, Some(owner)) => Some(DeviceChange::RemoveAllowedIp { peer: *owner, prefix }),
             }

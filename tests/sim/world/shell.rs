@@ -1,5 +1,6 @@
 //! What a machine does for its node and its tunnel, as the daemon and the kernel do it: at once, and in their order.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use wirelink::mesh::device::DeviceChange;
@@ -9,7 +10,7 @@ use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
 
 use super::{What, World};
-use crate::host::{self, ECHO};
+use crate::host::{self, ECHO, SentTo};
 use crate::net::HostId;
 use crate::wireguard::{Message, Packet};
 
@@ -41,7 +42,15 @@ impl World {
             && host.config.peers.iter().any(|config| config.key == peer)
         {
             let before = host.tunnel.device().peers.get(&peer).and_then(|peer| peer.endpoint);
-            host.sent_to.entry(peer).or_insert((before, endpoint)).1 = endpoint;
+            let sent = host.sent_to.entry(peer).or_insert_with(|| SentTo {
+                before: BTreeSet::new(),
+                last: endpoint,
+                is_there: false,
+            });
+            if !sent.is_there {
+                sent.before.insert(before);
+            }
+            (sent.last, sent.is_there) = (endpoint, true);
         }
         host.tunnel.apply(self.now, &change);
         host.writes += 1;
@@ -95,13 +104,15 @@ impl World {
         let sent_to = std::mem::take(&mut host.sent_to);
         let wrong = host.config.peers.iter().filter_map(|config| {
             let seen = host.tunnel.device().peers.get(&config.key)?.endpoint;
-            let (before, _) = *sent_to
-                .get(&config.key)
-                .filter(|(before, _)| ![*before, config.endpoint].contains(&seen))?;
+            let sent = sent_to.get(&config.key).filter(|sent| sent.is_there)?;
+            if sent.before.contains(&seen) || seen == config.endpoint {
+                return None;
+            }
+            let before = &sent.before;
             let has_session = host.tunnel.device().peers[&config.key]
                 .last_handshake
                 .is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
-            if before.is_none() && has_session {
+            if before.contains(&None) && has_session {
                 return None;
             }
             Some(format!("left {} at {seen:?}, not {before:?}", config.key.short()))
