@@ -151,6 +151,16 @@ impl StateFile {
         Ok(memory)
     }
 
+    /// Goes by another name of the interface from now on, with what was written down under the old one.
+    pub(super) fn rename(&mut self, iface: &str) {
+        let (old, memory) = (self.path(), self.load());
+        iface.clone_into(&mut self.iface);
+        self.save(&memory);
+        if !self.is_failing && old != self.path() {
+            fs::remove_file(old).ok();
+        }
+    }
+
     /// Puts the file out of the way, under the first name that is free, or the last one.
     fn set_aside(&self) -> io::Result<PathBuf> {
         let names = (1..=MAX_ASIDE).map(|number| self.folder.join(format!("{}.json.bad-{number}", self.iface)));

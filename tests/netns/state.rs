@@ -98,7 +98,10 @@ fn the_interface_is_put_back_by_hand_but_not_under_a_daemon() {
     let direct = shown(&lab, "a");
     let (code, output) = restore(&lab, "a");
     assert_eq!(code, Some(1), "{output}");
-    assert!(output.contains("running"), "{output}");
+    assert!(
+        output.contains("runs on it already") && output.contains("stop wirelink instead"),
+        "{output}"
+    );
     assert_eq!(shown(&lab, "a"), direct, "nothing is touched");
 
     lab.daemon("a").kill();

@@ -35,6 +35,9 @@ impl Shell {
             tracing::warn!("{} is called {} now", self.iface, seen.name);
             self.iface.clone_from(&seen.name);
             self.device.rename(&seen.name);
+            if let Some(file) = &mut self.file {
+                file.rename(&seen.name);
+            }
         }
         if self.up != seen.up {
             self.up = seen.up;

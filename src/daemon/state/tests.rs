@@ -185,3 +185,13 @@ fn a_folder_that_cannot_be_written_is_said_once_and_no_more() {
     assert!(!file.is_failing);
     assert!(holds_all(&file));
 }
+
+#[test]
+fn what_was_remembered_goes_along_with_a_new_name() {
+    let folder = Folder::new();
+    let mut file = folder.file();
+    file.save(&memory());
+    file.rename("wg7");
+    assert_eq!(folder.names(), ["wg7.json"]);
+    assert!(holds_all(&file) && holds_all(&StateFile::new(&folder.0, "wg7", KEY)));
+}
