@@ -15,8 +15,8 @@ pub(super) const REVIEW_EVERY: Duration = Duration::from_secs(20);
 const PEERS_AT_ONCE: usize = 256;
 /// The most prefixes that one pass decides about, some 1 µs each.
 const PREFIXES_AT_ONCE: usize = 1024;
-/// The most changed facts that one pass takes in, some 0.5 µs each.
-const FACTS_AT_ONCE: usize = 2048;
+/// The most changed facts that one pass takes in, some 2 µs each.
+const FACTS_AT_ONCE: usize = 1024;
 /// The most of each kind that wait for another pass. A flood that brings more makes the pass longer, and not the list.
 pub(super) const MAX_WAITING: usize = store::MAX_FACTS;
 

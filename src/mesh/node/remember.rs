@@ -15,7 +15,9 @@ use crate::mesh::time::Timestamp;
 
 /// How long news of members and endpoints waits for more of its kind before it is written down.
 const SETTLED: Duration = Duration::from_secs(5);
-/// How often that is written down at most.
+/// How often what is written down together with what was put on the device is collected at most: that looks at all facts.
+const COLLECT_EVERY: Duration = Duration::from_secs(5);
+/// How often news is written down at most.
 const WRITE_EVERY: Duration = Duration::from_secs(180);
 /// How often ages are written down when there is no news at all: a fraction of what makes them too old.
 const RENEW_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -34,6 +36,8 @@ pub(super) struct Recall {
     waiting: BTreeSet<PublicKey>,
     news_since: Option<Timestamp>,
     written: Option<Timestamp>,
+    /// Whether what was put on the device was written down without what is known of others, which was collected a moment before.
+    is_partial: bool,
 }
 
 impl Recall {
@@ -47,6 +51,7 @@ impl Recall {
             waiting: BTreeSet::new(),
             news_since: None,
             written: None,
+            is_partial: false,
         }
     }
 
@@ -74,7 +79,8 @@ impl Recall {
             let earliest = self.written.map(|at| at + WRITE_EVERY);
             earliest.unwrap_or_default().max(since + SETTLED)
         });
-        news.into_iter().chain(renewal).min()
+        let rest = self.is_partial.then(|| self.as_of + COLLECT_EVERY);
+        news.into_iter().chain(renewal).chain(rest).min()
     }
 }
 
@@ -155,9 +161,9 @@ impl Node {
         let is_renewal = self.recall.written.is_some_and(|at| now.since(at) >= RENEW_EVERY);
         let before = self.recall.memory.peers.clone();
         self.refresh(now, device);
-        self.recall.news_since = None;
         if is_renewal || !is_alike(&before, &self.recall.memory.peers) {
-            self.hand_out(now);
+            self.recall.written = Some(now);
+            self.hand_out();
         }
     }
 
@@ -167,7 +173,7 @@ impl Node {
         self.recall.memory.introduced = left;
         self.refresh(now, device);
         if had_some || !self.recall.memory.is_empty() {
-            self.hand_out(now);
+            self.hand_out();
         }
     }
 
@@ -181,13 +187,16 @@ impl Node {
     }
 
     fn write_down(&mut self, now: Timestamp, device: &Mirror) {
-        self.refresh(now, device);
-        self.hand_out(now);
+        if now.since(self.recall.as_of) >= COLLECT_EVERY || self.recall.written.is_none() {
+            self.refresh(now, device);
+            self.recall.written = Some(now);
+        } else {
+            self.recall.is_partial = true;
+        }
+        self.hand_out();
     }
 
-    fn hand_out(&mut self, now: Timestamp) {
-        self.recall.written = Some(now);
-        self.recall.news_since = None;
+    fn hand_out(&mut self) {
         let memory = Box::new(self.recall.memory.clone());
         self.outputs.push_back(Output::Remember(memory));
     }
@@ -200,7 +209,7 @@ impl Node {
         let is_missed = self.membership.has_vouched_long(now);
         let memory = &mut self.recall.memory;
         memory.grow_older(passed);
-        self.recall.as_of = now;
+        (self.recall.as_of, self.recall.news_since, self.recall.is_partial) = (now, None, false);
         if is_missed {
             let unnamed = memory.peers.iter_mut().filter(|(key, _)| !named.contains_key(key));
             unnamed.for_each(|(_, known)| known.named = None);
@@ -222,28 +231,41 @@ impl Node {
     /// Collects who is named by others now. What only memory says counts for those of whom others say something, too: they may
     /// not have said all yet.
     fn named_now(&self) -> BTreeMap<PublicKey, Named> {
-        let mut all: BTreeMap<PublicKey, Named> = BTreeMap::new();
-        let by_peers = self.store.iter().filter_map(|(fact, stored)| match stored.origin {
-            Origin::Peer(by) => Some((fact, by)),
-            Origin::Observed | Origin::Configured | Origin::Remembered => None,
-        });
-        for (fact, by) in by_peers {
-            if fact.subject != *self.auth.public_key() && is_about_standing(&fact.value) {
-                let named = all.entry(fact.subject).or_insert_with(|| nothing_by(by));
-                if fact.value.is_membership() {
-                    named.by = by;
-                }
+        let own_key = self.auth.public_key();
+        let about_standing = self
+            .store
+            .iter()
+            .filter(|(fact, _)| fact.subject != *own_key && is_about_standing(&fact.value));
+        let mut all = BTreeMap::new();
+        // All about one subject come together.
+        let mut current: Option<(PublicKey, Named, bool)> = None;
+        for (fact, stored) in about_standing {
+            let by = match stored.origin {
+                Origin::Peer(by) => Some(by),
+                Origin::Remembered => None,
+                Origin::Observed | Origin::Configured => continue,
+            };
+            let is_other = current.as_ref().is_none_or(|(subject, ..)| *subject != fact.subject);
+            if is_other {
+                all.extend(current.take().and_then(said));
+            }
+            let (_, named, is_said) =
+                current.get_or_insert_with(|| (fact.subject, nothing_by(PublicKey::FIRST), false));
+            note(named, &fact.value);
+            if let Some(by) = by
+                && (!*is_said || fact.value.is_membership())
+            {
+                (named.by, *is_said) = (by, true);
             }
         }
-        for (subject, named) in &mut all {
-            let facts = self.store.about(subject).filter(|(_, stored)| match stored.origin {
-                Origin::Peer(_) | Origin::Remembered => true,
-                Origin::Observed | Origin::Configured => false,
-            });
-            facts.for_each(|(fact, _)| note(named, &fact.value));
-        }
+        all.extend(current.and_then(said));
         all
     }
+}
+
+/// Returns what is named of a subject, where somebody says it who is heard.
+fn said((subject, named, is_said): (PublicKey, Named, bool)) -> Option<(PublicKey, Named)> {
+    is_said.then_some((subject, named))
 }
 
 fn nothing_by(by: PublicKey) -> Named {
