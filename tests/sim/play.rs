@@ -4,9 +4,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use wirelink::mesh::link::State;
+
 use crate::host::HOPS;
 use crate::invariants;
 use crate::net::HostId;
+use crate::program::Program;
 use crate::scenario::{Name, Path, Scenario, Step, claim, oracle};
 use crate::stage::Stage;
 
@@ -68,7 +71,8 @@ pub(crate) fn arrive(stage: &mut Stage<'_>, within: Duration) -> Result<Duration
     loop {
         let seen = stage.world.now;
         let tables = expect_tables(stage).and_then(|()| expect_claims(stage));
-        let arrived = tables.and_then(|()| expect_echoes(stage));
+        let settled = tables.and_then(|()| expect_settled(stage));
+        let arrived = settled.and_then(|()| expect_echoes(stage));
         let took = seen.since(began);
         match arrived {
             Ok(()) => return Ok(took),
@@ -76,6 +80,25 @@ pub(crate) fn arrive(stage: &mut Stage<'_>, within: Duration) -> Result<Duration
             Err(_) => stage.run(LOOK_EVERY),
         }
     }
+}
+
+/// Looks whether no leaf doubts a direct link: while no router can be reached, traffic stays where it was, and that is no arrival.
+fn expect_settled(stage: &Stage<'_>) -> Result<(), String> {
+    for (one, other) in stage.course.scenario().pairs() {
+        if oracle::way(&stage.course, one, other) != Path::Direct {
+            continue;
+        }
+        for (from, to) in [(one, other), (other, one)] {
+            let key = stage.world.hosts[stage.id(to)].key;
+            let node = stage.world.hosts[stage.id(from)].node.as_ref().and_then(Program::ours);
+            let peers = node.map(|node| node.status(stage.world.now).peers).unwrap_or_default();
+            let link = peers.iter().find(|peer| peer.peer.key == key);
+            if link.is_some_and(|link| matches!(link.state, State::Suspect(_))) {
+                return Err(format!("{from} doubts its link to {to}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Looks whether every leaf has the others where they should be.

@@ -18,7 +18,7 @@ pub const MAX_SHARE: usize = 1024;
 /// The most facts that one other node, or memory, can hold in the store as their best source.
 pub const MAX_PER_ORIGIN: usize = 32_768;
 /// The most facts that are forgotten in one go: each must be struck from what a thousand peers know.
-pub const EXPIRED_AT_ONCE: usize = 1024;
+pub const EXPIRED_AT_ONCE: usize = 512;
 
 /// Names a stored fact for as long as it is stored, and another one after that: small numbers, for sets of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

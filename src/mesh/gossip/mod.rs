@@ -39,7 +39,7 @@ use super::time::Timestamp;
 /// The most bytes of facts for one peer in one go, so that a newcomer in a large network does not drown.
 const BURST: usize = 32 * super::fact::wire::MAX_FACTS;
 /// The most bytes for all peers in one go.
-const BURST_ALL: usize = 5 * BURST;
+const BURST_ALL: usize = 4 * BURST;
 /// The most facts that are looked at for all peers in one go, some 10 ns each: enough for one look at all of them.
 const LOOKS: usize = MAX_FACTS;
 /// With more news than this, everything is looked at instead.
@@ -51,7 +51,7 @@ const RETELL_EVERY: Duration = Duration::from_secs(5);
 /// How often a peer that waits for our sign of life is answered at most: two that answer each other must not spin.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 /// When what did not fit follows.
-const PACE: Duration = Duration::from_millis(25);
+const PACE: Duration = Duration::from_millis(20);
 /// How long a fact must still live to be renewed by digests: three of them may be lost.
 pub const MIN_LIFE: Duration = Duration::from_secs(128);
 /// How often a digest is sent. With each router that passes facts on, they live that much shorter: after three, they are renewed

@@ -34,7 +34,7 @@ const WATCH_FOR: Duration = Duration::from_secs(60);
 /// The most peers that become known in one pass: the secret shared with each costs an X25519 operation, some 50 µs.
 const NEW_AT_ONCE: usize = 16;
 /// The shortest time between two deadlines, news apart.
-const MIN_SLEEP: Duration = Duration::from_millis(25);
+const MIN_SLEEP: Duration = Duration::from_millis(20);
 
 impl Node {
     /// Does all that is due. Without a reading of the device there is nothing to decide about.
