@@ -88,7 +88,7 @@
 //! thing can say it again, which is no more than it may; and what is said again lives for 255 s, as what is said.
 //!
 //! # Decided otherwise than first drawn
-//! - How often what others take off the interface is put back is decided in the shell (`daemon/contest.rs`), which alone knows what was
+//! - How often what others take off the interface is put back ([`mesh::contest`]) is asked by the shell, which alone knows what was
 //!   really done to it, our address included.
 //! - `defguard_wireguard_rs` is not used: its incremental edits replace whole peers (see the table in its place in
 //!   `daemon/device`), and what would remain of it, types and key generation, we have. The kernel is spoken to by `nl-wireguard` and

@@ -1,7 +1,6 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
 mod clock;
-mod contest;
 pub mod device;
 mod found;
 pub mod host;

@@ -12,7 +12,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{Alarm, now};
-use super::contest::{self, Contest, Verdict};
 use super::device::{Device, DeviceError};
 use super::found::Found;
 use super::host::Host;
@@ -22,6 +21,7 @@ use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use super::state::StateFile;
 use crate::config::Config;
+use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Input, Level, Output};
 use crate::mesh::memory::Memory;

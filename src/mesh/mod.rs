@@ -6,12 +6,13 @@
 //! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
 //! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`; then the deciding modules, which do not import one another (`trust`,
 //! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`); then `event`,
-//! `census`, `node`, `status`.
+//! `census`, `contest`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod auth;
 pub mod census;
+pub mod contest;
 pub mod dense;
 pub mod device;
 pub mod endpoints;

@@ -2,8 +2,8 @@
 
 use super::Shell;
 use crate::daemon::clock::now;
-use crate::daemon::contest::Verdict;
 use crate::daemon::host::Observation;
+use crate::mesh::contest::Verdict;
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::Input;
 

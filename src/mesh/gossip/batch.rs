@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::about_sender;
 use crate::mesh::fact::boot::BootId;
 use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Timed, wire};
@@ -82,5 +81,15 @@ impl Batch {
             .chain(self.facts)
             .chain(self.digests.into_iter().map(own))
             .collect()
+    }
+}
+
+fn about_sender(own_key: &PublicKey, value: Value, ttl: Duration) -> Timed {
+    Timed {
+        fact: Fact {
+            subject: *own_key,
+            value,
+        },
+        ttl,
     }
 }

@@ -31,7 +31,7 @@ use self::offer::{Context, Offers};
 use self::vouched::Vouched;
 use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
 use super::fact::store::{FactId, MAX_FACTS, Store, Stored};
-use super::fact::value::{BUCKETS, FactHash, Value};
+use super::fact::value::{BUCKETS, FactHash};
 use super::fact::{Fact, Origin, Timed};
 use super::identity::PublicKey;
 use super::time::Timestamp;
@@ -387,16 +387,6 @@ impl Peer {
 
 fn hash_of(store: &Store, id: FactId) -> Option<FactHash> {
     store.by_id(id).map(|(_, stored)| stored.hash)
-}
-
-fn about_sender(own_key: &PublicKey, value: Value, ttl: Duration) -> Timed {
-    Timed {
-        fact: Fact {
-            subject: *own_key,
-            value,
-        },
-        ttl,
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::knowledge::RENEW_BEFORE;
 use super::*;
 use crate::mesh::fact::boot::OURS;
 use crate::mesh::fact::store::Insertion;
-use crate::mesh::fact::value::Metadata;
+use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Accepted, FirstHand, Timed};
 use crate::mesh::settings::{FACT_TTL, TrustLevel};
 

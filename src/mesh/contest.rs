@@ -2,16 +2,18 @@
 //!
 //! Tools that set an interface up as they have it written (`wg syncconf`, systemd-networkd, NetworkManager) take off what they do not
 //! know, each time they are told to. Once is no quarrel; a program that does it all the time gets its peace.
+//!
+//! The shell asks, as it alone knows what was really done to the interface, and puts the address of the node there by itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mesh::device::DeviceChange;
-use crate::mesh::event::Event;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::time::Timestamp;
+use super::device::DeviceChange;
+use super::event::Event;
+use super::identity::PublicKey;
+use super::time::Timestamp;
 
 /// How often something is put back without delay.
 const PROMPT: u32 = 3;
@@ -57,7 +59,7 @@ struct Record {
 
 /// What is to be done about a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It is the first of its kind, or what was made before was taken back by ourselves.
     New,
     /// Somebody undid the same change: it may be made again.
@@ -68,16 +70,16 @@ pub(super) enum Verdict {
 
 /// What was put on the interface, and what others took off.
 #[derive(Debug, Default)]
-pub(super) struct Contest(BTreeMap<Object, Record>);
+pub struct Contest(BTreeMap<Object, Record>);
 
 impl Contest {
     /// Judges a change of the device.
-    pub(super) fn judge(&self, now: Timestamp, change: &DeviceChange) -> Verdict {
+    pub fn judge(&self, now: Timestamp, change: &DeviceChange) -> Verdict {
         subject(change).map_or(Verdict::New, |(object, made)| self.judge_object(now, object, made))
     }
 
     /// Judges whether the link-local address may be put on the interface.
-    pub(super) fn judge_address(&self, now: Timestamp) -> Verdict {
+    pub fn judge_address(&self, now: Timestamp) -> Verdict {
         self.judge_object(now, Object::Address, Made::Present)
     }
 
@@ -90,7 +92,7 @@ impl Contest {
     }
 
     /// Remembers a change that was made.
-    pub(super) fn note(&mut self, now: Timestamp, change: &DeviceChange) {
+    pub fn note(&mut self, now: Timestamp, change: &DeviceChange) {
         if let DeviceChange::RemovePeer { peer } = change {
             // What we take away ourselves, we may give again.
             self.0.retain(|_, record| record.made != Made::Of(*peer));
@@ -101,12 +103,12 @@ impl Contest {
     }
 
     /// Remembers that the link-local address was put on the interface.
-    pub(super) fn note_address(&mut self, now: Timestamp) {
+    pub fn note_address(&mut self, now: Timestamp) {
         self.note_object(now, Object::Address, Made::Present);
     }
 
     /// Forgets the link-local address: an interface that is down has none, which is nobody's doing.
-    pub(super) fn forget_address(&mut self) {
+    pub fn forget_address(&mut self) {
         self.0.remove(&Object::Address);
     }
 
@@ -125,7 +127,7 @@ impl Contest {
     }
 
     /// Says whether an event only tells once more what was told when it was done first.
-    pub(super) fn was_told(&self, event: &Event) -> bool {
+    pub fn was_told(&self, event: &Event) -> bool {
         let (object, made) = match event {
             Event::PeerAdded { peer } => (Object::Peer(peer.key), Made::Present),
             Event::PeerRemoved { peer } => (Object::Peer(peer.key), Made::Gone),
@@ -161,7 +163,7 @@ fn subject(change: &DeviceChange) -> Option<(Object, Made)> {
 }
 
 /// Returns how people call what a change is about.
-pub(super) fn what(change: &DeviceChange) -> String {
+pub fn what(change: &DeviceChange) -> String {
     let peer = change.peer().short();
     match change {
         DeviceChange::AddAllowedIp { prefix, .. } | DeviceChange::RemoveAllowedIp { prefix, .. } => {
