@@ -17,10 +17,6 @@ pub struct RestoreArgs {
     #[arg(short, long, value_name = "NAME")]
     iface: Option<String>,
 
-    /// The UDP port for facts that the daemon had, if it was told one by a flag
-    #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
-    port: Option<String>,
-
     /// How addresses follow from keys, if the daemon was told so by a flag: sha1 or blake2s
     #[arg(long, value_name = "HASH")]
     address_hash: Option<String>,
@@ -33,7 +29,6 @@ pub struct RestoreArgs {
 pub fn run(args: &RestoreArgs, mut output: impl Write) -> anyhow::Result<()> {
     let flags = Flags {
         iface: args.iface.clone(),
-        port: args.port.clone(),
         address_hash: args.address_hash.clone(),
         ..Flags::default()
     };
