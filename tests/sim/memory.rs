@@ -78,6 +78,8 @@ fn power_cut(scenario: &Scenario, seed: u64, apart: Duration, limit: Duration) -
     took
 }
 
+/// Not with starts 200 ms apart, where this does not hold: as much as one side waits for the other, so that first initiations cross, and
+/// in `mesh_of_five` with seed 1 the second ones, too: 10.3 s. The bound is missed there; see the next test for how often.
 #[test]
 fn after_a_power_cut_every_direct_link_is_back_in_ten_seconds_while_the_hub_is_away() {
     let scenarios = [
