@@ -51,29 +51,49 @@ impl fmt::Display for Role {
     }
 }
 
-/// How long the calls took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cost {
-    pub(crate) calls: u32,
-    pub(crate) total: Duration,
-    pub(crate) longest: Duration,
-}
+/// How long each of the calls took.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cost(Vec<Duration>);
 
 impl Cost {
+    pub(crate) fn calls(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        self.0.iter().copied().max().unwrap_or_default()
+    }
+
+    /// Takes of each call the shorter time: the same calls were made again.
+    pub(crate) fn lessen(&mut self, again: &Self) {
+        assert_eq!(self.calls(), again.calls(), "the same network makes the same calls");
+        self.0
+            .iter_mut()
+            .zip(&again.0)
+            .for_each(|(took, again)| *took = (*took).min(*again));
+    }
+
     fn add(&mut self, took: Duration) {
-        self.calls += 1;
-        self.total += took;
-        self.longest = self.longest.max(took);
+        self.0.push(took);
     }
 }
 
 /// What the node was made to do.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Costs {
     pub(crate) packets: Cost,
     pub(crate) readings: Cost,
     pub(crate) deadlines: Cost,
     pub(crate) bytes_out: usize,
+}
+
+impl Costs {
+    /// Takes of each call the shorter time.
+    pub(crate) fn lessen(&mut self, again: &Self) {
+        self.packets.lessen(&again.packets);
+        self.readings.lessen(&again.readings);
+        self.deadlines.lessen(&again.deadlines);
+    }
 }
 
 pub(crate) struct Network {

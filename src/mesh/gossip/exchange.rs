@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::knowledge::{Knowledge, RENEW_BEFORE};
+use super::knowledge::{Knowledge, RENEW_BEFORE, seconds};
 use super::ledger::{Ids, Ledger};
-use super::offer::{Context, Offer, Offers, about};
+use super::offer::{Context, Offer, Offers, about, from};
 use super::vouched::{ENDPOINTS, MEMBERS, Vouched};
 use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, hash_of};
 use crate::mesh::fact::Fact;
@@ -51,6 +51,8 @@ pub(super) struct Exchange {
     compared: (Timestamp, u64),
     /// When all facts are compared with what the peer knows; never, where only news can be of use.
     pub(super) scan_at: Timestamp,
+    /// Where the next look at all facts begins: at the subject at which there was no more room.
+    resume: Option<PublicKey>,
     digest_at: Timestamp,
     withdrawn: Vec<FactHash>,
     resets: u64,
@@ -182,11 +184,12 @@ impl Exchange {
             return;
         }
         if now < self.scan_at {
-            let next = self.offer(now, peer, batch, offers.news());
+            let next = self.offer(now, peer, batch, offers.news(), None);
             self.scan_at = next.map_or(self.scan_at, |next| next.min(self.scan_at));
         } else if batch.room > 0 && batch.looks > 0 {
             let one_by_one = self.knowledge.prune(now) || !self.by_digest;
-            let next = self.offer(now, peer, batch, offers.all());
+            let resume = self.resume.take();
+            let next = self.offer(now, peer, batch, offers.all(), resume);
             let again = if one_by_one { SCAN_PERIOD } else { Duration::MAX };
             self.scan_at = next.map_or(now + again, |next| next.min(now + again));
         } else {
@@ -219,38 +222,49 @@ impl Exchange {
         }
     }
 
-    /// Takes from the facts what the peer needs now; returns when it next needs one of them.
+    /// Takes from the facts what the peer needs now, those about a subject and what follows them first; returns when it next needs
+    /// one of them.
     fn offer(
         &mut self,
         now: Timestamp,
         peer: &PublicKey,
         batch: &mut Batch,
         offered: &[Offer<'_>],
+        first: Option<PublicKey>,
     ) -> Option<Timestamp> {
+        if offered.is_empty() {
+            return None;
+        }
         let about_it = about(offered, peer);
-        let mut next: Option<Timestamp> = None;
-        let mut later = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
-        for (place, offer) in offered.iter().enumerate() {
-            if batch.cut {
-                break;
-            }
+        let first = first.map_or(0, |subject| from(offered, &subject));
+        let due_until = seconds(now + RENEW_BEFORE);
+        let (mut forgotten, mut renewed) = (u32::MAX, None::<Timestamp>);
+        for place in (first..offered.len()).chain(0..first) {
+            let offer = &offered[place];
             batch.looks = batch.looks.saturating_sub(1);
             let is_settled = self.told.contains(offer.id) || self.heard.contains(offer.id);
             if is_settled || about_it.contains(&place) && !offer.fact.attribute().row().told_to_subject {
                 continue;
             }
-            match self.knowledge.due(offer.id, offer.expires) {
-                Some(at) if at <= now => self.tell(now, offer.fact, offer.stored, batch),
-                Some(at) => later(at),
-                None => {}
+            let known = self.knowledge.until(offer.id);
+            if known == 0 || known < offer.in_vain_from {
+                if known <= due_until {
+                    self.tell(now, offer.fact, offer.stored, batch);
+                } else {
+                    forgotten = forgotten.min(known);
+                }
+            }
+            if batch.cut {
+                self.resume = Some(offer.fact.subject);
+                break;
             }
             // A copy that lives longer by then is due; one that was not renewed in between costs a look.
-            let renewal = offer.expires - RENEW_BEFORE;
-            if renewal > now && !self.told.contains(offer.id) {
-                later(renewal);
+            if offer.renewal > now && !self.told.contains(offer.id) {
+                renewed = Some(renewed.map_or(offer.renewal, |at| at.min(offer.renewal)));
             }
         }
-        next
+        let forgotten = (forgotten < u32::MAX).then(|| Timestamp::from_start(Duration::from_secs(forgotten.into())));
+        renewed.into_iter().chain(forgotten.map(|at| at - RENEW_BEFORE)).min()
     }
 
     fn tell(&mut self, now: Timestamp, fact: &Fact, stored: &Stored, batch: &mut Batch) {

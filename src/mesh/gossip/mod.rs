@@ -40,6 +40,8 @@ use super::time::Timestamp;
 const BURST: usize = 32 * super::fact::wire::MAX_FACTS;
 /// The most bytes for all peers in one go.
 const BURST_ALL: usize = 4 * BURST;
+/// The most peers that are told anything in one go, some 20 µs each with a digest: the others follow after [`PACE`].
+const TOLD_AT_ONCE: usize = 64;
 /// The most facts that are looked at for all peers in one go, some 10 ns each: enough for one look at all of them.
 const LOOKS: usize = MAX_FACTS;
 /// With more news than this, everything is looked at instead.
@@ -96,6 +98,8 @@ pub struct Gossip {
     news: BTreeSet<Fact>,
     /// Who is served first next time, where not everybody can be.
     turn: Option<PublicKey>,
+    /// Whether from there on nobody was looked at.
+    put_off: bool,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +123,7 @@ impl Gossip {
             peers: BTreeMap::new(),
             news: BTreeSet::new(),
             turn: None,
+            put_off: false,
         }
     }
 
@@ -314,12 +319,20 @@ impl Gossip {
         let (mut budget, mut looks) = (BURST_ALL, LOOKS);
         let mut told = Vec::new();
         let turn = self.turn.take();
+        self.put_off = false;
         let first = turn.map_or(0, |turn| recipients.partition_point(|recipient| recipient.peer < turn));
         for recipient in recipients[first..].iter().chain(&recipients[..first]) {
+            if told.len() == TOLD_AT_ONCE {
+                self.put_off(recipient.peer, news);
+                return told;
+            }
             let peer = self.peers.entry(recipient.peer).or_default();
             let batch = Batch::new(budget.min(BURST), looks, peer.can(COMPACT_GROUPS));
             let batch = peer.collect(&context, &mut offers, recipient, batch, &mut vouched);
-            (budget, looks) = (budget - batch.used(), batch.looks());
+            // What is too little for one fact is nothing: a thousand peers would each be looked at in vain.
+            let spent = batch.is_cut() && budget < BURST;
+            budget = if spent { 0 } else { budget - batch.used() };
+            looks = batch.looks();
             if batch.is_cut() && self.turn.is_none() {
                 self.turn = Some(recipient.peer);
             }
@@ -337,8 +350,17 @@ impl Gossip {
         told
     }
 
+    /// Begins with this peer next time; those that come before it again have little to look at in the news.
+    fn put_off(&mut self, first: PublicKey, news: BTreeSet<Fact>) {
+        (self.turn, self.put_off) = (Some(first), true);
+        self.news = news;
+    }
+
     /// Returns when [`due`](Self::due) next has something to say to any of the recipients.
     pub fn next(&self, recipients: &[Recipient]) -> Option<Timestamp> {
+        if self.put_off {
+            return Some(Timestamp::START);
+        }
         let peers = recipients
             .iter()
             .filter_map(|recipient| self.peers.get(&recipient.peer));

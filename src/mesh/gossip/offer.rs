@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Duration;
 
+use super::knowledge::{RENEW_BEFORE, WORTHWHILE, seconds};
 use crate::mesh::fact::store::{FactId, Store, Stored};
 use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
+
+/// Makes of whole seconds the next ones.
+const ALMOST_A_SECOND: Duration = Duration::from_nanos(999_999_999);
 
 /// What is looked at to find out what is due.
 pub(super) struct Context<'a> {
@@ -35,7 +40,10 @@ impl Context<'_> {
 /// thousand peers knows.
 pub(super) struct Offer<'a> {
     pub(super) id: FactId,
-    pub(super) expires: Timestamp,
+    /// Whoever knows it until this second or longer gains nothing by hearing it.
+    pub(super) in_vain_from: u32,
+    /// When its own source renews it, after which it lives longer.
+    pub(super) renewal: Timestamp,
     pub(super) fact: &'a Fact,
     pub(super) stored: &'a Stored,
 }
@@ -74,18 +82,34 @@ impl<'a> Offers<'a> {
     }
 }
 
+/// Returns where the facts about one subject begin.
+pub(super) fn from(offers: &[Offer<'_>], subject: &PublicKey) -> usize {
+    offers.partition_point(|offer| offer.fact.subject < *subject)
+}
+
 /// Returns where the facts about one subject are.
 pub(super) fn about(offers: &[Offer<'_>], subject: &PublicKey) -> Range<usize> {
-    let from = offers.partition_point(|offer| offer.fact.subject < *subject);
+    let from = from(offers, subject);
     let others = &offers[from..];
     from..from + others.partition_point(|offer| offer.fact.subject == *subject)
 }
 
 fn offers<'a>(context: &Context<'_>, facts: impl Iterator<Item = (&'a Fact, &'a Stored)>) -> Vec<Offer<'a>> {
-    let passed_on = facts.filter(|(fact, stored)| context.passes_on(&fact.subject, stored.origin));
+    // Most facts about one subject are of one origin.
+    let mut last: Option<(PublicKey, Origin, bool)> = None;
+    let mut passes_on = |subject: &PublicKey, origin: Origin| match last {
+        Some((of, from, passes_on)) if of == *subject && from == origin => passes_on,
+        _ => {
+            let passes_on = context.passes_on(subject, origin);
+            last = Some((*subject, origin, passes_on));
+            passes_on
+        }
+    };
+    let passed_on = facts.filter(|(fact, stored)| passes_on(&fact.subject, stored.origin));
     let offer = |(fact, stored): (&'a Fact, &'a Stored)| Offer {
         id: stored.id,
-        expires: stored.expires,
+        in_vain_from: seconds(stored.expires + ALMOST_A_SECOND).saturating_sub(WORTHWHILE),
+        renewal: stored.expires - RENEW_BEFORE,
         fact,
         stored,
     };

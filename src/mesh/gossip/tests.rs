@@ -235,6 +235,58 @@ fn a_newcomer_in_a_large_network_is_told_everything_in_bounded_pieces() {
 }
 
 #[test]
+fn many_peers_are_told_a_piece_of_news_in_bounded_groups_and_each_of_them_once() {
+    let mut world = World::new(Audience::AllFacts);
+    let peers = (1..=200).map(|number| PublicKey::from_bytes([number; 32]));
+    world.recipients = peers.map(|peer| recipient(peer, Audience::AllFacts)).collect();
+    for time in [0.0, 1.0] {
+        world.know(time, endpoint(OWN, time as u16 + 1));
+        world.gossip.add_news(endpoint(OWN, time as u16 + 1));
+        let mut heard = BTreeSet::new();
+        let mut goes = 0;
+        while goes == 0 || world.gossip.next(&world.recipients) <= Some(at(time)) {
+            let told = world.told(time);
+            assert!(told.len() <= TOLD_AT_ONCE);
+            for (peer, facts) in told {
+                assert_eq!((facts.len(), heard.insert(peer)), (1, true), "{peer}");
+            }
+            goes += 1;
+        }
+        assert_eq!((heard.len(), goes), (200, 200_usize.div_ceil(TOLD_AT_ONCE)));
+    }
+}
+
+#[test]
+fn what_did_not_fit_comes_before_what_is_known_since() {
+    let mut world = World::new(Audience::AllFacts);
+    let subjects = (3..=252).map(|number| PublicKey::from_bytes([number; 32]));
+    subjects.for_each(|subject| (1..=16).for_each(|port| _ = world.know(0.0, endpoint(subject, port))));
+    let mut heard: Vec<(PublicKey, Fact)> = Vec::new();
+    let mut now = at(0.0);
+    for _ in 0..10 {
+        let told = world
+            .gossip
+            .due(now, &world.recipients, &world.store, |_| true, no_hearsay);
+        let facts = told
+            .into_iter()
+            .flat_map(|told| told.facts.into_iter().map(move |timed| (told.peer, timed.fact)));
+        heard.extend(facts.filter(|(_, fact)| fact.subject != OWN));
+        if world.gossip.next(&world.recipients) > Some(at(1.0)) {
+            break;
+        }
+        world.know(0.1, endpoint(B, 1));
+        now = now + PACE;
+    }
+    let told_a: Vec<_> = heard.iter().filter(|(to, _)| *to == A).map(|(_, fact)| fact).collect();
+    assert_eq!(told_a.len(), 250 * 16 + 1);
+    assert!(
+        told_a[..250 * 16].is_sorted(),
+        "each go takes up where the last one ended"
+    );
+    assert_eq!(*told_a[250 * 16], endpoint(B, 1));
+}
+
+#[test]
 fn who_is_told_all_facts_follows_the_table_of_v1() {
     let plain = Standing {
         basic: false,
