@@ -115,7 +115,7 @@
 //!   when they expire, as v1 does: nothing can have been lost unnoticed.
 //! - The addresses of other WireGuard interfaces are told only where `ReportIfaces` names them: v1 tells them, and where two
 //!   machines are members of two networks, each network would be told to go through the other.
-//! - What somebody else takes off the device again and again is put back at growing intervals (`daemon/contest.rs`): invariant 3
+//! - What somebody else takes off the device again and again is put back at growing intervals ([`mesh::contest`]): invariant 3
 //!   alone would make a war of two programs that both are level-triggered.
 //! - Alive facts are not in the store: each peer has one, only about itself, and it belongs to the link
 //!   ([`mesh::link::liveness`]).
@@ -125,6 +125,10 @@
 //!   order in which daemons start does not matter.
 //! - What is remembered of members comes back as facts of an origin of its own, and only as far as whoever said so is trusted after the
 //!   restart. It is told to nobody: after a power cut nobody should learn from somebody's memory who was a member last week.
+//! - A peer of ours that has no session, and whose initiation arrived half a second ago and led to nothing, is made again: it crossed
+//!   with our own, both are lost, and WireGuard, which forgets then when it last sent one, would send the next only 5 s later
+//!   ([`mesh::link`]). A look at the device tells by the counter of bytes, which the [`mesh::mirror`] follows of such peers alone.
+//! - A router tells at most 64 peers and 145 kB in one go, so that no deadline takes 10 ms with a thousand of them.
 //! - A round of trying is written down once, with all its candidates, so that probing does not write a file every 5 s. An endpoint at
 //!   which WireGuard found a peer by itself is left when we stop, also where we had tried another one before.
 //! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.

@@ -295,8 +295,8 @@ impl World {
             DeviceChange::SetEndpoint { endpoint, .. } => self.endpoints.contains(endpoint),
             DeviceChange::AddAllowedIp { prefix, .. } => self.is_its(prefix, peer),
             DeviceChange::RemoveAllowedIp { .. } => true,
-            // Only a stop does that.
-            DeviceChange::ForgetEndpoint { .. } => false,
+            // Without an endpoint only a stop does that.
+            DeviceChange::MakeAgain { endpoint, .. } => endpoint.is_some() && !self.made.contains(peer),
         };
         assert!(
             is_honest || Power::of(self.level).permits(change),
@@ -329,7 +329,14 @@ impl World {
                 let network: IpNet = "10.0.0.0/24".parse().expect("a prefix");
                 assert!(!(*peer == key(HUB) && *prefix == network), "the network of the hub");
             }
-            DeviceChange::AddPeer { .. } | DeviceChange::ForgetEndpoint { .. } => {}
+            DeviceChange::MakeAgain { .. } => {
+                let seen = self.device.peers.get(peer);
+                assert!(
+                    seen.is_some_and(|peer| peer.last_handshake.is_none()),
+                    "a session is lost"
+                );
+            }
+            DeviceChange::AddPeer { .. } => {}
         }
     }
 

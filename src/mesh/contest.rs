@@ -158,7 +158,7 @@ fn subject(change: &DeviceChange) -> Option<(Object, Made)> {
         DeviceChange::RemovePeer { peer } => Some((Object::Peer(*peer), Made::Gone)),
         DeviceChange::AddAllowedIp { peer, prefix } => Some((Object::Prefix(*prefix), Made::Of(*peer))),
         DeviceChange::RemoveAllowedIp { prefix, .. } => Some((Object::Prefix(*prefix), Made::Gone)),
-        DeviceChange::SetEndpoint { .. } | DeviceChange::ForgetEndpoint { .. } => None,
+        DeviceChange::SetEndpoint { .. } | DeviceChange::MakeAgain { .. } => None,
     }
 }
 
@@ -172,7 +172,7 @@ pub fn what(change: &DeviceChange) -> String {
         DeviceChange::AddPeer { .. }
         | DeviceChange::RemovePeer { .. }
         | DeviceChange::SetEndpoint { .. }
-        | DeviceChange::ForgetEndpoint { .. } => {
+        | DeviceChange::MakeAgain { .. } => {
             format!("peer {peer}")
         }
     }

@@ -77,11 +77,14 @@ pub enum DeviceChange {
         /// The prefix, masked.
         prefix: IpNet,
     },
-    /// Takes its endpoint from a peer, as WireGuard knows no way but one: the peer is removed and made again in one step, with its
-    /// preshared key, keepalive and allowed IPs, and loses its session. Never while the node runs.
-    ForgetEndpoint {
+    /// Removes a peer and makes it again in one step, with its preshared key, keepalive and allowed IPs: WireGuard knows no other
+    /// way to take an endpoint from it, or to send an initiation less than 5 s after the last. It loses its session, so while the
+    /// node runs this is only for peers that it introduced and that never had one.
+    MakeAgain {
         /// The key of the peer.
         peer: PublicKey,
+        /// Where to send from then on, if anywhere.
+        endpoint: Option<SocketAddr>,
     },
 }
 
@@ -91,10 +94,11 @@ impl PeerState {
         self.keepalive.is_some() || self.preshared || !self.allowed_ips.iter().all(explains)
     }
 
-    /// Returns the peer as it is when it was just made again without an endpoint.
+    /// Returns the peer as it is when it was just made again.
     #[must_use]
-    pub fn made_again(self) -> Self {
+    pub fn made_again(self, endpoint: Option<SocketAddr>) -> Self {
         Self {
+            endpoint,
             keepalive: self.keepalive,
             preshared: self.preshared,
             allowed_ips: self.allowed_ips,
@@ -112,7 +116,7 @@ impl DeviceChange {
             | Self::SetEndpoint { peer, .. }
             | Self::AddAllowedIp { peer, .. }
             | Self::RemoveAllowedIp { peer, .. }
-            | Self::ForgetEndpoint { peer } => peer,
+            | Self::MakeAgain { peer, .. } => peer,
         }
     }
 }
@@ -168,9 +172,9 @@ impl DeviceState {
                     state.allowed_ips.remove(prefix);
                 }
             }
-            DeviceChange::ForgetEndpoint { peer } => {
+            DeviceChange::MakeAgain { peer, endpoint } => {
                 if let Some(state) = self.peers.get_mut(peer) {
-                    *state = std::mem::take(state).made_again();
+                    *state = std::mem::take(state).made_again(*endpoint);
                 }
             }
         }

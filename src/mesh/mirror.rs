@@ -12,7 +12,7 @@ use super::dense::repack;
 use super::device::{DeviceChange, DeviceState, PeerState};
 use super::identity::PublicKey;
 
-/// A [`DeviceState`] that remembers what changed. It does not follow the counters of bytes.
+/// A [`DeviceState`] that remembers what changed. It follows the counters of bytes only of peers that never had a session.
 #[derive(Debug)]
 pub struct Mirror {
     state: DeviceState,
@@ -104,10 +104,10 @@ impl Mirror {
                     self.take(*prefix);
                 }
             }
-            DeviceChange::ForgetEndpoint { peer } => {
+            DeviceChange::MakeAgain { peer, endpoint } => {
                 if self.state.peers.contains_key(peer) {
                     let state = self.edit(peer);
-                    *state = std::mem::take(state).made_again();
+                    *state = std::mem::take(state).made_again(*endpoint);
                 }
             }
         }
@@ -219,6 +219,10 @@ fn different(known: &DeviceState, read: &DeviceState) -> Vec<(PublicKey, Option<
 }
 
 fn looks_same(a: &PeerState, b: &PeerState) -> bool {
+    // An initiation that leads to nothing shows nowhere else.
+    if b.last_handshake.is_none() && a.rx_bytes != b.rx_bytes {
+        return false;
+    }
     (a.endpoint, a.last_handshake, a.keepalive, a.preshared) == (b.endpoint, b.last_handshake, b.keepalive, b.preshared)
         && a.allowed_ips == b.allowed_ips
 }
@@ -299,12 +303,18 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_no_news() {
+    fn counters_are_no_news_but_without_a_session() {
         let mut device = DeviceState::new(key(9), 1);
         device.peers.insert(key(1), PeerState::default());
         let mut mirror = Mirror::new(&device);
         mirror.take_news();
         device.peers.get_mut(&key(1)).unwrap().rx_bytes = 7;
+        mirror.read(&device);
+        assert_eq!(mirror.take_news().peers, [key(1)].into());
+        device.peers.get_mut(&key(1)).unwrap().last_handshake = Some(crate::mesh::time::Timestamp::START);
+        mirror.read(&device);
+        mirror.take_news();
+        device.peers.get_mut(&key(1)).unwrap().rx_bytes = 9;
         mirror.read(&device);
         assert_eq!(mirror.take_news(), News::default());
     }

@@ -316,3 +316,30 @@ fn data_is_answered_within_ten_seconds() {
 fn a_lost_session_is_found_out() {
     both(&table::A_LOST_SESSION_IS_FOUND_OUT);
 }
+
+/// Whose initiations arrive and lead to nothing, here because the two disagree on a preshared key, is seen by the counter alone: that
+/// is how a node finds out that initiations crossed.
+#[test]
+fn an_initiation_that_leads_to_nothing_is_counted() {
+    let mut laboratory = Laboratory::build();
+    for (at, peer) in [(0, 1), (1, 0)] {
+        laboratory.act(Step::Introduce(at, peer));
+    }
+    let key = laboratory.logs.join("preshared");
+    std::fs::write(&key, Keys::generate().public).expect("the folder is there");
+    laboratory.tell(0, 1, &format!("preshared-key {}", key.display()));
+    laboratory.act(Step::Send(0, 1));
+    let heard = |laboratory: &Laboratory| {
+        let host = &laboratory.hosts[1];
+        let device = host.interface.read(&host.namespace).expect("it is there");
+        let peer = &device.peers[&laboratory.hosts[0].key];
+        (peer.received, peer.latest_handshake)
+    };
+    for _ in 0..50 {
+        if heard(&laboratory).0 > 0 {
+            break;
+        }
+        laboratory.pass(0.1);
+    }
+    assert_eq!(heard(&laboratory), (148, 0));
+}

@@ -61,10 +61,14 @@ pub(crate) fn is_honest(hosts: &[Host], at: &Host, change: &DeviceChange) -> boo
     match change {
         DeviceChange::AddPeer { allowed_ips, .. } => is_known && allowed_ips.iter().all(is_own),
         DeviceChange::AddAllowedIp { prefix, .. } => is_known && is_own(prefix),
-        DeviceChange::SetEndpoint { endpoint, .. } => is_known && !is_a_lie(endpoint),
+        DeviceChange::SetEndpoint { endpoint, .. }
+        | DeviceChange::MakeAgain {
+            endpoint: Some(endpoint),
+            ..
+        } => is_known && !is_a_lie(endpoint),
         DeviceChange::RemovePeer { .. }
         | DeviceChange::RemoveAllowedIp { .. }
-        | DeviceChange::ForgetEndpoint { .. } => is_known,
+        | DeviceChange::MakeAgain { endpoint: None, .. } => is_known,
     }
 }
 

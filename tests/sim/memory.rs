@@ -78,8 +78,7 @@ fn power_cut(scenario: &Scenario, seed: u64, apart: Duration, limit: Duration) -
     took
 }
 
-/// Not with starts 200 ms apart, where this does not hold: as much as one side waits for the other, so that first initiations cross, and
-/// in `mesh_of_five` with seed 1 the second ones, too: 10.3 s. The bound is missed there; see the next test for how often.
+/// With starts 200 ms apart, as much as one side waits for the other, first initiations cross.
 #[test]
 fn after_a_power_cut_every_direct_link_is_back_in_ten_seconds_while_the_hub_is_away() {
     let scenarios = [
@@ -94,21 +93,25 @@ fn after_a_power_cut_every_direct_link_is_back_in_ten_seconds_while_the_hub_is_a
     ];
     for scenario in scenarios {
         for seed in 1..6 {
-            for apart in [0, 120, 3000] {
+            for apart in [0, 200, 3000] {
                 power_cut(&scenario, seed, Duration::from_millis(apart), WITHIN);
             }
         }
     }
 }
 
-/// Where the first initiations of both sides cross, as they do in one start of a hundred, and those that WireGuard sends 5 s later
-/// cross again by chance, the third ones find through.
+/// Where the first initiations of both sides cross, as they do in a few starts of a hundred, WireGuard sends others only 5 s later.
 #[test]
-fn two_crossings_in_a_row_are_rare_and_cost_one_slot_more() {
+fn initiations_that_cross_are_followed_by_others_at_once() {
     let scenario = table::mesh_of_five();
-    let took = (0..100).map(|seed| power_cut(&scenario, seed, Duration::from_millis(seed * 37 % 1000), 2 * WITHIN));
-    let late = took.filter(|took| *took > WITHIN).count();
-    assert!(late <= 2, "{late} of 100");
+    for seed in 0..100 {
+        power_cut(
+            &scenario,
+            seed,
+            Duration::from_millis(seed * 37 % 1000),
+            Duration::from_secs(3),
+        );
+    }
 }
 
 /// The device as it would be shown, without what WireGuard found out by itself.

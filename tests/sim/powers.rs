@@ -47,9 +47,9 @@ impl Power {
         match change {
             DeviceChange::AddPeer { allowed_ips, .. } => self.peers && (self.prefixes || allowed_ips.is_empty()),
             DeviceChange::RemovePeer { .. } => self.peers,
-            DeviceChange::SetEndpoint { .. } => self.endpoints,
+            DeviceChange::SetEndpoint { .. } | DeviceChange::MakeAgain { endpoint: Some(_), .. } => self.endpoints,
             // Only a stop does that.
-            DeviceChange::ForgetEndpoint { .. } => false,
+            DeviceChange::MakeAgain { endpoint: None, .. } => false,
             DeviceChange::AddAllowedIp { .. } | DeviceChange::RemoveAllowedIp { .. } => self.prefixes,
         }
     }

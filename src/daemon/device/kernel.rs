@@ -101,14 +101,14 @@ impl Kernel {
                 self.set(vec![edit(peer, Some(update), [prefixes])]).await
             }
             DeviceChange::RemoveAllowedIp { peer, prefix } => self.remove_allowed_ip(peer, *prefix).await,
-            DeviceChange::ForgetEndpoint { peer } => self.make_again(peer).await,
+            DeviceChange::MakeAgain { peer, endpoint } => self.make_again(peer, *endpoint).await,
         }
     }
 
-    /// Removes a peer and makes it again without an endpoint, in one message: nobody sees the device without it.
-    async fn make_again(&mut self, peer: &PublicKey) -> Result<(), DeviceError> {
+    /// Removes a peer and makes it again, in one message: nobody sees the device without it.
+    async fn make_again(&mut self, peer: &PublicKey, endpoint: Option<SocketAddr>) -> Result<(), DeviceError> {
         let replies = self.dump().await?;
-        let Some(kept) = remake::without_endpoint(&replies, peer) else {
+        let Some(kept) = remake::kept(&replies, peer, endpoint) else {
             return Ok(());
         };
         let flags = WireguardPeerFlags::RemoveMe | WireguardPeerFlags::UpdateOnly;

@@ -1,6 +1,7 @@
 //! Userspace WireGuard, by the UAPI socket of wireguard-go and its kin. One connection a request.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -118,14 +119,14 @@ impl Uapi {
                 self.set(request.existing_peer(peer).allowed_ips([prefix])).await
             }
             DeviceChange::RemoveAllowedIp { peer, prefix } => self.remove_allowed_ip(peer, prefix).await,
-            DeviceChange::ForgetEndpoint { peer } => self.make_again(peer).await,
+            DeviceChange::MakeAgain { peer, endpoint } => self.make_again(peer, *endpoint).await,
         }
     }
 
-    /// Removes a peer and makes it again without an endpoint, in one request.
-    async fn make_again(&self, peer: &PublicKey) -> Result<(), DeviceError> {
+    /// Removes a peer and makes it again, in one request.
+    async fn make_again(&self, peer: &PublicKey, endpoint: Option<SocketAddr>) -> Result<(), DeviceError> {
         let reply = self.exchange("get=1\n\n").await?;
-        let request = uapi_text::remake(&reply, peer).map_err(|error| self.malformed(error))?;
+        let request = uapi_text::remake(&reply, peer, endpoint).map_err(|error| self.malformed(error))?;
         let Some(request) = request else { return Ok(()) };
         let reply = self.exchange(&request).await?;
         self.check(uapi_text::errno(&reply).map_err(|error| self.malformed(error))?)

@@ -39,6 +39,8 @@ pub struct Contact {
     pub liveness: Option<Liveness>,
     /// Whether the peer never gives one, because it runs no wirelink.
     pub basic: bool,
+    /// The bytes that WireGuard took from it: without a session those of its initiations.
+    pub heard_bytes: u64,
 }
 
 impl Contact {
@@ -144,6 +146,8 @@ pub struct Step {
     pub endpoint: Option<SocketAddr>,
     /// Whether WireGuard should be made to send, so that a handshake begins.
     pub knock: bool,
+    /// Whether WireGuard must forget before that when it last sent an initiation: ours and the peer's crossed, and both are lost.
+    pub afresh: bool,
 }
 
 impl Link {
@@ -206,9 +210,14 @@ impl Link {
         }
         if self.state == State::Probing && !contact.is_healthy(now) {
             let slots = self.slots.get_or_insert_default();
+            match contact.endpoint {
+                Some(from) if contact.last_handshake.is_none() => {
+                    slots.hear(now, contact.heard_bytes, from, self.yields)
+                }
+                Some(_) | None => slots.hear_nothing(),
+            }
             let slot = slots.turn(now, candidates, self.yields);
-            step.endpoint = slot.endpoint;
-            step.knock = slot.begins;
+            (step.endpoint, step.knock, step.afresh) = (slot.endpoint, slot.begins, slot.afresh);
         }
         self.look_at = self.next(now, contact).into_iter().chain(contact.next(now)).min();
         step

@@ -27,6 +27,12 @@ pub(super) const STAGGER: Duration = Duration::from_millis(200);
 /// ones do not.
 pub(super) const DRIFT: Duration = Duration::from_millis(300);
 
+/// How long an initiation of the peer may lead to nothing: then it crossed ours, and WireGuard itself would try again 5 s after
+/// the last. Round-trip times above are rare, and cost one more initiation.
+pub(super) const CROSSED: Duration = Duration::from_millis(500);
+/// How much longer the side waits that yields: the other one has looked at its device by then, and has been heard.
+pub(super) const CROSSED_YIELDS: Duration = Duration::from_millis(1200);
+
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     not_before: Timestamp,
@@ -34,6 +40,10 @@ pub(super) struct Slots {
     /// When each candidate of the present rounds was last tried.
     tried: Vec<(SocketAddr, Timestamp)>,
     round_began: Option<Timestamp>,
+    /// How many bytes the peer sent without a session.
+    heard_bytes: u64,
+    /// From when on the last of them is taken for a crossing.
+    crossed_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,16 +57,47 @@ struct Current {
 pub(super) struct Turn {
     pub(super) endpoint: Option<SocketAddr>,
     pub(super) begins: bool,
+    /// Whether WireGuard must forget when it last sent an initiation.
+    pub(super) afresh: bool,
 }
 
 impl Slots {
     /// Returns when the next slot begins.
     pub(super) fn next(&self) -> Timestamp {
-        self.current.map_or(self.not_before, |current| current.until)
+        let next = self.current.map_or(self.not_before, |current| current.until);
+        self.crossed_at.map_or(next, |at| at.min(next))
+    }
+
+    /// Takes in how many bytes the peer sent, and from where: an initiation of it makes that the place to try.
+    pub(super) fn hear(&mut self, now: Timestamp, bytes: u64, from: SocketAddr, yields: bool) {
+        if bytes <= std::mem::replace(&mut self.heard_bytes, bytes) {
+            return;
+        }
+        self.crossed_at = Some(now + CROSSED + if yields { CROSSED_YIELDS } else { Duration::ZERO });
+        self.current = Some(Current {
+            endpoint: from,
+            since: now,
+            until: now + FIRST_SLOT,
+        });
+    }
+
+    /// Takes in that there was a session, or that the peer is nowhere: what was heard before says nothing any more.
+    pub(super) fn hear_nothing(&mut self) {
+        self.crossed_at = None;
     }
 
     /// Returns whose turn it is; `yields` says that this side is the one that waits longer.
     pub(super) fn turn(&mut self, now: Timestamp, candidates: &[Candidate], yields: bool) -> Turn {
+        if let Some(current) = self.current
+            && self.crossed_at.is_some_and(|at| at <= now)
+        {
+            self.crossed_at = None;
+            return Turn {
+                endpoint: Some(current.endpoint),
+                begins: true,
+                afresh: true,
+            };
+        }
         if self.has_news(now, candidates) {
             self.tried.clear();
             self.current = None;
@@ -70,13 +111,14 @@ impl Slots {
         if let Some(current) = self.current.filter(|current| now < current.until) {
             return Turn {
                 endpoint: Some(current.endpoint),
-                begins: false,
+                ..Turn::default()
             };
         }
         self.current = self.choose(now, candidates, yields);
         Turn {
             endpoint: self.current.map(|current| current.endpoint),
             begins: self.current.is_some(),
+            afresh: false,
         }
     }
 

@@ -1,5 +1,5 @@
 use super::candidate::Collector;
-use super::slot::{FIRST_SLOT, LATER_SLOT, STAGGER};
+use super::slot::{CROSSED, CROSSED_YIELDS, FIRST_SLOT, LATER_SLOT, STAGGER};
 use super::*;
 use crate::mesh::fact::boot::BootId;
 
@@ -27,7 +27,7 @@ fn contact(handshake: Option<f64>, heard: Option<(BootId, f64)>) -> Contact {
         endpoint: handshake.map(|_| endpoint(1)),
         last_handshake: handshake.map(at),
         liveness: heard.map(|(boot_id, seconds)| Liveness::heard(at(seconds), boot_id, Duration::from_secs(255))),
-        basic: false,
+        ..Contact::default()
     }
 }
 
@@ -184,6 +184,44 @@ fn a_suspect_that_is_heard_again_is_up_again() {
     link.advance(at(20.0), &contact(Some(1.0), Some((OURS, 1.0))), &[]);
     link.advance(at(30.0), &contact(Some(1.0), Some((OURS, 30.0))), &[]);
     assert_eq!(link.state(), State::Up);
+}
+
+#[test]
+fn initiations_that_crossed_are_followed_by_others_before_wireguard_would_send_them() {
+    for yields in [false, true] {
+        let mut link = Link::new(at(0.0), None, yields);
+        let candidates = candidates(&[1, 2]);
+        let mut seen = contact(None, None);
+        link.advance(at(0.0), &seen, &candidates);
+        let first = link.next(at(0.0), &seen).unwrap();
+        assert!(link.advance(first, &seen, &candidates).knock);
+        // It initiated, from a place that nobody named; a session would be seen in a round-trip time.
+        (seen.heard_bytes, seen.endpoint) = (148, Some(endpoint(9)));
+        let heard = first + Duration::from_secs(1);
+        let holds = Step {
+            endpoint: Some(endpoint(9)),
+            ..Step::default()
+        };
+        assert_eq!(link.advance(heard, &seen, &candidates), holds);
+        let crossed = link.next(heard, &seen).unwrap();
+        let patience = CROSSED + if yields { CROSSED_YIELDS } else { Duration::ZERO };
+        assert_eq!(crossed, heard + patience);
+        let again = Step {
+            knock: true,
+            afresh: true,
+            ..holds
+        };
+        assert_eq!(link.advance(crossed, &seen, &candidates), again);
+        assert_eq!(link.advance(crossed, &seen, &candidates), holds, "once for each");
+        seen.heard_bytes = 0;
+        link.advance(crossed, &seen, &candidates);
+        seen.heard_bytes = 148;
+        link.advance(crossed, &seen, &candidates);
+        assert_eq!(link.next(crossed, &seen), Some(crossed + patience));
+        // Of one that has, or had, a session the bytes say nothing.
+        (seen.heard_bytes, seen.last_handshake) = (200, Some(at(0.0)));
+        assert!(!link.advance(at(500.0), &seen, &candidates).afresh);
+    }
 }
 
 #[test]

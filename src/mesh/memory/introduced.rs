@@ -164,7 +164,10 @@ impl Introduced {
             let is_kept = tried.before.is_none() && has_session(peer);
             (is_ours && !is_kept).then_some(match tried.before {
                 Some(endpoint) => DeviceChange::SetEndpoint { peer: *peer, endpoint },
-                None => DeviceChange::ForgetEndpoint { peer: *peer },
+                None => DeviceChange::MakeAgain {
+                    peer: *peer,
+                    endpoint: None,
+                },
             })
         })
     }

@@ -257,12 +257,24 @@ impl Node {
             self.note_endpoint(device, key, endpoint, &candidates);
             device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
         }
+        if step.afresh && self.membership.introduced(key) {
+            self.begin_afresh(device, key, step.endpoint);
+        }
         if let Some(left) = step.left {
             self.watch_until = Some(now + WATCH_FOR);
             self.agenda.add_prefixes(self.prefixes_of(device, key));
             self.tell_transition(now, &contact, key, left, state, was_since);
         }
         step.knock
+    }
+
+    /// Has WireGuard forget a peer without a session and know it again: it sends an initiation only 5 s after the last. Nothing is
+    /// lost but what waited for the session; to a peer of the operator's it is not done.
+    fn begin_afresh(&mut self, device: &mut Mirror, key: &PublicKey, endpoint: Option<std::net::SocketAddr>) {
+        let change = DeviceChange::MakeAgain { peer: *key, endpoint };
+        device.apply(&change);
+        // The plan sees no difference.
+        self.outputs.push_back(Output::Configure(change));
     }
 
     fn tell_transition(

@@ -251,6 +251,7 @@ impl Node {
             last_handshake: peer.and_then(|peer| peer.last_handshake),
             liveness: self.liveness.of(key),
             basic: self.census.basic.contains(key),
+            heard_bytes: peer.map_or(0, |peer| peer.rx_bytes),
         }
     }
 }

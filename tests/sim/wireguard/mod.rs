@@ -131,13 +131,13 @@ impl Tunnel {
                     self.allowed.take(prefix, &peer);
                 }
             }
-            DeviceChange::ForgetEndpoint { .. } => self.make_again(now, peer),
+            DeviceChange::MakeAgain { endpoint, .. } => self.make_again(now, peer, *endpoint),
         }
         self.send_staged(now, peer);
     }
 
     /// Removes a peer and adds it again with what its operator gave it.
-    fn make_again(&mut self, now: Timestamp, peer: PublicKey) {
+    fn make_again(&mut self, now: Timestamp, peer: PublicKey, endpoint: Option<SocketAddr>) {
         let Some(state) = self.device.peers.get(&peer).cloned() else {
             return;
         };
@@ -148,7 +148,7 @@ impl Tunnel {
             &DeviceChange::AddPeer {
                 peer,
                 allowed_ips,
-                endpoint: None,
+                endpoint,
             },
         );
         self.set_keepalive(now, &peer, state.keepalive);

@@ -72,7 +72,14 @@ impl World {
         let host = &self.hosts[id];
         let wrong = match change {
             _ if !stopping && !host.may_configure => Some("a packet alone changed the device"),
-            DeviceChange::ForgetEndpoint { .. } => (!stopping).then_some("a peer lost its endpoint"),
+            DeviceChange::MakeAgain { .. } if stopping => None,
+            DeviceChange::MakeAgain { endpoint: None, .. } => Some("a peer lost its endpoint"),
+            DeviceChange::MakeAgain { peer, .. } => {
+                let seen = host.tunnel.device().peers.get(peer);
+                let had_session = seen.is_none_or(|peer| peer.last_handshake.is_some());
+                let is_operators = host.config.peers.iter().any(|config| config.key == *peer);
+                (had_session || is_operators).then_some("a peer was made again that may not be")
+            }
             DeviceChange::SetEndpoint { .. } if stopping => None,
             DeviceChange::SetEndpoint { peer, .. } => {
                 let last = host

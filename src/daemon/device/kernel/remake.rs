@@ -1,5 +1,7 @@
 //! What a peer is made again from, when nothing but its endpoint is to go.
 
+use std::net::SocketAddr;
+
 use netlink_packet_wireguard::{WireguardAttribute, WireguardPeerAttribute};
 
 use super::{Message, PREFIXES_PER_MESSAGE, allowed_ips, prefix};
@@ -7,7 +9,11 @@ use crate::mesh::identity::PublicKey;
 
 /// Returns what the operator gave a peer, for making it again. `None` where there is nothing to do, or more than one message holds:
 /// the peer would be without some of it until the next.
-pub(super) fn without_endpoint(replies: &[Message], key: &PublicKey) -> Option<Vec<WireguardPeerAttribute>> {
+pub(super) fn kept(
+    replies: &[Message],
+    key: &PublicKey,
+    endpoint: Option<SocketAddr>,
+) -> Option<Vec<WireguardPeerAttribute>> {
     let (mut kept, mut prefixes, mut has_endpoint) = (Vec::new(), Vec::new(), false);
     for attribute in parts_of(replies, key) {
         match attribute {
@@ -21,6 +27,7 @@ pub(super) fn without_endpoint(replies: &[Message], key: &PublicKey) -> Option<V
         }
     }
     kept.push(allowed_ips(prefixes.iter().map(|prefix| (*prefix, None))));
+    kept.extend(endpoint.map(WireguardPeerAttribute::Endpoint));
     (has_endpoint && prefixes.len() <= PREFIXES_PER_MESSAGE).then_some(kept)
 }
 

@@ -205,5 +205,14 @@ fn only_a_peer_with_a_session_keeps_an_endpoint_where_it_had_none() {
     };
     let undo = |has_session: bool| introduced.undo(&device, AddressHash::Sha1, &|_| has_session);
     assert_eq!(undo(true), std::slice::from_ref(&back));
-    assert_eq!(undo(false), [back, DeviceChange::ForgetEndpoint { peer: key(1) }]);
+    assert_eq!(
+        undo(false),
+        [
+            back,
+            DeviceChange::MakeAgain {
+                peer: key(1),
+                endpoint: None
+            }
+        ]
+    );
 }

@@ -70,7 +70,7 @@ fn wherever_the_power_fails_the_next_run_puts_the_device_back() {
         let mut index = 1;
         loop {
             let (has_failed, world) = fail_at(index, pause);
-            let forgotten = |change: &DeviceChange| matches!(change, DeviceChange::ForgetEndpoint { .. });
+            let forgotten = |change: &DeviceChange| matches!(change, DeviceChange::MakeAgain { .. });
             forgets += world.machines[A]
                 .changes
                 .iter()
