@@ -1,6 +1,7 @@
 //! A scenario on real interfaces: namespaces, NATs, WireGuard, and the daemon itself beside it.
 
 mod interface;
+mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,7 +18,6 @@ use crate::command::Process;
 use crate::namespace::{Namespace, PREFIX};
 use crate::network::Network;
 use crate::operator;
-use crate::scenario::course::Course;
 use crate::scenario::{Name, Program, Scenario};
 use crate::show::{self, Device, Peer};
 use crate::sweep;
@@ -35,6 +35,7 @@ const SHOWN_ECHOES: usize = 5;
 /// The network of a scenario, built and configured hub-and-spoke. Nothing of it is left when this is dropped.
 pub(crate) struct Lab {
     // Fields are dropped in this order: first what runs, then where it runs.
+    liars: Vec<(Name, Process)>,
     hosts: BTreeMap<Name, Host>,
     pub(crate) network: Network,
     pub(crate) scenario: Scenario,
@@ -76,6 +77,7 @@ impl Lab {
         std::fs::create_dir_all(&logs).unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
         let mut lab = Self {
             network: Network::build(&world, scenario),
+            liars: Vec::new(),
             hosts: BTreeMap::new(),
             scenario: scenario.clone(),
             found: BTreeMap::new(),
@@ -201,9 +203,14 @@ impl Lab {
         self.found = self.names().into_iter().map(|name| (name, self.found(name))).collect();
     }
 
-    /// Compares with what was taken down, or with the last start of the machine; `gone` are no members any more.
+    /// Compares with what was taken down, or with the last start of the machine; `gone` are no members any more. A v1 node leaves the
+    /// device as it is.
     pub(crate) fn expect_as_found(&self, gone: &[Name]) {
-        for (name, found) in &self.found {
+        for (name, found) in self
+            .found
+            .iter()
+            .filter(|(name, _)| self.program(name) == Program::Ours)
+        {
             let keys = gone.iter().map(|leaf| self.public_key(leaf));
             let expected = keys.fold(found.clone(), Found::without);
             assert_eq!(self.found(name), expected, "{name}: as it was found");
@@ -273,12 +280,10 @@ impl Lab {
 
     /// Starts wirelink on a host, with these flags, too.
     pub(crate) fn start_with(&mut self, name: Name, flags: &str) {
-        assert_eq!(
-            Course::new(&self.scenario).program(name),
-            Program::Ours,
-            "{name}: the lab has only this wirelink"
-        );
-        let line = format!("{WIRELINK} --debug --iface {} {flags}", self.interface(name));
+        let line = match self.program(name) {
+            Program::Ours => format!("{WIRELINK} --debug --iface {} {flags}", self.interface(name)),
+            Program::V1 => self.v1(name),
+        };
         let settings = Some(self.settings(name)).filter(|folder| folder.exists());
         let settings = settings.map(|folder| ("WIRELINK_CONFIG_PATH", folder));
         let daemon = self.spawn_with(name, &line, &format!("{name}.log"), settings);

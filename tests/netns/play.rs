@@ -9,10 +9,13 @@ use crate::command;
 use crate::lab::Lab;
 use crate::look::{self, Watch};
 use crate::scenario::course::Course;
-use crate::scenario::{Act, Name, Path, Scenario, Step};
+use crate::scenario::{Act, Name, Path, Program, Scenario, Step};
 
 /// How long a daemon may take to take its changes off the device and end.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long daemons may take until they listen.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the tunnel to the hub may take when nothing but WireGuard runs.
 const TUNNEL_WITHIN: Duration = Duration::from_secs(20);
@@ -40,6 +43,9 @@ pub(crate) fn play(scenario: &Scenario) {
     let before = look::arrive(&lab, &look::ways(&course), TUNNEL_WITHIN);
     before.unwrap_or_else(|why| panic!("{}: before: {why}", scenario.name));
     lab.remember();
+    if lab.names().iter().any(|name| lab.program(name) == Program::V1) {
+        return play_beside_v1(&mut lab, course);
+    }
     for step in scenario.script.iter().chain([&END]) {
         if step.act != Act::StopAll || lab.names().iter().any(|name| course.runs(name)) {
             course.take(step.act);
@@ -54,23 +60,34 @@ pub(crate) fn play(scenario: &Scenario) {
     lab.expect_as_found(&gone);
 }
 
+/// The same beside v1 nodes, which leave their devices as they are: ours end as they were found, and no way must follow.
+fn play_beside_v1(lab: &mut Lab, mut course: Course<'_>) {
+    for step in &course.scenario().script {
+        course.take(step.act);
+        take(lab, &course, step);
+    }
+    act(lab, Act::StopAll);
+    lab.expect_as_found(&[]);
+}
+
 /// Takes one step of a script; the course has taken it already.
 fn take(lab: &mut Lab, course: &Course<'_>, step: &Step) {
-    let (name, ways) = (lab.scenario.name.clone(), look::ways(course));
+    let name = lab.scenario.name.clone();
+    let pairs: Vec<Watch> = look::ways(course)
+        .iter()
+        .map(|(one, other, _)| Watch::start(lab, one, other))
+        .collect();
+    let hubs: Vec<Watch> = to_undisturbed_hubs(lab, course, step.act);
+    let began = Instant::now();
+    act(lab, step.act);
+    // What a liar says of itself is its own affair.
+    let ways = lab.without_liars(&look::ways(course));
     let fail = |why: String| -> ! {
         panic!(
             "{name}: {:?} must lead to {ways:?} within {:?}: {why}",
             step.act, step.within
         )
     };
-    let pairs: Vec<Watch> = ways
-        .iter()
-        .map(|(one, other, _)| Watch::start(lab, one, other))
-        .collect();
-    let hubs: Vec<Watch> = to_undisturbed_hubs(lab, course, step.act);
-
-    let began = Instant::now();
-    act(lab, step.act);
     let within = step.within.saturating_sub(began.elapsed());
     let arrival = look::arrive(lab, &ways, within).unwrap_or_else(|why| fail(why));
     let took = (began.elapsed() - arrival.confirming).as_secs_f32();
@@ -163,8 +180,9 @@ fn touched(act: Act) -> Vec<Name> {
 /// Does what a step says.
 pub(crate) fn act(lab: &mut Lab, act: Act) {
     match act {
-        Act::StartAll => lab.names().into_iter().for_each(|name| lab.start(name)),
+        Act::StartAll => start_each(lab),
         Act::StopAll => {
+            lab.silence_liars();
             let running = lab.running();
             stop(lab, &running);
         }
@@ -185,9 +203,21 @@ pub(crate) fn act(lab: &mut Lab, act: Act) {
         }
         Act::Attach(name) => lab.attach(name),
         Act::Detach(name) => lab.detach(name),
-        Act::Lie(name) => panic!("{name}: nobody lies in the lab"),
+        Act::Lie(name) => lab.lie(name),
         Act::Wait => {}
     }
+}
+
+/// Starts wirelink everywhere; v1 hubs last, and when the others listen: whom a v1 node tells something before that, it tells it again
+/// after two minutes.
+fn start_each(lab: &mut Lab) {
+    let is_old_hub = |lab: &Lab, name: Name| lab.is_hub(name) && lab.program(name) == Program::V1;
+    let (last, first): (Vec<Name>, Vec<Name>) = lab.names().into_iter().partition(|name| is_old_hub(lab, name));
+    first.into_iter().for_each(|name| lab.start(name));
+    if !last.is_empty() {
+        std::thread::sleep(READY_WITHIN);
+    }
+    last.into_iter().for_each(|name| lab.start(name));
 }
 
 /// Stops daemons at once; each must end well.
@@ -213,8 +243,14 @@ fn stop(lab: &mut Lab, names: &[Name]) {
 pub(crate) fn check(lab: &mut Lab, course: &Course<'_>) {
     let running: Vec<Name> = lab.names().into_iter().filter(|name| course.runs(name)).collect();
     assert_eq!(lab.running(), running, "where wirelink runs");
+    let liars = lab.liars();
     for name in lab.names() {
-        assert_eq!(lab.by_hand_changed(name), None);
+        if lab.program(name) == Program::Ours {
+            assert_eq!(lab.by_hand_changed(name), None);
+        }
+        if !liars.is_empty() && !liars.contains(&name) {
+            assert_eq!(lab.believed(name), None);
+        }
         let log = lab.log(name);
         let bad = log
             .lines()

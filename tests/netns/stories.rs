@@ -9,7 +9,10 @@ use crate::play;
 use crate::scenario::{Worlds, table};
 
 macro_rules! stories {
-    (quick: $($quick:ident)*; slow: $($slow:ident)*;) => {
+    (
+        quick: $($quick:ident)*; slow: $($slow:ident)*;
+        beside v1: $($beside:ident)*; beside v1, slow: $($slow_beside:ident)*;
+    ) => {
         $(#[test]
         fn $quick() {
             play::play(&table::$quick());
@@ -21,11 +24,23 @@ macro_rules! stories {
             play::play(&table::$slow());
         })*
 
+        $(#[test]
+        fn $beside() {
+            play::play(&table::v1::$beside());
+        })*
+
+        $(#[test]
+        #[ignore = "takes many minutes: tests/run slow"]
+        fn $slow_beside() {
+            play::play(&table::v1::$slow_beside());
+        })*
+
         #[test]
         fn none_is_left_out() {
-            let quick = [$(table::$quick().name),*];
-            let slow = [$(table::$slow().name),*];
-            for scenario in table::all().into_iter().chain(table::stories()) {
+            let quick = [$(table::$quick().name,)* $(table::v1::$beside().name),*];
+            let slow = [$(table::$slow().name,)* $(table::v1::$slow_beside().name),*];
+            let others = table::v1::beside_v1().into_iter().chain(table::liars());
+            for scenario in table::all().into_iter().chain(table::stories()).chain(others) {
                 let played = match scenario.worlds {
                     Worlds::Both => quick.contains(&scenario.name),
                     Worlds::BothSlow => slow.contains(&scenario.name),
@@ -41,9 +56,14 @@ stories! {
     quick:
         public_public home_home home_public same_lan
         two_hubs chained_routers chained_routers_apart hub_restarts leaf_roams_before_public short_sleep
-        carrier one_strict_carrier mesh_of_five claims;
+        carrier one_strict_carrier mesh_of_five claims a_liar_for_a_minute;
     slow:
-        hub_is_away leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation;
+        hub_is_away leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation
+        a_liar_among_friends a_liar_from_the_beginning;
+    beside v1:
+        v1_hub_for_a_minute v1_leaf_for_a_minute;
+    beside v1, slow:
+        v1_hub v1_leaf v1_hub_and_leaf v1_leaves v1_everywhere two_hubs_one_v1 v1_leaf_of_two_hubs;
 }
 
 #[test]

@@ -201,12 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_liar_changes_nothing_between_others() {
-        play(&table::a_liar_among_friends());
-    }
-
-    #[test]
-    fn a_liar_keeps_nobody_from_finding_each_other() {
-        play(&table::a_liar_from_the_beginning());
+    fn a_liar_changes_nothing_between_others_nor_keeps_them_from_finding_each_other() {
+        table::liars().iter().for_each(play);
     }
 }

@@ -98,6 +98,15 @@ fn matrix(kinds: &[(String, Border)], worlds: Worlds) -> Vec<Scenario> {
     scenarios
 }
 
+/// Networks in which somebody lies.
+pub(crate) fn liars() -> Vec<Scenario> {
+    vec![
+        a_liar_among_friends(),
+        a_liar_for_a_minute(),
+        a_liar_from_the_beginning(),
+    ]
+}
+
 /// One of three leaves begins to lie: nothing changes between the others, nor for the hub.
 pub(crate) fn a_liar_among_friends() -> Scenario {
     Scenario {
@@ -107,6 +116,19 @@ pub(crate) fn a_liar_among_friends() -> Scenario {
             step(Act::StopAll, 20),
         ],
         ..with_a_liar("liar-among-friends")
+    }
+}
+
+/// The same for a minute.
+pub(crate) fn a_liar_for_a_minute() -> Scenario {
+    Scenario {
+        script: vec![
+            step(Act::StartAll, 30),
+            held(Act::Lie("c"), 5, 60),
+            step(Act::StopAll, 20),
+        ],
+        worlds: Worlds::Both,
+        ..with_a_liar("liar-for-a-minute")
     }
 }
 
@@ -128,7 +150,7 @@ fn with_a_liar(name: &str) -> Scenario {
     Scenario {
         sites: vec![at(Border::HOME), at(Border::HOME), at(Border::Open)],
         leaves: vec![leaf("a", 0), leaf("b", 1), leaf("c", 2)],
-        worlds: Worlds::Simulator("nobody lies in the lab"),
+        worlds: Worlds::BothSlow,
         ..pair(name, Border::HOME, Border::HOME)
     }
 }

@@ -20,6 +20,8 @@ pub(crate) fn beside_v1() -> Vec<Scenario> {
         v1_everywhere(),
         two_hubs_one_v1(),
         v1_leaf_of_two_hubs(),
+        v1_hub_for_a_minute(),
+        v1_leaf_for_a_minute(),
     ]
 }
 
@@ -58,6 +60,24 @@ pub(crate) fn v1_leaf_of_two_hubs() -> Scenario {
     two_hubs("v1-leaf-of-two-hubs", [Program::Ours, Program::V1])
 }
 
+/// A v1 hub with a leaf of each kind, for as long as a test may take.
+pub(crate) fn v1_hub_for_a_minute() -> Scenario {
+    for_a_minute("v1-hub-for-a-minute", Program::V1, [Program::Ours, Program::V1])
+}
+
+/// The hub is ours, and so is one leaf.
+pub(crate) fn v1_leaf_for_a_minute() -> Scenario {
+    for_a_minute("v1-leaf-for-a-minute", Program::Ours, [Program::V1, Program::Ours])
+}
+
+fn for_a_minute(name: &str, at_hub: Program, leaves: [Program; 2]) -> Scenario {
+    Scenario {
+        worlds: Worlds::Both,
+        script: vec![held(Act::StartAll, UNTIL_LINKED, 60)],
+        ..beside(name, at_hub, leaves)
+    }
+}
+
 fn two_hubs(name: &str, [a, b]: [Program; 2]) -> Scenario {
     let know_both = |name, site, program| Leaf {
         hubs: vec![0, 1],
@@ -93,7 +113,7 @@ fn beside(name: &str, at_hub: Program, [a, b]: [Program; 2]) -> Scenario {
             ..hub("hub")
         }],
         leaves: vec![runs(a, leaf("a", 0)), runs(b, leaf("b", 1))],
-        worlds: Worlds::Simulator("there is no v1 program to be had in the lab"),
+        worlds: Worlds::BothSlow,
         script,
         ..pair(name, Border::HOME, Border::HOME)
     }

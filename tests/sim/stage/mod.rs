@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::identity::{PrivateKey, PublicKey};
+use zeroize::Zeroizing;
 
 use self::build::dns_name;
 use crate::draw::Draw;
@@ -181,8 +182,8 @@ impl<'a> Stage<'a> {
     fn begin_to_lie(&mut self, name: Name) {
         let id = self.id(name);
         let draw = Draw::new(id as u64).branch(4);
-        self.liars
-            .push((id, Liar::new(&self.world.hosts[id].config.private_key, draw)));
+        let key = Zeroizing::new(self.world.hosts[id].config.private_key);
+        self.liars.push((id, Liar::new(PrivateKey::from_bytes(&key), draw)));
         self.world.lies = true;
     }
 

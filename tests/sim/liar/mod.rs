@@ -11,7 +11,6 @@ use wirelink::mesh::fact::value::{BUCKETS, Value as Own};
 use wirelink::mesh::fact::wire::pack_compact;
 use wirelink::mesh::fact::{self, Timed as Extended};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
-use zeroize::Zeroizing;
 
 use self::said::{Said, endpoint};
 use crate::draw::Draw;
@@ -125,9 +124,9 @@ pub(crate) struct Liar {
 }
 
 impl Liar {
-    /// Takes the private key of a member.
-    pub(crate) fn new(private_key: &[u8; 32], draw: Draw) -> Self {
-        let auth = Auth::new(PrivateKey::from_bytes(&Zeroizing::new(*private_key)), AddressHash::Sha1);
+    /// Takes the identity of a member.
+    pub(crate) fn new(identity: PrivateKey, draw: Draw) -> Self {
+        let auth = Auth::new(identity, AddressHash::Sha1);
         Self {
             own: *auth.public_key(),
             auth,
