@@ -20,7 +20,9 @@ impl Lab {
 
     /// Returns the line that starts a v1 node.
     pub(super) fn v1(&self, name: Name) -> String {
-        format!("{UNDERSTUDY} v1 {}", self.interface(name))
+        let is_told = self.is_hub(name) && self.hubs().len() > 1;
+        let router = if is_told { "router" } else { "" };
+        format!("{UNDERSTUDY} v1 {} {router}", self.interface(name))
     }
 
     /// Has a host lie to all others from now on.

@@ -1,6 +1,6 @@
 //! Stands in on a real interface for programs that cannot be had here: the model of wirelink v1, and a member that lies.
 //!
-//!     understudy v1 IFACE                       until it is told to stop; the device stays as it is then
+//!     understudy v1 IFACE [router]              until it is told to stop; the device stays as it is then
 //!     understudy liar IFACE KEY:PREFIX[,..] ..  says to each of these what is not so about the others
 //!
 //! It runs in the namespace of its host. What a v1 node refuses is printed as an ERROR: no test lets that pass.
@@ -41,9 +41,12 @@ async fn main() -> Result<(), Failure> {
     let mut stop = signal(SignalKind::terminate())?;
     let plays = async {
         match arguments.as_slice() {
-            [role, interface] if role == "v1" => V1::open(interface).await?.play().await,
+            [role, interface] if role == "v1" => V1::open(interface, None).await?.play().await,
+            [role, interface, router] if role == "v1" && router == "router" => {
+                V1::open(interface, Some(true)).await?.play().await
+            }
             [role, interface, victims @ ..] if role == "liar" => lies::tell(interface, victims).await,
-            _ => Err("understudy v1 IFACE | understudy liar IFACE KEY:PREFIX[,..] ..".into()),
+            _ => Err("understudy v1 IFACE [router] | understudy liar IFACE KEY:PREFIX[,..] ..".into()),
         }
     };
     tokio::select! {
@@ -98,10 +101,14 @@ struct V1 {
 }
 
 impl V1 {
-    async fn open(interface: &str) -> Result<Self, Failure> {
+    async fn open(interface: &str, router: Option<bool>) -> Result<Self, Failure> {
         let mut stage = Stage::open(interface, true).await?;
         let (identity, seed) = (stage.device.identity().await?, *stage.identity.as_bytes());
-        let node = v1::Node::new(Settings::default(), identity, seed, BEGIN);
+        let settings = Settings {
+            router,
+            ..Settings::default()
+        };
+        let node = v1::Node::new(settings, identity, seed, BEGIN);
         Ok(Self {
             stage,
             node,
