@@ -3,6 +3,7 @@
 mod crash;
 mod flood;
 mod history;
+mod join;
 mod liar;
 mod overlaps;
 mod renewal;
