@@ -129,10 +129,10 @@ impl Introduced {
         let (kept, gone): (Vec<PublicKey>, Vec<PublicKey>) = ours.partition(|key| self.is_touched(device, hash, key));
         let stays = |peer: &PublicKey| device.peers.contains_key(peer) && !gone.contains(peer);
         let mut changes = self.return_prefixes(device, &stays);
-        changes.extend(kept.iter().map(|peer| {
-            let prefix = hash.allowed_ip(peer);
-            DeviceChange::RemoveAllowedIp { peer: *peer, prefix }
-        }));
+        let addresses = kept.iter().map(|peer| (*peer, hash.allowed_ip(peer)));
+        let has = |(peer, prefix): &(PublicKey, IpNet)| device.peers[peer].allowed_ips.contains(prefix);
+        let addresses = addresses.filter(has);
+        changes.extend(addresses.map(|(peer, prefix)| DeviceChange::RemoveAllowedIp { peer, prefix }));
         let (set, forgotten): (Vec<DeviceChange>, Vec<DeviceChange>) = self
             .return_endpoints(device, &stays, has_session)
             .partition(|change| matches!(change, DeviceChange::SetEndpoint { .. }));

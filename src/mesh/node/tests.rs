@@ -2,6 +2,7 @@
 
 mod crash;
 mod flood;
+mod foresee;
 mod history;
 mod join;
 mod liar;

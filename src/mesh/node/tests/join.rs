@@ -195,11 +195,6 @@ fn a_thousand_joins_are_written_down_in_a_few_writes_and_each_before_it_is_done(
         let took = leaf.now.since(told_at);
         assert!(took < seconds(4), "{} are direct after {took:?}", leaf.direct());
     }
-    println!(
-        "{} writes, {:?} after all was told",
-        leaf.writes,
-        leaf.now.since(told_at)
-    );
     assert!(leaf.writes <= 25, "{} writes", leaf.writes);
     leaf.quiet(seconds(60));
     let writes = leaf.writes;
