@@ -29,7 +29,7 @@
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests), [`mesh::names`] (the operator's host names) |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
-//! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file |
+//! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
 //! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does, `tell` the way out. A pass looks at the
@@ -73,7 +73,7 @@
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
-//! | memory: what is on the device because of us, as it was written last | the prefixes given, and 16 endpoints of each peer of the operator's | 130; 500 | 9 |
+//! | memory: what is on the device because of us, or soon may be, as it was written last | the prefixes given, 16,384 that may be, and 16 endpoints of each peer of the operator's | 130; 500 | 11 |
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!

@@ -1,35 +1,41 @@
-//! Any text as what a node remembers: nothing may panic, what is read is written so that it reads the same, and a node that takes it
-//! does not spin, and stops.
+//! Any text as the file of what survives a restart: nothing may panic, what is read is written so that it reads the same, is forgotten in
+//! time, and a node that takes it does not spin, and stops.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use wirelink::daemon::form::Owner;
 use wirelink::mesh::device::{DeviceState, PeerState};
 use wirelink::mesh::event::{Input, Output};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
-use wirelink::mesh::memory::Memory;
+use wirelink::mesh::memory::{KEPT_FOR, Memory};
 use wirelink::mesh::node::Node;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
 
+/// When it is read, counted from 1970; what the corpus holds was written an hour before.
+const NOW: Duration = Duration::from_secs(1_800_000_000);
 /// How many deadlines the node has.
 const DEADLINES: usize = 5;
 
 pub(crate) fn run(text: &[u8]) {
-    let Ok(mut memory) = serde_json::from_slice::<Memory>(text) else {
+    let owner = Owner {
+        iface: "wg0".to_owned(),
+        key: PublicKey::from_bytes([1; 32]),
+    };
+    let Ok(memory) = owner.read(text, NOW) else {
         return;
     };
-    let written = serde_json::to_vec(&memory).expect("it has a form in JSON");
-    assert_eq!(
-        serde_json::from_slice::<Memory>(&written).expect("our own text"),
-        memory
-    );
-    if memory.check().is_err() {
-        return;
-    }
-    memory.grow_older(Duration::from_secs(3600));
     assert_eq!(memory.check(), Ok(()));
+    let written = owner.write(&memory, NOW);
+    assert_eq!(owner.read(&written, NOW).expect("our own text"), memory);
+    let later = owner.read(&written, NOW + KEPT_FOR).expect("our own text");
+    assert!(later.peers.is_empty(), "nobody is remembered for ever");
+    assert_eq!(
+        later.introduced, memory.introduced,
+        "what is on a device is no matter of time"
+    );
     live_with(memory);
 }
 

@@ -17,6 +17,7 @@ mod watch;
 
 pub use netlink::NetlinkError;
 pub use restore::restore;
+pub use state::form;
 
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +38,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let Some(mut shell) = Shell::open(&config, &stop).await? else {
             return Ok(());
         };
-        match shell.serve(&stop).await {
+        let end = shell.serve(&stop).await;
+        shell.finish_writing().await;
+        match end {
             Ok(End::Stopped) => return shell.close().await,
             Ok(End::OtherKey) => {
                 if let Err(error) = shell.close().await {

@@ -19,12 +19,11 @@ use super::lock::Lock;
 use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
-use super::state::StateFile;
+use super::state::{StateFile, Writer};
 use crate::config::Config;
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Input, Level, Output};
-use crate::mesh::memory::Memory;
 use crate::mesh::node::Node;
 use crate::mesh::settings::Settings;
 use crate::mesh::tally::Tally;
@@ -55,7 +54,9 @@ pub(super) struct Shell {
     not_before: Timestamp,
     look_again: bool,
     /// Where what survives a restart is kept.
-    file: Option<StateFile>,
+    writer: Writer,
+    /// What comes next, and waits until something is written.
+    held: Option<Output>,
 }
 
 /// Why a node's service came to its end.
@@ -112,7 +113,8 @@ impl Shell {
             complaints: Tally::default(),
             not_before: Timestamp::START,
             look_again: false,
-            file,
+            writer: Writer::new(file),
+            held: None,
             up: found.seen.up,
             iface,
             node,
@@ -121,7 +123,8 @@ impl Shell {
         }))
     }
 
-    /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline.
+    /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline. A change that must be written
+    /// down first delays all that is due, so that the device is not read between its plan and its change; what comes in is taken in.
     pub(super) async fn serve(&mut self, stop: &CancellationToken) -> anyhow::Result<End> {
         loop {
             self.carry_out(stop).await?;
@@ -133,7 +136,8 @@ impl Shell {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(End::Stopped),
-                slept = self.alarm.sleep_until(due) => {
+                () = self.writer.settle(), if self.writer.is_writing() => {}
+                slept = self.alarm.sleep_until(due), if self.held.is_none() => {
                     slept.context("the timer failed")?;
                     if self.look_again {
                         self.look_around().await?;
@@ -218,13 +222,13 @@ impl Shell {
     async fn carry_out(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut answers = true;
         while !stop.is_cancelled()
-            && let Some(output) = self.node.poll_output()
+            && let Some(output) = self.next_output()
         {
             match output {
                 // One that does not answer is left alone until the next plan: each change would cost the full deadline.
                 Output::Configure(_) if !answers => {}
                 Output::Configure(change) => answers = self.configure(&change).await?,
-                Output::Remember(memory) => self.remember(&memory),
+                Output::Remember(memory) => self.writer.start(memory),
                 Output::Transmit { to, payload } => {
                     if let Err(error) = self.socket.send(to, &payload) {
                         tracing::debug!("nothing sent to {to}: {error}");
@@ -236,6 +240,20 @@ impl Shell {
             }
         }
         Ok(())
+    }
+
+    /// Returns what is to be done next, unless that must wait until something is written.
+    fn next_output(&mut self) -> Option<Output> {
+        let output = self.held.take().or_else(|| self.node.poll_output())?;
+        let waits = match output {
+            Output::Configure(_) | Output::Remember(_) => self.writer.is_writing(),
+            Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => false,
+        };
+        if waits {
+            self.held = Some(output);
+            return None;
+        }
+        Some(output)
     }
 
     /// Makes a change, unless somebody else undoes it all the time; returns whether the device answers.
@@ -264,10 +282,9 @@ impl Shell {
         );
     }
 
-    fn remember(&mut self, memory: &Memory) {
-        if let Some(file) = &mut self.file {
-            file.save(memory);
-        }
+    /// Waits until nothing is written any more: whoever comes next finds the file as it is.
+    pub(super) async fn finish_writing(&mut self) {
+        self.writer.settle().await;
     }
 
     /// Logs a failure that may come again with every deadline, but each kind once a minute.
@@ -307,6 +324,7 @@ impl Shell {
     /// Takes off the device what the node put there; one failure does not keep the rest on it.
     async fn restore(&mut self) -> Result<(), DeviceError> {
         // What the node still wanted would only have to be taken back.
+        self.held = None;
         while self.node.poll_output().is_some() {}
         let state = self.device.read(now()).await?;
         self.node.handle(now(), Input::Device(&state));
@@ -320,7 +338,7 @@ impl Shell {
                     restored = restored.and(applied);
                 }
                 // What is still there in spite of it is for the next start to take away.
-                Output::Remember(memory) if restored.is_ok() => self.remember(&memory),
+                Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
                 Output::Remember(_) | Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }

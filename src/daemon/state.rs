@@ -3,6 +3,9 @@
 //! A file that is not what this program wrote for this interface and key is set aside and said so; it never keeps the daemon from
 //! starting, nor does a folder that cannot be written.
 
+pub mod form;
+mod writer;
+
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -11,15 +14,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
+use self::form::{MAX_LEN, Misfit, Owner};
+pub(super) use self::writer::Writer;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::{Memory, TooMany};
+use crate::mesh::memory::Memory;
 
-/// The form of the file. Another number is another program's.
-const VERSION: u32 = 1;
-/// The longest file that is read: what a node remembers at most takes less than half of it.
-const MAX_LEN: u64 = 64 << 20;
 /// How many files that were set aside are kept.
 const MAX_ASIDE: u32 = 8;
 
@@ -27,28 +27,9 @@ const MAX_ASIDE: u32 = 8;
 #[derive(Debug)]
 pub(super) struct StateFile {
     folder: PathBuf,
-    iface: String,
-    key: PublicKey,
+    owner: Owner,
     /// Whether the last attempt to write failed, which was said then.
     is_failing: bool,
-}
-
-/// What stands in it.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Form<M> {
-    version: u32,
-    interface: String,
-    public_key: PublicKey,
-    /// Seconds since 1970.
-    written: u64,
-    memory: M,
-}
-
-/// What every version of it has.
-#[derive(Deserialize)]
-struct Head {
-    version: u32,
 }
 
 /// Why a file is not taken.
@@ -60,18 +41,8 @@ enum Unfit {
     NoFile,
     #[error("others than this user may write it")]
     Foreign,
-    #[error("it is too long")]
-    TooLong,
-    #[error("it is damaged: {0}")]
-    Damaged(#[from] serde_json::Error),
-    #[error("it is of version {0}, this wirelink writes {VERSION}")]
-    OtherVersion(u32),
-    #[error("it is of the interface {0}")]
-    OtherInterface(String),
-    #[error("it is of another key, {0}: this interface is another node now")]
-    OtherKey(PublicKey),
-    #[error("it holds {0}")]
-    TooMany(#[from] TooMany),
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
 }
 
 impl StateFile {
@@ -79,14 +50,16 @@ impl StateFile {
     pub(super) fn new(folder: &Path, iface: &str, key: PublicKey) -> Self {
         Self {
             folder: folder.to_owned(),
-            iface: iface.to_owned(),
-            key,
+            owner: Owner {
+                iface: iface.to_owned(),
+                key,
+            },
             is_failing: false,
         }
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.join(format!("{}.json", self.iface))
+        self.folder.join(format!("{}.json", self.owner.iface))
     }
 
     /// Reads what was remembered, with the time that passed since added; nothing, where there is no such file or none that fits.
@@ -101,7 +74,7 @@ impl StateFile {
                 );
                 tracing::warn!(
                     "what was remembered of {} is lost: {} {aside}, because {unfit}",
-                    self.iface,
+                    self.owner.iface,
                     self.path().display()
                 );
                 Memory::default()
@@ -126,35 +99,13 @@ impl StateFile {
         }
         let mut text = Vec::new();
         file.take(MAX_LEN + 1).read_to_end(&mut text)?;
-        self.parse(&text, now).map(Some)
-    }
-
-    fn parse(&self, text: &[u8], now: Duration) -> Result<Memory, Unfit> {
-        if text.len() as u64 > MAX_LEN {
-            return Err(Unfit::TooLong);
-        }
-        let Head { version } = serde_json::from_slice(text)?;
-        if version != VERSION {
-            return Err(Unfit::OtherVersion(version));
-        }
-        let form: Form<Memory> = serde_json::from_slice(text)?;
-        if form.interface != self.iface {
-            return Err(Unfit::OtherInterface(form.interface));
-        }
-        if form.public_key != self.key {
-            return Err(Unfit::OtherKey(form.public_key));
-        }
-        let mut memory = form.memory;
-        memory.check()?;
-        // A clock that went back says nothing about how long it was.
-        memory.grow_older(now.saturating_sub(Duration::from_secs(form.written)));
-        Ok(memory)
+        Ok(Some(self.owner.read(&text, now)?))
     }
 
     /// Goes by another name of the interface from now on, with what was written down under the old one.
     pub(super) fn rename(&mut self, iface: &str) {
         let (old, memory) = (self.path(), self.load());
-        iface.clone_into(&mut self.iface);
+        iface.clone_into(&mut self.owner.iface);
         self.save(&memory);
         if !self.is_failing && old != self.path() {
             fs::remove_file(old).ok();
@@ -163,7 +114,7 @@ impl StateFile {
 
     /// Puts the file out of the way, under the first name that is free, or the last one.
     fn set_aside(&self) -> io::Result<PathBuf> {
-        let names = (1..=MAX_ASIDE).map(|number| self.folder.join(format!("{}.json.bad-{number}", self.iface)));
+        let names = (1..=MAX_ASIDE).map(|number| self.folder.join(format!("{}.json.bad-{number}", self.owner.iface)));
         let names: Vec<PathBuf> = names.collect();
         let free = names.iter().find(|name| fs::symlink_metadata(name).is_err());
         let name = free.or(names.last()).expect("there is more than one").clone();
@@ -172,7 +123,7 @@ impl StateFile {
 
     /// Writes what is to be remembered. A failure is said once, until it is over.
     pub(super) fn save(&mut self, memory: &Memory) {
-        let saved = self.replace(&self.text(memory, since_1970()));
+        let saved = self.replace(&self.owner.write(memory, since_1970()));
         if let Err(error) = &saved
             && !self.is_failing
         {
@@ -180,27 +131,16 @@ impl StateFile {
                 "{} cannot be written ({error}): wirelink goes on, but what it knows of {} does not survive a restart, and after a \
                  crash the peers and allowed IPs that it added look like yours",
                 self.path().display(),
-                self.iface
+                self.owner.iface
             );
         }
         self.is_failing = saved.is_err();
     }
 
-    fn text(&self, memory: &Memory, now: Duration) -> Vec<u8> {
-        let form = Form {
-            version: VERSION,
-            interface: self.iface.clone(),
-            public_key: self.key,
-            written: now.as_secs(),
-            memory,
-        };
-        serde_json::to_vec_pretty(&form).expect("numbers, text and maps with text for keys have a form in JSON")
-    }
-
     /// Has either the old file or the new one in place, whenever the power fails.
     fn replace(&self, text: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let draft = self.folder.join(format!("{}.json.new", self.iface));
+        let draft = self.folder.join(format!("{}.json.new", self.owner.iface));
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}

@@ -17,6 +17,10 @@ pub const VOUCHED_FOR: Duration = Duration::from_secs(260);
 /// everything again.
 const HEARD_OUT: Duration = Duration::from_secs(60);
 
+/// How long members wait that come after others, for each peer that is there because of this node. All of them are written down before
+/// more are made: so a thousand that join within seconds are written down some twenty times, and a few wait no time.
+const GATHERED_FOR: Duration = Duration::from_millis(2);
+
 /// The most peers that facts can bring onto the device.
 pub const MAX_INTRODUCED: usize = memory::MAX_PEERS;
 
@@ -33,6 +37,10 @@ pub struct Membership {
     introduced: BTreeSet<PublicKey>,
     /// Since when each node that vouches has been healthy and alive.
     vouchers: BTreeMap<PublicKey, Timestamp>,
+    /// When somebody new was made a peer last.
+    added: Option<Timestamp>,
+    /// Until when members wait, where some do.
+    waits_until: Option<Timestamp>,
 }
 
 /// What a decision is made from.
@@ -70,6 +78,8 @@ impl Membership {
             started: now,
             introduced: BTreeSet::new(),
             vouchers: BTreeMap::new(),
+            added: None,
+            waits_until: None,
         }
     }
 
@@ -101,7 +111,7 @@ impl Membership {
         }
         self.introduced
             .retain(|key| view.peers.contains(key) || view.members.contains(key));
-        let mut decision = self.additions(view);
+        let mut decision = self.additions(now, view);
         if view.may_remove && self.has_vouched_long(now) {
             decision.remove = self.orphans(view).collect();
         }
@@ -121,20 +131,34 @@ impl Membership {
         orphans.copied()
     }
 
-    fn additions(&mut self, view: &View<'_>) -> Decision {
+    fn additions(&mut self, now: Timestamp, view: &View<'_>) -> Decision {
         let mut decision = Decision::default();
+        let until = self.gathers_until().filter(|until| now < *until);
+        self.waits_until = None;
+        let mut has_new = false;
         for member in view.members.difference(view.peers) {
-            if self.introduced.contains(member) || self.introduced.len() < MAX_INTRODUCED {
-                self.introduced.insert(*member);
+            if self.introduced.contains(member) {
                 decision.add.push(*member);
-            } else {
+            } else if self.introduced.len() >= MAX_INTRODUCED {
                 decision.full = true;
+            } else if until.is_some() {
+                self.waits_until = until;
+            } else {
+                has_new |= self.introduced.insert(*member);
+                decision.add.push(*member);
             }
         }
-        if !decision.add.is_empty() {
+        if has_new {
+            self.added = Some(now);
             repack(&mut self.introduced);
         }
         decision
+    }
+
+    /// Returns until when those who come now wait for more of their kind.
+    fn gathers_until(&self) -> Option<Timestamp> {
+        let count = u32::try_from(self.introduced.len()).unwrap_or(u32::MAX);
+        self.added.map(|added| added + GATHERED_FOR.saturating_mul(count))
     }
 
     /// Returns whether somebody who vouches was heard for so long that who is not named by now is no member.
@@ -147,8 +171,12 @@ impl Membership {
         self.vouchers.values().any(|since| now.since(*since) >= HEARD_OUT)
     }
 
-    /// Returns when a removal that waits becomes possible.
+    /// Returns when an addition or a removal that waits becomes possible.
     pub fn next(&self, view: &View<'_>) -> Option<Timestamp> {
+        self.waits_until.into_iter().chain(self.next_removal(view)).min()
+    }
+
+    fn next_removal(&self, view: &View<'_>) -> Option<Timestamp> {
         let waits = view.may_remove && self.orphans(view).next().is_some();
         let voucher = self.vouchers.values().min().filter(|_| waits)?;
         Some((*voucher + VOUCHED_FOR).max(self.started + FACT_TTL + Duration::from_secs(1)))
@@ -270,6 +298,34 @@ mod tests {
         world.decide(0);
         world.members.clear();
         assert_eq!(world.decide(10_000), Decision::default());
+    }
+
+    #[test]
+    fn the_more_there_are_the_longer_others_are_gathered_before_they_are_added_together() {
+        let keys = |range: std::ops::Range<u8>| range.map(|number| PublicKey::from_bytes([number; 32]));
+        let mut world = World::new();
+        world.members = keys(10..110).collect();
+        assert_eq!(world.decide(0).add.len(), 100);
+        let decide_at = |world: &mut World, milliseconds| {
+            let now = at(0) + Duration::from_millis(milliseconds);
+            let view = View {
+                peers: &world.peers,
+                members: &world.members,
+                vouchers: &world.vouchers,
+                may_remove: true,
+                routers: &[HUB].into(),
+                prune: Prune::Introduced,
+            };
+            (world.membership.decide(now, &view).add, world.membership.next(&view))
+        };
+        world.members.extend(keys(110..120));
+        let until = at(0) + 100 * GATHERED_FOR;
+        assert_eq!(decide_at(&mut world, 50), (vec![], Some(until)));
+        world.members.extend(keys(120..130));
+        assert_eq!(decide_at(&mut world, 199), (vec![], Some(until)));
+        world.peers.remove(&PublicKey::from_bytes([10; 32]));
+        assert_eq!(decide_at(&mut world, 199).0.len(), 1, "who was there goes on at once");
+        assert_eq!(decide_at(&mut world, 200).0.len(), 21);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The node: wires the parts together and decides nothing itself.
 
 mod agenda;
+mod foresee;
 mod hear;
 mod operator;
 mod pass;

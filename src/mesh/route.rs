@@ -153,6 +153,11 @@ impl Routes {
         self.refusals.iter()
     }
 
+    /// Returns whether a claim to the prefix was found to be in the way of something.
+    pub fn is_refused(&self, prefix: IpNet, claimant: PublicKey) -> bool {
+        self.refusals.contains(prefix, claimant)
+    }
+
     /// Decides about these prefixes, in their order.
     pub fn decide(&mut self, view: &View<'_>, prefixes: &BTreeSet<IpNet>) -> Decision {
         let mut decision = Decision::default();

@@ -21,7 +21,7 @@ impl Shell {
                 return Ok(());
             }
         };
-        self.note_name_and_state(&seen);
+        self.note_name_and_state(&seen).await;
         let mut addresses = seen.state.tunnel_addresses.iter();
         if seen.up && !addresses.any(|net| net.addr() == self.node.address()) {
             self.put_address_back().await?;
@@ -30,14 +30,12 @@ impl Shell {
         Ok(())
     }
 
-    fn note_name_and_state(&mut self, seen: &Observation) {
+    async fn note_name_and_state(&mut self, seen: &Observation) {
         if self.iface != seen.name {
             tracing::warn!("{} is called {} now", self.iface, seen.name);
             self.iface.clone_from(&seen.name);
             self.device.rename(&seen.name);
-            if let Some(file) = &mut self.file {
-                file.rename(&seen.name);
-            }
+            self.writer.rename(&seen.name).await;
         }
         if self.up != seen.up {
             self.up = seen.up;

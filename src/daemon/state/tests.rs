@@ -42,6 +42,10 @@ impl Drop for Folder {
     }
 }
 
+fn owner() -> Owner {
+    StateFile::new(Path::new("/"), "wg0", KEY).owner
+}
+
 fn memory() -> Memory {
     let mut memory = Memory::default();
     memory.introduced.peers.insert(PEER);
@@ -89,7 +93,7 @@ fn no_file_is_no_fault() {
 
 #[test]
 fn a_file_that_does_not_fit_is_set_aside_whatever_is_wrong_with_it() {
-    let good = String::from_utf8(StateFile::new(Path::new("/"), "wg0", KEY).text(&memory(), Duration::ZERO)).unwrap();
+    let good = String::from_utf8(owner().write(&memory(), Duration::ZERO)).unwrap();
     let cases: Vec<(&str, String)> = vec![
         ("empty", String::new()),
         ("damaged", good[..good.len() / 2].to_owned()),
@@ -158,11 +162,11 @@ fn not_more_than_so_many_are_kept_aside() {
 
 #[test]
 fn time_passes_between_two_runs_and_never_backwards() {
-    let file = StateFile::new(Path::new("/"), "wg0", KEY);
     let hour = Duration::from_secs(3600);
-    let text = file.text(&memory(), KEPT_FOR);
+    let text = owner().write(&memory(), KEPT_FOR);
     let age = |now| {
-        file.parse(&text, now)
+        owner()
+            .read(&text, now)
             .unwrap()
             .peers
             .get(&PEER)
@@ -194,4 +198,27 @@ fn what_was_remembered_goes_along_with_a_new_name() {
     file.rename("wg7");
     assert_eq!(folder.names(), ["wg7.json"]);
     assert!(holds_all(&file) && holds_all(&StateFile::new(&folder.0, "wg7", KEY)));
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_write_but_the_next_one() {
+    let folder = Folder::new();
+    let mut writer = Writer::new(Some(folder.file()));
+    writer.start(Box::default());
+    assert!(writer.is_writing());
+    writer.save(Box::new(memory())).await;
+    assert!(!writer.is_writing());
+    assert!(holds_all(&folder.file()), "the last one is there");
+    writer.start(Box::new(memory()));
+    writer.rename("wg7").await;
+    assert_eq!(folder.names(), ["wg7.json"], "in their order");
+}
+
+#[tokio::test]
+async fn where_nothing_is_kept_nothing_is_written() {
+    let mut writer = Writer::new(None);
+    writer.start(Box::new(memory()));
+    assert!(!writer.is_writing());
+    writer.save(Box::new(memory())).await;
+    writer.rename("wg7").await;
 }

@@ -61,12 +61,28 @@ impl Given {
     pub fn explains(&self, owner: &PublicKey) -> bool {
         self.peer == *owner || self.formerly == Some(*owner)
     }
+
+    /// Returns whether this explains all that `other` explains, and says the same of what was before.
+    pub fn covers(&self, other: &Self) -> bool {
+        let same = (self.peer, self.taken_from) == (other.peer, other.taken_from);
+        same && (other.formerly.is_none() || self.formerly == other.formerly)
+    }
+
+    /// Returns whether a prefix with this owner, or none, would be taken for this node's doing.
+    pub fn is_shown(&self, owner: Option<&PublicKey>) -> bool {
+        owner.map_or(self.taken_from.is_some(), |owner| self.explains(owner))
+    }
 }
 
 impl Tried {
     /// Returns whether the endpoint of the peer is one that it was given.
     pub fn explains(&self, seen: Option<SocketAddr>) -> bool {
         seen.is_some_and(|seen| self.tried.contains(&seen))
+    }
+
+    /// Returns whether this explains all that `other` explains, and says the same of what was before.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.before == other.before && self.tried.is_superset(&other.tried)
     }
 }
 
@@ -81,10 +97,7 @@ impl Introduced {
     pub fn on(mut self, device: &DeviceState) -> Self {
         let owners = device.owners();
         self.peers.retain(|peer| device.peers.contains_key(peer));
-        self.prefixes.retain(|prefix, given| match owners.get(prefix) {
-            Some(owner) => given.explains(owner),
-            None => given.taken_from.is_some(),
-        });
+        self.prefixes.retain(|prefix, given| given.is_shown(owners.get(prefix)));
         self.endpoints.retain(|peer, tried| {
             let seen = device.peers.get(peer);
             seen.is_some_and(|seen| tried.explains(seen.endpoint))
@@ -116,10 +129,10 @@ impl Introduced {
         let (kept, gone): (Vec<PublicKey>, Vec<PublicKey>) = ours.partition(|key| self.is_touched(device, hash, key));
         let stays = |peer: &PublicKey| device.peers.contains_key(peer) && !gone.contains(peer);
         let mut changes = self.return_prefixes(device, &stays);
-        changes.extend(kept.iter().map(|peer| {
-            let prefix = hash.allowed_ip(peer);
-            DeviceChange::RemoveAllowedIp { peer: *peer, prefix }
-        }));
+        let addresses = kept.iter().map(|peer| (*peer, hash.allowed_ip(peer)));
+        let has = |(peer, prefix): &(PublicKey, IpNet)| device.peers[peer].allowed_ips.contains(prefix);
+        let addresses = addresses.filter(has);
+        changes.extend(addresses.map(|(peer, prefix)| DeviceChange::RemoveAllowedIp { peer, prefix }));
         let (set, forgotten): (Vec<DeviceChange>, Vec<DeviceChange>) = self
             .return_endpoints(device, &stays, has_session)
             .partition(|change| matches!(change, DeviceChange::SetEndpoint { .. }));
@@ -134,7 +147,7 @@ impl Introduced {
         let owners = device.owners();
         let returned = self.prefixes.iter().filter_map(|(prefix, given)| {
             let owner = owners.get(prefix);
-            let is_ours = owner.map_or(given.taken_from.is_some(), |owner| given.explains(owner));
+            let is_ours = given.is_shown(owner);
             let (prefix, back_to) = (*prefix, given.taken_from.filter(stays));
             match (is_ours, back_to, owner.filter(|owner| stays(owner))) {
                 (false, _, _) | (true, None, None) => None,

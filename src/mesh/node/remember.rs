@@ -38,6 +38,8 @@ pub(super) struct Recall {
     written: Option<Timestamp>,
     /// Whether what was put on the device was written down without what is known of others, which was collected a moment before.
     is_partial: bool,
+    /// Since when more is written down than is on the device because of us or may soon be.
+    surplus_since: Option<Timestamp>,
 }
 
 impl Recall {
@@ -52,6 +54,7 @@ impl Recall {
             news_since: None,
             written: None,
             is_partial: false,
+            surplus_since: None,
         }
     }
 
@@ -72,6 +75,26 @@ impl Recall {
         self.waiting.remove(peer);
     }
 
+    /// Returns what is on the device because of us, as it was written down last.
+    pub(super) fn introduced(&self) -> &Introduced {
+        &self.memory.introduced
+    }
+
+    /// Takes in what is to be written down as what is on the device because of us.
+    pub(super) fn introduce(&mut self, introduced: Introduced) {
+        (self.memory.introduced, self.surplus_since) = (introduced, None);
+    }
+
+    /// Takes in whether more is written down than has a reason by now: that can wait.
+    pub(super) fn note_surplus(&mut self, now: Timestamp, is_there: bool) {
+        self.surplus_since = is_there.then(|| self.surplus_since.unwrap_or(now));
+    }
+
+    /// Returns when what has no reason any more is written down no longer.
+    fn trims_at(&self) -> Option<Timestamp> {
+        self.surplus_since.map(|since| since + COLLECT_EVERY)
+    }
+
     /// Returns when something is to be written down.
     pub(super) fn next(&self) -> Option<Timestamp> {
         let renewal = self.written.map(|at| at + RENEW_EVERY);
@@ -80,7 +103,8 @@ impl Recall {
             earliest.unwrap_or_default().max(since + SETTLED)
         });
         let rest = self.is_partial.then(|| self.as_of + COLLECT_EVERY);
-        news.into_iter().chain(renewal).chain(rest).min()
+        let trim = self.trims_at();
+        news.into_iter().chain(renewal).chain(rest).chain(trim).min()
     }
 }
 
@@ -140,23 +164,14 @@ impl Node {
         self.store.insert(now, accepted);
     }
 
-    /// Has what is on the device because of us written down, where that is different from before: to be called before the changes
-    /// are asked for.
-    pub(super) fn remember_introduced(&mut self, now: Timestamp, device: &Mirror) {
-        let written = &self.recall.memory.introduced;
-        let is_same = written.peers == *self.membership.all_introduced()
-            && written.prefixes == *self.routes.all_introduced()
-            && written.endpoints == *self.endpoints.all();
-        if !is_same {
-            self.recall.memory.introduced = self.introduced();
-            self.write_down(now, device);
-        }
-    }
-
     /// Has the rest written down when it is time for that, if there is anything new.
     pub(super) fn remember_rest(&mut self, now: Timestamp, device: &Mirror) {
         if self.recall.next().is_none_or(|at| now < at) {
             return;
+        }
+        if self.recall.trims_at().is_some_and(|at| at <= now) {
+            self.recall.introduce(self.foreseen(device));
+            return self.write_down(now, device);
         }
         let is_renewal = self.recall.written.is_some_and(|at| now.since(at) >= RENEW_EVERY);
         let before = self.recall.memory.peers.clone();
@@ -170,23 +185,14 @@ impl Node {
     /// Has everything written down as it is at the end, with what is `left` on the device because of us.
     pub(super) fn remember_at_last(&mut self, now: Timestamp, device: &Mirror, left: Introduced) {
         let had_some = !self.recall.memory.is_empty();
-        self.recall.memory.introduced = left;
+        self.recall.introduce(left);
         self.refresh(now, device);
         if had_some || !self.recall.memory.is_empty() {
             self.hand_out();
         }
     }
 
-    /// Returns what is on the device because of us, or will be.
-    pub(super) fn introduced(&self) -> Introduced {
-        Introduced {
-            peers: self.membership.all_introduced().clone(),
-            prefixes: self.routes.all_introduced().clone(),
-            endpoints: self.endpoints.all().clone(),
-        }
-    }
-
-    fn write_down(&mut self, now: Timestamp, device: &Mirror) {
+    pub(super) fn write_down(&mut self, now: Timestamp, device: &Mirror) {
         if now.since(self.recall.as_of) >= COLLECT_EVERY || self.recall.written.is_none() {
             self.refresh(now, device);
             self.recall.written = Some(now);

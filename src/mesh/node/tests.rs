@@ -2,7 +2,9 @@
 
 mod crash;
 mod flood;
+mod foresee;
 mod history;
+mod join;
 mod liar;
 mod overlaps;
 mod renewal;

@@ -53,6 +53,16 @@ impl Claims {
         self.0.iter().map(|(prefix, _)| *prefix)
     }
 
+    /// Returns all that is claimed, and for whom.
+    pub fn iter(&self) -> impl Iterator<Item = (IpNet, PublicKey)> {
+        self.0.iter().copied()
+    }
+
+    /// Returns whether the prefix is claimed for the peer.
+    pub fn holds(&self, prefix: IpNet, peer: PublicKey) -> bool {
+        self.0.contains(&(prefix, peer))
+    }
+
     /// Returns the first claimed prefix after this one, in the order of addresses.
     pub(super) fn after(&self, prefix: &IpNet) -> Option<IpNet> {
         let mut follow = self.0.range((*prefix, PublicKey::FIRST)..);

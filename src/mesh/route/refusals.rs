@@ -63,6 +63,10 @@ impl Refusals {
         })
     }
 
+    pub(super) fn contains(&self, prefix: IpNet, claimant: PublicKey) -> bool {
+        self.0.contains_key(&(prefix, claimant))
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()

@@ -186,6 +186,43 @@ fn a_peer_that_the_operator_touched_stays_and_only_what_is_ours_goes_from_it() {
     }
 }
 
+/// More is written down than was done: by the time of a restoration it may be the operator's.
+#[test]
+fn what_was_only_foreseen_and_is_the_operators_by_then_stays() {
+    let (ours, other) = (key(FIRST_OF_OURS), key(1));
+    let introduced = Introduced {
+        peers: [ours].into(),
+        prefixes: [(prefix(1), Given::new(ours, None)), (prefix(2), Given::new(ours, None))].into(),
+        ..Introduced::default()
+    };
+    let of_operators = |peers: &[(PublicKey, PeerState)]| {
+        let mut device = DeviceState::new(key(99), 1);
+        device.peers.extend(peers.iter().cloned());
+        device
+    };
+    let with = |allowed: &[IpNet], keepalive: Option<u16>| PeerState {
+        allowed_ips: allowed.iter().copied().collect(),
+        keepalive,
+        ..PeerState::default()
+    };
+    let address = AddressHash::Sha1.allowed_ip(&ours);
+    let undone = |device: &DeviceState| {
+        introduced
+            .clone()
+            .on(device)
+            .undo(device, AddressHash::Sha1, &|_| false)
+    };
+
+    let never_done = of_operators(&[(other, with(&[prefix(7)], None))]);
+    assert_eq!(undone(&never_done), []);
+    let given_to_another = of_operators(&[(other, with(&[prefix(1), prefix(2)], None))]);
+    assert_eq!(undone(&given_to_another), []);
+    let made_by_hand = of_operators(&[(ours, with(&[prefix(7)], Some(25)))]);
+    assert_eq!(undone(&made_by_hand), []);
+    let half_done = of_operators(&[(ours, with(&[address], None)), (other, with(&[prefix(1)], None))]);
+    assert_eq!(undone(&half_done), [DeviceChange::RemovePeer { peer: ours }]);
+}
+
 #[test]
 fn only_a_peer_with_a_session_keeps_an_endpoint_where_it_had_none() {
     let mut device = DeviceState::new(key(99), 1);

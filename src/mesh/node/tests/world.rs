@@ -61,7 +61,7 @@ pub(super) fn prefix(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-pub(super) fn seconds(seconds: u64) -> Duration {
+pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
