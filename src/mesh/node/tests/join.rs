@@ -165,9 +165,9 @@ impl Leaf {
                 let tried = written.endpoints.get(peer);
                 written.peers.contains(peer) || tried.is_some_and(|tried| tried.tried.contains(endpoint))
             }
-            DeviceChange::RemovePeer { .. }
-            | DeviceChange::RemoveAllowedIp { .. }
-            | DeviceChange::ForgetEndpoint { .. } => true,
+            DeviceChange::RemovePeer { .. } | DeviceChange::RemoveAllowedIp { .. } | DeviceChange::MakeAgain { .. } => {
+                true
+            }
         };
         assert!(is_written, "{change:?} is not written down");
     }
