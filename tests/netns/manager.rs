@@ -21,6 +21,9 @@ const SOON: Duration = Duration::from_secs(40);
 /// How long two leaves may take to find their way.
 const DIRECT: Duration = Duration::from_secs(60);
 
+/// How long NetworkManager goes on after it said that it is done.
+const LATE: Duration = Duration::from_secs(3);
+
 /// An address that is nobody's.
 const MARK: &str = "fe80::98";
 
@@ -79,6 +82,8 @@ impl Managed {
         host.run(&format!("ip addr add {MARK}/64 dev {interface} nodad"));
         host.run(&format!("wg set {interface} peer {peer} allowed-ips 172.31.9.9/32"));
         self.ask(what);
+        // It says that it is done before all of it is.
+        std::thread::sleep(LATE);
         let mut taken = BTreeSet::new();
         let mark: IpNet = format!("{MARK}/64").parse().expect("an address");
         let addresses = self.lab.addresses("a");
@@ -137,6 +142,13 @@ fn networkmanager_may_do_with_its_connection_what_it_does() {
         managed.ask("connection up IF");
         managed.arrives_direct();
     }
+
+    // All the time, it has its way for a while.
+    let back = managed.said("is back on");
+    managed.ask(&"device reapply IF\n".repeat(6));
+    let back = managed.said("is back on") - back;
+    assert!((1..=5).contains(&back), "{back} times: {}", managed.lab.log("a"));
+    managed.arrives_direct();
     managed.stops_well();
 }
 
