@@ -27,7 +27,13 @@ const LATE: Duration = Duration::from_secs(3);
 /// An address that is nobody's.
 const MARK: &str = "fe80::98";
 
-/// A lab in which NetworkManager has made the interface of leaf `a`.
+/// Starts NetworkManager on `a`, with the connections that are in the folder of the lab.
+fn start_manager(lab: &Lab) -> Keeper {
+    assert_eq!(Backend::wanted(), Backend::Kernel, "run this by tests/run kernel");
+    Keeper::start(lab, "manager", include_str!("manager.sh"), "")
+}
+
+/// A lab in which NetworkManager looks after the interface of leaf `a`.
 struct Managed {
     lab: Lab,
     manager: Keeper,
@@ -35,15 +41,19 @@ struct Managed {
 
 impl Managed {
     fn build(ipv6: Ipv6Method) -> Self {
-        assert_eq!(Backend::wanted(), Backend::Kernel, "run this by tests/run kernel");
         let mut lab = Lab::build(&public_public());
         lab.unmake_interface("a");
         let interface = lab.interface("a").to_owned();
         let connection = lab.written("a").manager_lines(&interface, ipv6);
         let file = lab.logs.join(format!("{interface}.nmconnection"));
         std::fs::write(file, connection).expect("the folder of the lab can be written");
-        let manager = Keeper::start(&lab, "manager", include_str!("manager.sh"), "");
+        let manager = start_manager(&lab);
         lab.adopt_interface("a");
+        Self::start(lab, manager)
+    }
+
+    /// Starts all daemons.
+    fn start(mut lab: Lab, manager: Keeper) -> Self {
         lab.remember();
         lab.start("hub");
         lab.start("b");
@@ -166,5 +176,18 @@ fn without_ipv6_wirelink_says_what_to_do_and_waits_for_it() {
     managed.soon("it says so again", |lab| lab.log("a").matches(words).count() > 1);
     managed.ask("connection modify IF ipv6.method link-local\nconnection up IF");
     managed.arrives_direct();
+    managed.stops_well();
+}
+
+#[test]
+#[ignore = "needs the kernel's WireGuard and NetworkManager: tests/run kernel"]
+fn networkmanager_leaves_alone_what_it_did_not_make() {
+    let lab = Lab::build(&public_public());
+    let manager = start_manager(&lab);
+    assert!(manager.output().contains("(externally)"), "{}", manager.output());
+    let mut managed = Managed::start(lab, manager);
+    managed.arrives_direct();
+    assert_eq!(managed.taken_by("restart"), BTreeSet::new());
+    assert_eq!(managed.said("is back on"), 0, "{}", managed.lab.log("a"));
     managed.stops_well();
 }

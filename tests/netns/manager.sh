@@ -26,9 +26,12 @@ no-auto-default=*
 match-device=*,except:type:wireguard
 managed=0
 END
-cp "$folder"/*.nmconnection /etc/NetworkManager/system-connections/
-# It takes no others.
-chmod 600 /etc/NetworkManager/system-connections/*
+for connection in "$folder"/*.nmconnection; do
+    [ -e "$connection" ] || break
+    cp "$connection" /etc/NetworkManager/system-connections/
+    # It takes no others.
+    chmod 600 /etc/NetworkManager/system-connections/*
+done
 cat >/run/bus.conf <<END
 <busconfig>
   <type>system</type>
@@ -53,7 +56,7 @@ restart() {
 }
 
 start
-for _ in $(seq 60); do nmcli --terse --fields STATE device | grep -qx connected && break; sleep 0.2; done
+for _ in $(seq 60); do nmcli --terse --fields STATE device | grep -q ^connected && break; sleep 0.2; done
 nmcli --terse device
 echo "manager: ready"
 # What is to be done comes in numbered files: `restart`, or what nmcli can be asked for, a line each.
