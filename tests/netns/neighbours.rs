@@ -111,6 +111,27 @@ fn an_interface_that_is_missing_is_waited_for_and_so_is_its_key() {
 }
 
 #[test]
+fn an_interface_that_comes_and_goes_at_once_is_waited_for() {
+    let mut lab = Lab::build(&public_public());
+    lab.unmake_interface("a");
+    lab.start_with("a", "--wait");
+    for milliseconds in (0..150).step_by(10) {
+        lab.make_interface("a");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        lab.unmake_interface("a");
+        assert!(
+            lab.daemon("a").is_running(),
+            "after {milliseconds} ms: {}",
+            lab.log("a")
+        );
+    }
+    lab.make_interface("a");
+    let own = lab.link_local("a");
+    soon(&lab, "it begins", || has_address(&lab, own));
+    stops_well(&mut lab);
+}
+
+#[test]
 fn an_interface_that_can_have_no_ipv6_is_waited_for() {
     let mut lab = Lab::build(&public_public());
     lab.remember();
