@@ -29,7 +29,7 @@ const MARK: &str = "fe80::98";
 
 /// Starts NetworkManager on `a`, with the connections that are in the folder of the lab.
 fn start_manager(lab: &Lab) -> Keeper {
-    assert_eq!(Backend::wanted(), Backend::Kernel, "run this by tests/run kernel");
+    assert_eq!(Backend::wanted(), Backend::Kernel, "run this by tests/run slow");
     Keeper::start(lab, "manager", include_str!("manager.sh"), "")
 }
 
@@ -132,7 +132,7 @@ impl Managed {
 }
 
 #[test]
-#[ignore = "needs the kernel's WireGuard and NetworkManager: tests/run kernel"]
+#[ignore = "needs the kernel's WireGuard and NetworkManager: tests/run slow"]
 fn networkmanager_may_do_with_its_connection_what_it_does() {
     let mut managed = Managed::build(Ipv6Method::LinkLocal);
     managed.arrives_direct();
@@ -163,7 +163,7 @@ fn networkmanager_may_do_with_its_connection_what_it_does() {
 }
 
 #[test]
-#[ignore = "needs the kernel's WireGuard and NetworkManager: tests/run kernel"]
+#[ignore = "needs the kernel's WireGuard and NetworkManager: tests/run slow"]
 fn without_ipv6_wirelink_says_what_to_do_and_waits_for_it() {
     let mut managed = Managed::build(Ipv6Method::Disabled);
     let words = "nmcli connection modify";
@@ -180,7 +180,7 @@ fn without_ipv6_wirelink_says_what_to_do_and_waits_for_it() {
 }
 
 #[test]
-#[ignore = "needs the kernel's WireGuard and NetworkManager: tests/run kernel"]
+#[ignore = "needs the kernel's WireGuard and NetworkManager: tests/run slow"]
 fn networkmanager_leaves_alone_what_it_did_not_make() {
     let lab = Lab::build(&public_public());
     let manager = start_manager(&lab);
