@@ -118,7 +118,7 @@ fn an_interface_that_goes_while_it_is_looked_at_is_waited_for() {
     let slowly = "strace -f -qq -o /dev/null -e trace=sendto,sendmsg -e inject=sendto,sendmsg:delay_enter=100000";
     let line = format!("{slowly} {WIRELINK} --wait --iface {}", lab.interface("a"));
     let mut daemon = lab.spawn("a", &line, "slowly.log");
-    for milliseconds in (0..1600).step_by(80) {
+    for milliseconds in (0..1200).step_by(80) {
         lab.make_interface("a");
         std::thread::sleep(Duration::from_millis(milliseconds));
         lab.unmake_interface("a");
