@@ -15,7 +15,7 @@ use crate::mesh::identity::PrivateKey;
 /// How long to wait at most before another look for an interface that is not there: the kernel announces it.
 const ABSENT: Duration = Duration::from_secs(30);
 
-/// And for one that is there and not complete: nobody announces keys and sockets.
+/// And for one that is there and not complete: nobody announces keys, sockets and settings.
 const INCOMPLETE: Duration = Duration::from_secs(1);
 
 /// An interface that can be worked on, and nobody else works on.
@@ -53,6 +53,7 @@ impl Found {
         let lock = Lock::take(iface, device.index()).await?;
         let mut host = Host::open(iface, device.index())?;
         let seen = wait_until_up(iface, &mut host).await?;
+        seen.expect_ipv6()?;
         let identity = device.identity().await?;
         let state = device.read(now()).await?;
         Ok(Self {
@@ -75,8 +76,9 @@ pub(super) fn is_gone(error: &anyhow::Error) -> bool {
 
 /// Says whether waiting may help.
 fn may_pass(error: &anyhow::Error) -> bool {
-    let device = error.downcast_ref::<DeviceError>();
-    is_gone(error) || device.is_some_and(DeviceError::is_incomplete)
+    let device = error.downcast_ref::<DeviceError>().map(DeviceError::is_incomplete);
+    let host = error.downcast_ref::<HostError>().map(HostError::is_incomplete);
+    is_gone(error) || device.or(host).unwrap_or(false)
 }
 
 /// Waits until some interface comes or changes, but no longer than this.

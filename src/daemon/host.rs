@@ -1,5 +1,7 @@
 //! The machine around the device: its interfaces, addresses and routes, and our own address on the device.
 
+mod link;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,13 +10,13 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
 };
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::device::has_socket;
+use self::link::Seen;
 use super::netlink::NetlinkError;
-use super::rtnl::{ENODEV, Rtnl, is_wireguard};
+use super::rtnl::{ENODEV, Rtnl};
 use super::watch::Watch;
 use crate::mesh::event::{HostState, Interface, Route};
 
@@ -41,7 +43,8 @@ pub enum HostError {
     SmallMtu(String, u32),
     /// IPv6 is switched off.
     #[error(
-        "IPv6 is switched off on {0}: wirelink needs it inside the tunnel, try `sysctl net.ipv6.conf.{0}.disable_ipv6=0`"
+        "IPv6 is switched off on {0}: wirelink needs it inside the tunnel, try `sysctl net.ipv6.conf.{0}.disable_ipv6=0`, or \
+         with NetworkManager `nmcli connection modify {0} ipv6.method link-local` and `nmcli connection up {0}`"
     )]
     NoIpv6(String),
     /// The kernel refuses for another reason.
@@ -57,6 +60,11 @@ impl HostError {
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Vanished(_))
     }
+
+    /// Says whether the interface is there but cannot be used as it is: waiting may help.
+    pub const fn is_incomplete(&self) -> bool {
+        matches!(self, Self::SmallMtu(..) | Self::NoIpv6(_))
+    }
 }
 
 /// What one look at the machine shows.
@@ -70,6 +78,22 @@ pub struct Observation {
     pub up: bool,
     /// The MTU of the WireGuard interface.
     pub mtu: u32,
+    /// Whether IPv6 is switched off on the WireGuard interface.
+    pub ipv6_off: bool,
+}
+
+impl Observation {
+    /// Checks that the WireGuard interface can have an IPv6 address.
+    ///
+    /// # Errors
+    /// When its MTU is too small for that, or IPv6 is switched off.
+    pub fn expect_ipv6(&self) -> Result<(), HostError> {
+        match self.mtu {
+            1..IPV6_MTU => Err(HostError::SmallMtu(self.name.clone(), self.mtu)),
+            _ if self.ipv6_off => Err(HostError::NoIpv6(self.name.clone())),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The machine around one WireGuard interface.
@@ -133,6 +157,7 @@ impl Host {
             },
             up: tunnel.interface.up,
             mtu: tunnel.mtu,
+            ipv6_off: tunnel.ipv6_off,
         })
     }
 
@@ -247,35 +272,6 @@ impl Host {
             Some(EACCES | EOPNOTSUPP) => HostError::NoIpv6(iface),
             Some(_) | None => HostError::Address(iface, error),
         }
-    }
-}
-
-/// A link as it was seen.
-struct Seen {
-    interface: Interface,
-    mtu: u32,
-}
-
-impl From<&LinkMessage> for Seen {
-    fn from(link: &LinkMessage) -> Self {
-        let mut seen = Self {
-            interface: Interface {
-                name: String::new(),
-                up: link.header.flags.contains(LinkFlags::Up),
-                addresses: Vec::new(),
-                wireguard: false,
-            },
-            mtu: 0,
-        };
-        for attribute in &link.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => seen.interface.name.clone_from(name),
-                LinkAttribute::Mtu(mtu) => seen.mtu = *mtu,
-                _ => {}
-            }
-        }
-        seen.interface.wireguard = is_wireguard(link) || has_socket(&seen.interface.name);
-        seen
     }
 }
 

@@ -35,8 +35,15 @@ use crate::config::Config;
 /// port is taken.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
-        let Some(mut shell) = Shell::open(&config, &stop).await? else {
-            return Ok(());
+        let mut shell = match Shell::open(&config, &stop).await {
+            Ok(Some(shell)) => shell,
+            Ok(None) => return Ok(()),
+            // It went while it was looked at.
+            Err(error) if found::is_gone(&error) && config.wait => {
+                tracing::warn!("{error}");
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         let end = shell.serve(&stop).await;
         shell.finish_writing().await;

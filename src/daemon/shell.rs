@@ -350,9 +350,17 @@ impl Shell {
 async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, ports: Ports) -> anyhow::Result<Socket> {
     let added = host.ensure_address(address).await?;
     let socket = Socket::bind(iface, index, address, ports).await;
-    // An address that was there already may be in use by the program that has the port.
-    if socket.is_err() && added {
-        host.remove_address().await.ok();
+    if socket.is_err() {
+        // Where the interface is gone, that is why.
+        if let Err(error) = host.read().await
+            && error.is_gone()
+        {
+            return Err(error.into());
+        }
+        // An address that was there already may be in use by the program that has the port.
+        if added {
+            host.remove_address().await.ok();
+        }
     }
     Ok(socket?)
 }

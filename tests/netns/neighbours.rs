@@ -111,6 +111,55 @@ fn an_interface_that_is_missing_is_waited_for_and_so_is_its_key() {
 }
 
 #[test]
+fn an_interface_that_goes_while_it_is_looked_at_is_waited_for() {
+    let mut lab = Lab::build(&public_public());
+    lab.unmake_interface("a");
+    // Slow enough for something to go between any two of its steps.
+    let slowly = "strace -f -qq -o /dev/null -e trace=sendto,sendmsg -e inject=sendto,sendmsg:delay_enter=100000";
+    let line = format!("{slowly} {WIRELINK} --wait --iface {}", lab.interface("a"));
+    let mut daemon = lab.spawn("a", &line, "slowly.log");
+    for milliseconds in (0..1200).step_by(80) {
+        lab.make_interface("a");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        lab.unmake_interface("a");
+        assert!(daemon.is_running(), "after {milliseconds} ms: {}", daemon.output());
+    }
+    lab.make_interface("a");
+    let own = lab.link_local("a");
+    soon(&lab, "it begins", || has_address(&lab, own));
+}
+
+#[test]
+fn an_interface_that_can_have_no_ipv6_is_waited_for() {
+    let mut lab = Lab::build(&public_public());
+    lab.remember();
+    let own = lab.link_local("a");
+    // So is an interface of NetworkManager's, unless it is told otherwise.
+    let ways = [
+        (
+            "sysctl -qw net.ipv6.conf.IF.disable_ipv6=1",
+            "IPv6 is switched off on IF",
+            "sysctl -qw net.ipv6.conf.IF.disable_ipv6=0",
+        ),
+        (
+            "ip link set dev IF mtu 1200",
+            "IPv6 needs 1280 or more",
+            "ip link set dev IF mtu 1420",
+        ),
+    ];
+    for (off, words, on) in ways {
+        on_a(&lab, off);
+        lab.start_with("a", "--wait");
+        says(&lab, &words.replace("IF", lab.interface("a")));
+        assert!(lab.daemon("a").catches(Signal::TERM, SOON), "{}", lab.log("a"));
+        on_a(&lab, on);
+        soon(&lab, "it begins", || has_address(&lab, own));
+        stops_well(&mut lab);
+        lab.expect_as_found_on("a");
+    }
+}
+
+#[test]
 fn another_name_is_followed() {
     let mut lab = direct("");
     let (name, own) = (lab.interface("a").to_owned(), lab.link_local("a"));

@@ -1,11 +1,11 @@
-# Runs systemd-networkd beside an interface: bash networkd.sh INTERFACE ADDRESS FOLDER, as the first process of namespaces of its
+# Runs systemd-networkd beside an interface: bash networkd.sh FOLDER INTERFACE ADDRESS, as the first process of namespaces of its
 # own for mounts and processes. It refuses to run anywhere else.
 #
 # Nothing of the machine's own systemd is seen or touched: /run and the configuration are empty here. That /sys cannot be written
 # tells networkd that it is in a container, where it does not wait for udev.
 set -e
 [ $$ -eq 1 ] || exit 1
-interface=$1 address=$2 folder=$3
+folder=$1 interface=$2 address=$3
 mount --make-rprivate /
 mount -o remount,ro,bind /sys
 for empty in /run /etc/systemd/network /usr/lib/systemd/network; do

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::command::{self, Process};
+use crate::command;
+use crate::keeper::Keeper;
 use crate::lab::Lab;
 use crate::look;
 use crate::scenario::Path;
@@ -128,47 +129,10 @@ fn wg_quick_may_take_the_interface_down_and_up_under_a_daemon_that_waits() {
     ends_with(&mut lab, 0);
 }
 
-/// systemd-networkd for the interface of `a`.
-struct Networkd {
-    program: Process,
-    folder: PathBuf,
-    asked: u32,
-}
-
-impl Networkd {
-    fn start(lab: &Lab) -> Self {
-        let script = lab.logs.join("networkd.sh");
-        std::fs::write(&script, include_str!("networkd.sh")).expect("the folder of the lab can be written");
-        let own = "unshare --mount --pid --fork --kill-child --mount-proc bash";
-        let (interface, address) = (lab.interface("a"), lab.inner("a").v4);
-        let (script, folder) = (script.display(), lab.logs.display());
-        let line = format!("{own} {script} {interface} {address}/24 {folder}");
-        let networkd = Self {
-            program: lab.spawn("a", &line, "networkd.log"),
-            folder: lab.logs.clone(),
-            asked: 0,
-        };
-        networkd.expect("networkd: ready");
-        networkd
-    }
-
-    #[track_caller]
-    fn expect(&self, words: &str) {
-        let came = command::until(SOON, || self.program.output().contains(words).then_some(()));
-        assert_eq!(came, Some(()), "{words}: {}", self.program.output());
-    }
-
-    /// Has it do what `networkctl` can ask for.
-    #[track_caller]
-    fn ask(&mut self, what: &str) {
-        self.asked += 1;
-        let name = format!("networkd.{}", self.asked);
-        // By another name first, so that it is read whole.
-        let draft = self.folder.join("networkd.draft");
-        let written = std::fs::write(&draft, what).and_then(|()| std::fs::rename(&draft, self.folder.join(name)));
-        written.expect("the folder of the lab can be written");
-        self.expect(&format!("networkd: done {}", self.asked));
-    }
+/// Starts systemd-networkd for the interface of `a`.
+fn networkd(lab: &Lab) -> Keeper {
+    let arguments = format!("{} {}/24", lab.interface("a"), lab.inner("a").v4);
+    Keeper::start(lab, "networkd", include_str!("networkd.sh"), &arguments)
 }
 
 #[test]
@@ -178,7 +142,7 @@ fn networkd_may_configure_the_interface_again_at_any_time() {
     lab.start("b");
     lab.namespace("a")
         .run(&format!("ip -4 addr flush dev {}", lab.interface("a")));
-    let mut networkd = Networkd::start(&lab);
+    let mut networkd = networkd(&lab);
     lab.start("a");
     arrives_direct(&lab);
     let (own, interface) = (lab.link_local("a"), lab.interface("a").to_owned());
@@ -190,7 +154,7 @@ fn networkd_may_configure_the_interface_again_at_any_time() {
         networkd.ask(&format!("reconfigure {interface}"));
         // It does take off what it does not know; link-local addresses only in some of its versions.
         let gone = command::until(SOON, || (!has(&lab, foreign)).then_some(()));
-        assert_eq!(gone, Some(()), "{}", networkd.program.output());
+        assert_eq!(gone, Some(()), "{}", networkd.output());
         let back = command::until(SOON, || lab.addresses("a").contains(&own).then_some(()));
         assert_eq!(back, Some(()), "{own} is back: {}", lab.log("a"));
     }

@@ -154,6 +154,22 @@ impl PeerLines {
         let (key, allowed) = (&self.public_key, allowed.join(", "));
         format!("[Peer]\nPublicKey = {key}\nAllowedIPs = {allowed}\n{optional}")
     }
+
+    /// Returns the section of a connection of NetworkManager's (nm-settings-keyfile(5)).
+    fn manager_section(&self) -> String {
+        let allowed: String = self.allowed_ips.iter().map(|prefix| format!("{prefix};")).collect();
+        let optional = [
+            self.preshared_key
+                .as_ref()
+                .map(|key| format!("preshared-key={key}\npreshared-key-flags=0\n")),
+            self.endpoint.as_ref().map(|endpoint| format!("endpoint={endpoint}\n")),
+            self.keepalive
+                .map(|seconds| format!("persistent-keepalive={seconds}\n")),
+        ];
+        let optional: String = optional.into_iter().flatten().collect();
+        let key = &self.public_key;
+        format!("[wireguard-peer.{key}]\nallowed-ips={allowed}\n{optional}")
+    }
 }
 
 /// All that the operator wrote about an interface.
@@ -176,6 +192,38 @@ impl Written {
     /// Returns the file for `wg-quick`.
     pub(crate) fn quick_lines(&self, more: &str) -> String {
         self.lines(&format!("Address = {}\n{more}", self.inner.on_interface().join(", ")))
+    }
+}
+
+/// What NetworkManager is told about IPv6 on an interface that has no address of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ipv6Method {
+    /// What a new connection has, if nobody says anything: there is no IPv6.
+    Disabled,
+    /// A link-local address, of NetworkManager's own choice.
+    LinkLocal,
+}
+
+impl Ipv6Method {
+    /// Returns what NetworkManager calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::LinkLocal => "link-local",
+        }
+    }
+}
+
+impl Written {
+    /// Returns the connection for NetworkManager, under the name of its interface.
+    pub(crate) fn manager_lines(&self, interface: &str, ipv6: Ipv6Method) -> String {
+        let peers: String = self.peers.iter().map(PeerLines::manager_section).collect();
+        let (key, port, v4, ipv6) = (&self.keys.private, self.port, self.inner.v4, ipv6.name());
+        format!(
+            "[connection]\nid={interface}\ntype=wireguard\ninterface-name={interface}\n\
+             [wireguard]\nprivate-key={key}\nlisten-port={port}\n{peers}\
+             [ipv4]\nmethod=manual\naddress1={v4}/24\n[ipv6]\nmethod={ipv6}\n"
+        )
     }
 }
 

@@ -200,7 +200,7 @@ impl Uapi {
             stream
                 .write_all(request.as_bytes())
                 .await
-                .map_err(|error| self.refused(error))?;
+                .map_err(|error| self.unreachable(error))?;
             self.receive(&mut stream).await
         };
         let answer = tokio::time::timeout(DEADLINE, stream).await;
@@ -215,9 +215,10 @@ impl Uapi {
             }
             // `read_buf` fills what is allocated and so never moves the bytes, which would leave a copy behind.
             match stream.read_buf(&mut *reply).await {
+                Ok(0) if reply.is_empty() => return Err(DeviceError::StaleSocket(self.path.clone())),
                 Ok(0) => return Err(self.malformed(BadReply("it ended before the error number"))),
                 Ok(_) => {}
-                Err(error) => return Err(self.refused(error)),
+                Err(error) => return Err(self.unreachable(error)),
             }
         }
         Ok(reply)
@@ -243,7 +244,11 @@ impl Uapi {
     fn unreachable(&self, error: io::Error) -> DeviceError {
         match error.kind() {
             io::ErrorKind::PermissionDenied => DeviceError::SocketPermission(self.path.clone()),
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => DeviceError::StaleSocket(self.path.clone()),
+            // The last two where it ends before its answer.
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset => DeviceError::StaleSocket(self.path.clone()),
             _ => self.refused(error),
         }
     }

@@ -77,7 +77,13 @@ async fn a_connection_that_ends_early_is_an_error() {
     for reply in ["", "errno=0", "private_key=00\n\n"] {
         let server = Server::new(vec![reply]);
         let error = server.client(Removal::Single).read().await.unwrap_err();
-        assert!(matches!(error, DeviceError::Malformed(..)), "{reply:?}: {error}");
+        // One that says nothing at all has ended, and another may take its place.
+        let as_expected = if reply.is_empty() {
+            matches!(error, DeviceError::StaleSocket(_))
+        } else {
+            matches!(error, DeviceError::Malformed(..))
+        };
+        assert!(as_expected, "{reply:?}: {error}");
         server.requests().await;
     }
 }
