@@ -21,6 +21,9 @@ const HEARD_OUT: Duration = Duration::from_secs(60);
 /// more are made: so a thousand that join within seconds are written down some twenty times, and a few wait no time.
 const GATHERED_FOR: Duration = Duration::from_millis(2);
 
+/// The most members that become peers in one go; the others follow at once.
+const ADDED_AT_ONCE: usize = 128;
+
 /// The most peers that facts can bring onto the device.
 pub const MAX_INTRODUCED: usize = memory::MAX_PEERS;
 
@@ -135,8 +138,12 @@ impl Membership {
         let mut decision = Decision::default();
         let until = self.gathers_until().filter(|until| now < *until);
         self.waits_until = None;
-        let mut has_new = false;
+        let (mut has_new, mut has_rest) = (false, false);
         for member in view.members.difference(view.peers) {
+            if decision.add.len() == ADDED_AT_ONCE {
+                has_rest = true;
+                break;
+            }
             if self.introduced.contains(member) {
                 decision.add.push(*member);
             } else if self.introduced.len() >= MAX_INTRODUCED {
@@ -148,7 +155,9 @@ impl Membership {
                 decision.add.push(*member);
             }
         }
-        if has_new {
+        if has_rest {
+            self.waits_until = Some(now);
+        } else if has_new {
             self.added = Some(now);
             repack(&mut self.introduced);
         }
@@ -338,8 +347,17 @@ mod tests {
                 PublicKey::from_bytes(bytes)
             })
             .collect();
-        let decision = world.decide(0);
-        assert_eq!(decision.add.len(), MAX_INTRODUCED);
-        assert!(decision.full);
+        let mut goes = 0;
+        let full = loop {
+            let decision = world.decide(goes * 100);
+            assert!(decision.add.len() <= ADDED_AT_ONCE);
+            world.peers.extend(&decision.add);
+            if decision.add.is_empty() {
+                break decision.full;
+            }
+            goes += 1;
+        };
+        assert_eq!((world.membership.introduced.len(), full), (MAX_INTRODUCED, true));
+        assert_eq!(goes as usize, MAX_INTRODUCED.div_ceil(ADDED_AT_ONCE));
     }
 }

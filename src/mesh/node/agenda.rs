@@ -26,6 +26,8 @@ pub(super) struct Agenda {
     prefixes: BTreeSet<IpNet>,
     /// Facts that came, went, or have another origin.
     facts: Vec<Fact>,
+    /// Whether peers looked different on the device, as it was read or planned.
+    pub(super) device_differs: bool,
     /// Whether who is a member, or who may say so, may be different.
     pub(super) members: bool,
     reviewed: Option<Timestamp>,

@@ -27,10 +27,16 @@ enum Fault {
 
 impl Node {
     /// Has what is on the device because of us written down, where what was written last does not do: to be called before the changes
-    /// are asked for.
-    pub(super) fn remember_introduced(&mut self, now: Timestamp, device: &Mirror) {
-        let fault = self.fault(device);
-        self.recall.note_surplus(now, fault == Some(Fault::Surplus));
+    /// are asked for. Whether it names too much costs a look at all of it, and is asked only where prefixes or peers are `decided` anew.
+    pub(super) fn remember_introduced(&mut self, now: Timestamp, device: &Mirror, decided: bool) {
+        let fault = if decided {
+            self.fault(device)
+        } else {
+            self.lacks_something().then_some(Fault::Lack)
+        };
+        if decided {
+            self.recall.note_surplus(now, fault == Some(Fault::Surplus));
+        }
         if fault > Some(Fault::Surplus) {
             self.recall.introduce(self.foreseen(device));
             self.write_down(now, device);
@@ -72,6 +78,30 @@ impl Node {
             && !self.routes.is_refused(prefix, peer)
     }
 
+    /// Returns whether something is on the device because of us, or about to be, that is not written down.
+    fn lacks_something(&self) -> bool {
+        self.lacks_peers() || self.lacks_prefixes() || self.lacks_endpoints()
+    }
+
+    fn lacks_peers(&self) -> bool {
+        let (written, so) = (&self.recall.introduced().peers, self.membership.all_introduced());
+        written != so && !so.is_subset(written)
+    }
+
+    fn lacks_prefixes(&self) -> bool {
+        let (written, so) = (&self.recall.introduced().prefixes, self.routes.all_introduced());
+        let is_written =
+            |(prefix, given): (&IpNet, &Given)| written.get(prefix).is_some_and(|written| written.covers(given));
+        !so.iter().all(is_written)
+    }
+
+    fn lacks_endpoints(&self) -> bool {
+        let (written, so) = (&self.recall.introduced().endpoints, self.endpoints.all());
+        let is_written =
+            |(peer, tried): (&PublicKey, &Tried)| written.get(peer).is_some_and(|written| written.covers(tried));
+        !so.iter().all(is_written)
+    }
+
     /// Compares what is written down with what is so.
     fn fault(&self, device: &Mirror) -> Option<Fault> {
         self.fault_of_peers(device)
@@ -91,8 +121,7 @@ impl Node {
                 Fault::Surplus
             }
         });
-        let lack = (!so.is_subset(written)).then_some(Fault::Lack);
-        surplus.chain(lack).max()
+        surplus.chain(self.lacks_peers().then_some(Fault::Lack)).max()
     }
 
     fn fault_of_prefixes(&self, device: &Mirror) -> Option<Fault> {
@@ -100,9 +129,6 @@ impl Node {
         if written == so {
             return None;
         }
-        let lack = so
-            .iter()
-            .any(|(prefix, given)| !written.get(prefix).is_some_and(|written| written.covers(given)));
         let of_one = |(prefix, given): (&IpNet, &Given)| match so.get(prefix) {
             Some(so) => (so != given).then_some(Fault::Surplus),
             None if given.is_shown(device.owner(prefix).as_ref()) => Some(Fault::Untrue),
@@ -110,7 +136,7 @@ impl Node {
             None => Some(Fault::Surplus),
         };
         let surplus = written.iter().filter_map(of_one);
-        surplus.chain(lack.then_some(Fault::Lack)).max()
+        surplus.chain(self.lacks_prefixes().then_some(Fault::Lack)).max()
     }
 
     fn fault_of_endpoints(&self, device: &Mirror) -> Option<Fault> {
@@ -118,9 +144,6 @@ impl Node {
         if written == so {
             return None;
         }
-        let lack = so
-            .iter()
-            .any(|(peer, tried)| !written.get(peer).is_some_and(|written| written.covers(tried)));
         let of_one = |(peer, tried): (&PublicKey, &Tried)| {
             let seen = device.peers.get(peer).and_then(|peer| peer.endpoint);
             let is_so = so.get(peer).is_some_and(|so| so.explains(seen));
@@ -130,6 +153,6 @@ impl Node {
             }
         };
         let surplus = written.iter().filter_map(of_one);
-        surplus.chain(lack.then_some(Fault::Lack)).max()
+        surplus.chain(self.lacks_endpoints().then_some(Fault::Lack)).max()
     }
 }

@@ -53,8 +53,8 @@ impl Node {
         self.learn_locally(now, &device, &peers);
         peers.extend(self.decide_members(now, &mut device, &peers));
         let knocks = self.advance_links(now, &mut device, &peers);
-        self.decide_routes(now, &mut device, &peers);
-        let changed = self.plan(now, &mut device, &peers);
+        let decided = self.decide_routes(now, &mut device, &peers) | std::mem::take(&mut self.agenda.device_differs);
+        let changed = self.plan(now, &mut device, &peers, decided);
         self.remember_rest(now, &device);
         knocks.iter().for_each(|peer| self.gossip.knock(peer));
         self.device = Some(device);
@@ -305,7 +305,8 @@ impl Node {
         up.flat_map(|interface| interface.addresses.iter().copied()).collect()
     }
 
-    fn decide_routes(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) {
+    /// Gives prefixes to peers, and takes them back; returns whether any was looked at.
+    fn decide_routes(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> bool {
         self.give_addresses(device, peers);
         let prefixes = self.agenda.take_prefixes();
         let links = &self.links;
@@ -337,6 +338,7 @@ impl Node {
             let prefix = refusal.prefix;
             self.notify(Event::PrefixCleared { prefix, claimant });
         }
+        !prefixes.is_empty()
     }
 
     /// Lets peers be heard from their own link-local addresses.
@@ -352,12 +354,12 @@ impl Node {
     }
 
     /// Asks for the changes, after having what they introduce written down; returns whether there are any.
-    fn plan(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> bool {
+    fn plan(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>, decided: bool) -> bool {
         let (observed, desired) = device.take_plan();
         let changes = plan::diff(&observed, &desired);
         let changed = !changes.is_empty();
         if changed || !peers.is_empty() {
-            self.remember_introduced(now, device);
+            self.remember_introduced(now, device, decided || changed);
         }
         self.outputs.extend(changes.into_iter().map(Output::Configure));
         changed

@@ -38,6 +38,7 @@ impl Node {
     /// Takes in what is different on the device, since it was read or planned.
     fn note_device(&mut self, device: &mut Mirror) {
         let news = device.take_news();
+        self.agenda.device_differs |= !news.peers.is_empty();
         self.agenda.add_peers(news.peers);
         self.note_owners(news.prefixes);
         if news.device {
