@@ -64,6 +64,10 @@ impl Cost {
         self.0.iter().copied().max().unwrap_or_default()
     }
 
+    pub(crate) fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+
     /// Takes of each call the shorter time: the same calls were made again.
     pub(crate) fn lessen(&mut self, again: &Self) {
         assert_eq!(self.calls(), again.calls(), "the same network makes the same calls");

@@ -34,8 +34,6 @@ struct Measured {
     start: Costs,
     quiet: Costs,
     silent: Costs,
-    /// What the quiet minute took of a core.
-    worked: Duration,
     weight: usize,
 }
 
@@ -45,9 +43,7 @@ impl Measured {
         let before = resident();
         let mut network = Network::settled(role);
         let start = std::mem::take(&mut network.costs);
-        let worked = cpu_time();
         network.run(QUIET);
-        let worked = cpu_time() - worked;
         let weight = resident().saturating_sub(before);
         let quiet = std::mem::take(&mut network.costs);
         let facts = network.node.status(network.now()).facts.len();
@@ -60,7 +56,6 @@ impl Measured {
             start,
             quiet,
             silent,
-            worked,
             weight,
         }
     }
@@ -70,7 +65,6 @@ impl Measured {
         self.start.lessen(&again.start);
         self.quiet.lessen(&again.quiet);
         self.silent.lessen(&again.silent);
-        self.worked = self.worked.min(again.worked);
     }
 }
 
@@ -84,9 +78,12 @@ fn line(role: Role, kept: &mut Vec<Node>) -> String {
         start,
         quiet,
         silent,
-        worked,
         weight,
     } = measured;
+    let worked: Duration = [&quiet.packets, &quiet.readings, &quiet.deadlines]
+        .map(Cost::total)
+        .iter()
+        .sum();
     let share = worked.as_secs_f64() / QUIET.as_secs_f64() * 100.0;
     let longest = [&quiet.packets, &quiet.readings, &quiet.deadlines].map(Cost::longest);
     format!(
@@ -116,13 +113,4 @@ fn resident() -> usize {
         .nth(1)
         .and_then(|pages| pages.parse::<usize>().ok());
     pages.unwrap_or(0) * PAGE
-}
-
-/// Returns how long this process has computed, in steps of 10 ms: a busy machine makes calls longer, and this not. It counts
-/// what the surroundings of the node need, too.
-fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields = after_name.split_whitespace().skip(11).take(2);
-    Duration::from_millis(10 * fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>())
 }
