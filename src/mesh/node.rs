@@ -3,6 +3,7 @@
 mod agenda;
 mod foresee;
 mod hear;
+mod links;
 mod operator;
 mod pass;
 mod remember;
@@ -44,6 +45,8 @@ use remember::Recall;
 
 /// How often the device is looked at while a link may change any moment.
 const LOOK_SOON: Duration = Duration::from_secs(1);
+/// How long a link that is not up is watched closely.
+const WATCH_FOR: Duration = Duration::from_secs(60);
 /// How often it is looked at otherwise (wirelink v1).
 const LOOK: Duration = Duration::from_secs(5);
 

@@ -1,6 +1,7 @@
 //! A scenario on real interfaces: namespaces, NATs, WireGuard, and the daemon itself beside it.
 
 mod interface;
+mod logs;
 mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,12 +26,6 @@ use crate::tunnel::{INTERFACE, Inner, Interface, PeerLines, Written};
 
 /// The daemon under test.
 pub(crate) const WIRELINK: &str = env!("CARGO_BIN_EXE_wirelink");
-
-/// How many lines of a log are shown when a test fails.
-const SHOWN_LINES: usize = 150;
-
-/// And how many of what `ping` printed.
-const SHOWN_ECHOES: usize = 5;
 
 /// The network of a scenario, built and configured hub-and-spoke. Nothing of it is left when this is dropped.
 pub(crate) struct Lab {
@@ -353,32 +348,6 @@ impl Drop for Lab {
             self.show_logs();
         } else {
             let _ = std::fs::remove_dir_all(&self.logs);
-        }
-    }
-}
-
-impl Lab {
-    fn show_logs(&self) {
-        let entries = std::fs::read_dir(&self.logs).into_iter().flatten().flatten();
-        for path in entries.map(|entry| entry.path()) {
-            let text = std::fs::read(&path).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            let lines: Vec<&str> = text.lines().collect();
-            let shown = if path.extension().is_some_and(|kind| kind == "log") {
-                SHOWN_LINES
-            } else {
-                SHOWN_ECHOES
-            };
-            println!("--- {} ({} lines)", path.display(), lines.len());
-            lines[lines.len().saturating_sub(shown)..]
-                .iter()
-                .for_each(|line| println!("{line}"));
-        }
-        for name in self.hosts.keys() {
-            let shown = self
-                .namespace(name)
-                .attempt(&format!("wg show {}", self.interface(name)));
-            println!("--- wg show on {name}\n{}", shown.unwrap_or_else(|error| error));
         }
     }
 }

@@ -18,6 +18,7 @@ mod exchange;
 pub mod knowledge;
 pub mod ledger;
 mod offer;
+mod peer;
 mod vouched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +26,9 @@ use std::time::Duration;
 
 pub use self::audience::{Audience, Standing};
 use self::batch::Batch;
-use self::exchange::Exchange;
 use self::ledger::Ids;
 use self::offer::{Context, Offers};
+use self::peer::Peer;
 use self::vouched::Vouched;
 use super::fact::boot::{BootId, COMPACT_GROUPS, DIGESTS};
 use super::fact::store::{FactId, MAX_FACTS, Store, Stored};
@@ -100,18 +101,6 @@ pub struct Gossip {
     turn: Option<PublicKey>,
     /// Whether from there on nobody was looked at.
     put_off: bool,
-}
-
-#[derive(Debug, Default)]
-struct Peer {
-    /// The boot ID that counts, and since when.
-    boot_id: Option<(BootId, Timestamp)>,
-    /// When the peer was last told that we live; never, where it must be told at once.
-    alive_told: Option<Timestamp>,
-    alive_due: Timestamp,
-    answered: Option<Timestamp>,
-    /// What is exchanged beside that; most peers of a leaf exchange nothing.
-    exchange: Option<Box<Exchange>>,
 }
 
 impl Gossip {
@@ -368,42 +357,6 @@ impl Gossip {
         peers
             .map(|peer| scan_at(peer).map_or(peer.alive_due, |at| at.min(peer.alive_due)))
             .min()
-    }
-}
-
-impl Peer {
-    fn can(&self, capability: u32) -> bool {
-        self.boot_id.is_some_and(|(boot_id, _)| boot_id.can(capability))
-    }
-
-    fn exchange(&mut self) -> &mut Exchange {
-        self.exchange.get_or_insert_default()
-    }
-
-    /// Takes in what is decided about the peer now, and collects what it is told beside that we live.
-    fn collect(
-        &mut self,
-        context: &Context<'_>,
-        offers: &mut Offers<'_>,
-        recipient: &Recipient,
-        mut batch: Batch,
-        vouched: &mut Option<Vouched>,
-    ) -> Batch {
-        let now = context.now;
-        self.alive_due = self.alive_told.map_or(now, |told| told + recipient.alive_period);
-        let by_digest = self.can(DIGESTS);
-        if self.exchange.is_none() && recipient.audience == Audience::AliveOnly {
-            return batch;
-        }
-        let speaks_anyway = self.alive_due <= now + EARLY;
-        let exchange = self.exchange();
-        exchange.adopt(now, recipient.audience, by_digest);
-        exchange.collect(now, offers, &recipient.peer, &mut batch);
-        if (speaks_anyway || !batch.is_empty()) && exchange.digest_is_due(now, &batch) {
-            let vouched = vouched.get_or_insert_with(|| Vouched::of(context));
-            exchange.sum_up(context, vouched, &mut batch);
-        }
-        batch
     }
 }
 

@@ -16,10 +16,9 @@ use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::{Accepted, Fact, Origin};
 use crate::mesh::gossip::Recipient;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::link::{Contact, Link, State};
+use crate::mesh::link::{Link, State};
 use crate::mesh::mirror::Mirror;
-use crate::mesh::node::show::candidates;
-use crate::mesh::node::{LOOK, LOOK_SOON, Node};
+use crate::mesh::node::{LOOK, LOOK_SOON, Node, WATCH_FOR};
 use crate::mesh::prefixes::Prefixes;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::{Deadline, Timestamp, Why};
@@ -29,10 +28,6 @@ use crate::mesh::{local, membership, plan, route};
 const GAP: Duration = Duration::from_secs(25);
 /// How often others are asked at most to tell everything again.
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
-/// How long a link that is not up is watched closely.
-const WATCH_FOR: Duration = Duration::from_secs(60);
-/// The most peers that become known in one pass: the secret shared with each costs an X25519 operation, some 50 µs.
-const NEW_AT_ONCE: usize = 16;
 /// The shortest time between two deadlines, news apart.
 const MIN_SLEEP: Duration = Duration::from_millis(20);
 
@@ -201,103 +196,6 @@ impl Node {
             .filter(|key| self.trust.vouches(key))
             .copied()
             .collect()
-    }
-
-    /// Moves links on; returns the peers to which WireGuard must be made to send.
-    fn advance_links(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
-        let own_nets = self.own_nets();
-        let mut knocks = Vec::new();
-        let mut room = NEW_AT_ONCE;
-        for key in peers {
-            let Some(found) = device.peers.get(key).map(|peer| peer.endpoint) else {
-                self.links.remove(key);
-                continue;
-            };
-            if !self.links.contains_key(key) {
-                if room == 0 {
-                    self.agenda.add_peers([*key]);
-                    continue;
-                }
-                room -= 1;
-                self.auth.meet(key);
-            }
-            if self.advance_link(now, device, key, found, &own_nets) {
-                knocks.push(*key);
-            }
-        }
-        if room < NEW_AT_ONCE {
-            repack(&mut self.links);
-        }
-        knocks
-    }
-
-    /// Moves one link on; returns whether WireGuard must be made to send there.
-    fn advance_link(
-        &mut self,
-        now: Timestamp,
-        device: &mut Mirror,
-        key: &PublicKey,
-        found: Option<std::net::SocketAddr>,
-        own_nets: &[IpNet],
-    ) -> bool {
-        let contact = self.contact_on(device, key);
-        let yields = self.auth.public_key() > key;
-        let found = self.endpoints.before(key).or(found);
-        let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
-        let candidates = if link.wants_candidates(now, &contact) {
-            candidates(now, link, own_nets, key, &self.store, &self.trust)
-        } else {
-            Vec::new()
-        };
-        let was_since = link.since();
-        let step = link.advance(now, &contact, &candidates);
-        let (state, look_at) = (link.state(), link.look_at());
-        self.links_at = self.links_at.into_iter().chain(look_at).min();
-        if let Some(endpoint) = step.endpoint {
-            self.note_endpoint(device, key, endpoint, &candidates);
-            device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
-        }
-        if step.afresh && self.membership.introduced(key) {
-            self.begin_afresh(device, key, step.endpoint);
-        }
-        if let Some(left) = step.left {
-            self.watch_until = Some(now + WATCH_FOR);
-            self.agenda.add_prefixes(self.prefixes_of(device, key));
-            self.tell_transition(now, &contact, key, left, state, was_since);
-        }
-        step.knock
-    }
-
-    /// Has WireGuard forget a peer without a session and know it again: it sends an initiation only 5 s after the last. Nothing is
-    /// lost but what waited for the session; to a peer of the operator's it is not done.
-    fn begin_afresh(&mut self, device: &mut Mirror, key: &PublicKey, endpoint: Option<std::net::SocketAddr>) {
-        let change = DeviceChange::MakeAgain { peer: *key, endpoint };
-        device.apply(&change);
-        // The plan sees no difference.
-        self.outputs.push_back(Output::Configure(change));
-    }
-
-    fn tell_transition(
-        &mut self,
-        now: Timestamp,
-        contact: &Contact,
-        key: &PublicKey,
-        left: State,
-        state: State,
-        was_since: Timestamp,
-    ) {
-        let peer = self.name(key);
-        let event = match (left, state) {
-            (_, State::Up) => Event::LinkEstablished {
-                peer,
-                endpoint: contact.endpoint,
-                took: now.since(was_since),
-            },
-            (_, State::Suspect(missing)) => Event::LinkSuspected { peer, missing },
-            (State::Suspect(_) | State::Up, State::Probing | State::Idle) => Event::LinkLost { peer },
-            (State::Probing | State::Idle, State::Probing | State::Idle) => return,
-        };
-        self.notify(event);
     }
 
     pub(super) fn own_nets(&self) -> Vec<IpNet> {
