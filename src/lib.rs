@@ -32,12 +32,14 @@
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
-//! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does, `tell` the way out. A pass looks at the
+//! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does (`links` its part about links), `tell` the way
+//! out. A pass looks at the
 //! peers and prefixes on its `agenda`, about which something may be different (`review` finds out), and every 20 s at all; so
 //! what it costs follows from what happens, not from how many there are, and no pass takes in more than a bounded piece.
 //!
 //! Tests: `tests/scenario` says who is where behind what and what happens, and an oracle what must follow; `tests/sim` plays it with
-//! real nodes on a virtual clock, `tests/netns` with the daemon on real interfaces. `docs/performance.md` shows how networks grow.
+//! real nodes on a virtual clock, `tests/netns` with the daemon on real interfaces,
+//! where `understudy` stands in for v1 nodes and for liars. `docs/performance.md` shows how networks grow.
 //! What `fuzz/` found, and reached, is run by `tests/corpus.rs`.
 //!
 //! # Invariants

@@ -281,8 +281,8 @@ impl Routes {
         back_to
     }
 
-    /// Decides about a prefix that the operator gave to its owner: it goes to whoever was found to be one that [may take
-    /// it](admission::may_take).
+    /// Decides about a prefix that the operator gave to its owner: it goes to whoever was found to be one that may take it
+    /// ([`admission`]).
     fn take(&mut self, view: &View<'_>, prefix: IpNet, owner: PublicKey, admitted: &[PublicKey]) -> Option<PublicKey> {
         self.introduced.remove(&prefix);
         if admitted.contains(&owner) || !admitted.iter().any(view.up) {
