@@ -98,7 +98,7 @@ impl PrivateKey {
 
     /// Returns the X25519 secret shared with the holder of `peer`, or `None` where `peer` is a point of low order,
     /// with which every secret is the same (RFC 7748, 6.1).
-    pub(super) fn shared_secret(&self, peer: &PublicKey) -> Option<Zeroizing<[u8; 32]>> {
+    pub(in crate::mesh) fn shared_secret(&self, peer: &PublicKey) -> Option<Zeroizing<[u8; 32]>> {
         let secret = self.0.diffie_hellman(&x25519_dalek::PublicKey::from(peer.0));
         secret.was_contributory().then(|| Zeroizing::new(secret.to_bytes()))
     }

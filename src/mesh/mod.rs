@@ -32,6 +32,7 @@ pub mod overlap;
 pub mod plan;
 pub mod prefix;
 pub mod prefixes;
+pub mod probe;
 pub mod refused;
 pub mod route;
 pub mod settings;

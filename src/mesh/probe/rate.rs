@@ -1,0 +1,130 @@
+//! How much is answered: so many from one address, and so many in all, whatever arrives.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::mesh::time::Timestamp;
+
+/// The most addresses that are counted each by itself: beyond them only the total bounds.
+pub const MAX_SOURCES: usize = 1024;
+/// How many datagrams one address may send at once.
+pub const SOURCE_BURST: u32 = 64;
+/// How many of one address are taken in a second on the average.
+pub const SOURCE_RATE: u32 = 32;
+/// How many datagrams of all may come at once.
+pub const TOTAL_BURST: u32 = 2048;
+/// How many of all are taken in a second on the average: a thousand peers that all probe at once, and more.
+pub const TOTAL_RATE: u32 = 2048;
+
+/// Buckets of tokens (RFC 2697 has the idea): one for each address, and one for all.
+#[derive(Debug)]
+pub struct Limiter {
+    total: Bucket,
+    sources: BTreeMap<IpAddr, Bucket>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// What is left, as of then, in billionths.
+    tokens: u64,
+    at: Timestamp,
+}
+
+const TOKEN: u64 = 1_000_000_000;
+
+impl Bucket {
+    fn full(now: Timestamp, burst: u32) -> Self {
+        Self {
+            tokens: u64::from(burst) * TOKEN,
+            at: now,
+        }
+    }
+
+    fn fill(&mut self, now: Timestamp, rate: u32, burst: u32) {
+        let since = now.since(self.at).min(Duration::from_secs(u64::from(burst)));
+        let gained = u64::try_from(since.as_nanos())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(u64::from(rate));
+        self.tokens = self.tokens.saturating_add(gained).min(u64::from(burst) * TOKEN);
+        self.at = now;
+    }
+
+    fn take(&mut self) -> bool {
+        let left = self.tokens.checked_sub(TOKEN);
+        self.tokens = left.unwrap_or(self.tokens);
+        left.is_some()
+    }
+}
+
+impl Limiter {
+    /// Starts with full buckets.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            total: Bucket::full(now, TOTAL_BURST),
+            sources: BTreeMap::new(),
+        }
+    }
+
+    /// Returns whether a datagram from there is looked at now. What one address sends too much costs the others nothing.
+    pub fn admits(&mut self, now: Timestamp, source: IpAddr) -> bool {
+        if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&source) {
+            self.forget_idle(now);
+        }
+        if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source) {
+            let fresh = Bucket::full(now, SOURCE_BURST);
+            let bucket = self.sources.entry(source).or_insert(fresh);
+            bucket.fill(now, SOURCE_RATE, SOURCE_BURST);
+            if !bucket.take() {
+                return false;
+            }
+        }
+        self.total.fill(now, TOTAL_RATE, TOTAL_BURST);
+        self.total.take()
+    }
+
+    /// Forgets who sent so little lately that its bucket is full again.
+    fn forget_idle(&mut self, now: Timestamp) {
+        let refilled = Duration::from_secs(u64::from(SOURCE_BURST.div_ceil(SOURCE_RATE)));
+        self.sources.retain(|_, bucket| now.since(bucket.at) < refilled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(0x0a00_0000 + number).into()
+    }
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn a_flood_from_one_address_leaves_room_for_the_others() {
+        let mut limiter = Limiter::new(at(0));
+        let flood = (0..100_000)
+            .filter(|index| limiter.admits(at(index / 100), address(1)))
+            .count();
+        assert_eq!(
+            flood,
+            (SOURCE_BURST + SOURCE_RATE - 1) as usize,
+            "999 ms and what it had saved"
+        );
+        assert!((2..100).all(|other| limiter.admits(at(1000), address(other))));
+        assert!(limiter.admits(at(2000), address(1)), "and it is heard again later");
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_is_bounded_in_number_and_memory() {
+        let mut limiter = Limiter::new(at(0));
+        let admitted = (0..100_000u32)
+            .filter(|index| limiter.admits(at(u64::from(index / 100)), address(*index)))
+            .count();
+        assert!(admitted <= (TOTAL_BURST + TOTAL_RATE) as usize, "{admitted}");
+        assert!(limiter.sources.len() <= MAX_SOURCES);
+        assert!(limiter.admits(at(10_000), address(7)));
+    }
+}

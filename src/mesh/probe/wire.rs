@@ -1,0 +1,257 @@
+//! The layout of a probe and of its answer: both are equally long, so that an answer amplifies nothing.
+//!
+//! ```text
+//! mark 4 | version 1 | kind 1 | reserved 2, sent as 0 and ignored
+//! pair 8          who asks whom: finds the peer without trying keys
+//! epoch 8         seconds since 1970 when the sender was started; never less than before
+//! counter 8       one more with each datagram of that epoch to that peer
+//! transaction 8   drawn by who asks; the answer repeats it
+//! sent 8          nanoseconds on the clock of who asks; the answer repeats it, and so measures the round-trip time
+//! source 18       IPv6 address, or IPv4-mapped, and port from where the probe came; zero in a probe
+//! tag 16          keyed BLAKE2s-128 over all before it
+//! ```
+//!
+//! Numbers are big-endian. The first byte of the mark is no message type of WireGuard (1 to 4), which drops it.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// How every probe begins.
+pub const MARK: [u8; 4] = [0xd7, b'w', b'l', b'p'];
+/// The only version there is.
+pub const VERSION: u8 = 1;
+/// The length of a probe, and of an answer.
+pub const LEN: usize = SIGNED + TAG_LEN;
+/// What of it the tag covers.
+pub(super) const SIGNED: usize = 8 + PAIR_LEN + 4 * 8 + SOURCE_LEN;
+/// The length of a tag.
+pub const TAG_LEN: usize = 16;
+/// The length of what says who asks whom.
+pub const PAIR_LEN: usize = 8;
+const SOURCE_LEN: usize = 18;
+
+/// What a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A question: do you hear me?
+    Probe,
+    /// The answer, with where the question came from.
+    Answer {
+        /// The source address and port of the probe, as they arrived.
+        source: SocketAddr,
+    },
+}
+
+/// A probe or an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Which of them.
+    pub kind: Kind,
+    /// When the sender was started, in seconds since 1970.
+    pub epoch: u64,
+    /// Its number among those of the epoch to this peer.
+    pub counter: u64,
+    /// The question that is asked or answered.
+    pub transaction: u64,
+    /// When the question was asked, on the clock of who asked it.
+    pub sent: u64,
+}
+
+/// A datagram whose layout is right. Nothing is known of who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// Who says to ask whom.
+    pub pair: [u8; PAIR_LEN],
+    /// What it says.
+    pub message: Message,
+    pub(super) signed: &'a [u8],
+    pub(super) tag: [u8; TAG_LEN],
+}
+
+/// Why bytes are no probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum ProbeError {
+    /// Not [`LEN`] bytes.
+    #[error("not as long as a probe is")]
+    Length,
+    /// Without the [`MARK`].
+    #[error("without the mark of a probe")]
+    Mark,
+    /// Of a version that this node does not know.
+    #[error("version {0} of probes")]
+    Version(u8),
+    /// Neither probe nor answer.
+    #[error("neither a probe nor an answer: {0}")]
+    Kind(u8),
+    /// A probe that names a source, or an answer that names none.
+    #[error("a source that cannot be")]
+    Source,
+}
+
+/// Reads the layout of a datagram.
+///
+/// # Errors
+/// When it is no probe and no answer of this version.
+pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
+    let datagram: &[u8; LEN] = datagram.try_into().map_err(|_| ProbeError::Length)?;
+    let (signed, tag) = datagram.split_at(SIGNED);
+    let mut fields = Fields(signed);
+    if fields.take() != MARK {
+        return Err(ProbeError::Mark);
+    }
+    let [version, kind, _, _] = fields.take();
+    if version != VERSION {
+        return Err(ProbeError::Version(version));
+    }
+    let pair = fields.take();
+    let [epoch, counter, transaction, sent] = [(); 4].map(|()| u64::from_be_bytes(fields.take()));
+    let source = read_source(fields.take());
+    let kind = match (kind, source) {
+        (0, None) => Kind::Probe,
+        (1, Some(source)) => Kind::Answer { source },
+        (0, Some(_)) | (1, None) => return Err(ProbeError::Source),
+        (kind, _) => return Err(ProbeError::Kind(kind)),
+    };
+    Ok(Envelope {
+        pair,
+        message: Message {
+            kind,
+            epoch,
+            counter,
+            transaction,
+            sent,
+        },
+        signed,
+        tag: tag.try_into().expect("the rest is the tag"),
+    })
+}
+
+/// Returns what the tag of a message covers.
+pub(super) fn encode(pair: [u8; PAIR_LEN], message: &Message) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(LEN);
+    let (kind, source) = match message.kind {
+        Kind::Probe => (0, [0; SOURCE_LEN]),
+        Kind::Answer { source } => (1, written(source)),
+    };
+    bytes.extend_from_slice(&MARK);
+    bytes.extend_from_slice(&[VERSION, kind, 0, 0]);
+    bytes.extend_from_slice(&pair);
+    for number in [message.epoch, message.counter, message.transaction, message.sent] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    bytes.extend_from_slice(&source);
+    bytes
+}
+
+fn written(source: SocketAddr) -> [u8; SOURCE_LEN] {
+    let address = match source.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    let mut bytes = [0; SOURCE_LEN];
+    bytes[..16].copy_from_slice(&address.octets());
+    bytes[16..].copy_from_slice(&source.port().to_be_bytes());
+    bytes
+}
+
+/// Returns where a probe came from; nothing where all is zero. The flow label and scope of IPv6 mean nothing elsewhere.
+fn read_source(bytes: [u8; SOURCE_LEN]) -> Option<SocketAddr> {
+    let (address, port) = bytes.split_at(16);
+    let address: [u8; 16] = address.try_into().expect("16 bytes");
+    let port = u16::from_be_bytes([port[0], port[1]]);
+    let address = Ipv6Addr::from(address).to_canonical();
+    (!address.is_unspecified() || port != 0).then_some(SocketAddr::new(address, port))
+}
+
+/// Bytes that are read from the front; their number was checked.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (first, rest) = self.0.split_first_chunk().expect("all fields are there");
+        self.0 = rest;
+        *first
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(in super::super) fn any_message() -> impl Strategy<Value = Message> {
+        let source =
+            (any::<IpAddr>(), any::<u16>()).prop_filter_map("an address that can be a source", |(ip, port)| {
+                let is_mapped = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+                (!ip.is_unspecified() && !is_mapped).then_some(SocketAddr::new(ip, port))
+            });
+        let kind = prop_oneof![Just(Kind::Probe), source.prop_map(|source| Kind::Answer { source })];
+        (kind, any::<[u64; 4]>()).prop_map(|(kind, [epoch, counter, transaction, sent])| Message {
+            kind,
+            epoch,
+            counter,
+            transaction,
+            sent,
+        })
+    }
+
+    fn datagram(pair: [u8; PAIR_LEN], message: &Message) -> Vec<u8> {
+        [encode(pair, message), vec![7; TAG_LEN]].concat()
+    }
+
+    #[test]
+    fn what_is_no_probe_is_refused_with_its_reason() {
+        let message = Message {
+            kind: Kind::Probe,
+            epoch: 1,
+            counter: 2,
+            transaction: 3,
+            sent: 4,
+        };
+        let sound = datagram([5; PAIR_LEN], &message);
+        assert_eq!(sound.len(), LEN);
+        assert!(!(1..=4).contains(&sound[0]), "WireGuard must drop it");
+        let with = |at: usize, byte: u8| {
+            let mut bytes = sound.clone();
+            bytes[at] = byte;
+            decode(&bytes).map(|_| ()).unwrap_err()
+        };
+        assert_eq!(decode(&sound[1..]), Err(ProbeError::Length));
+        assert_eq!(with(0, 1), ProbeError::Mark);
+        assert_eq!(with(4, 2), ProbeError::Version(2));
+        assert_eq!(with(5, 2), ProbeError::Kind(2));
+        assert_eq!(with(5, 1), ProbeError::Source, "an answer without a source");
+        assert_eq!(with(SIGNED - 1, 9), ProbeError::Source, "a probe with one");
+        assert!(
+            decode(&{
+                let mut later = sound.clone();
+                later[6] = 1;
+                later
+            })
+            .is_ok(),
+            "reserved for later"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(pair: [u8; PAIR_LEN], message in any_message()) {
+            let bytes = datagram(pair, &message);
+            prop_assert_eq!(bytes.len(), LEN);
+            let envelope = decode(&bytes).unwrap();
+            prop_assert_eq!((envelope.pair, envelope.message), (pair, message));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..2 * LEN)) {
+            let _ = decode(&bytes);
+            let mut marked = bytes;
+            marked.resize(LEN, 0);
+            marked[..4].copy_from_slice(&MARK);
+            marked[4] = VERSION;
+            if let Ok(envelope) = decode(&marked) {
+                prop_assert_eq!(&decode(&datagram(envelope.pair, &envelope.message)).unwrap().message, &envelope.message);
+            }
+        }
+    }
+}
