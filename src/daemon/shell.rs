@@ -234,6 +234,7 @@ impl Shell {
                         tracing::debug!("nothing sent to {to}: {error}");
                     }
                 }
+                Output::Probe { .. } => {}
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Notify(event) if self.contest.was_told(&event) => tracing::debug!("{event}, again"),
                 Output::Notify(event) => log(&event),
@@ -247,7 +248,7 @@ impl Shell {
         let output = self.held.take().or_else(|| self.node.poll_output())?;
         let waits = match output {
             Output::Configure(_) | Output::Remember(_) => self.writer.is_writing(),
-            Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => false,
+            Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => false,
         };
         if waits {
             self.held = Some(output);
@@ -339,7 +340,11 @@ impl Shell {
                 }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_) | Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Transmit { .. }
+                | Output::Probe { .. }
+                | Output::Resolve(_)
+                | Output::Notify(_) => {}
             }
         }
         restored

@@ -29,6 +29,15 @@ pub enum Input<'a> {
         /// The UDP payload.
         payload: &'a [u8],
     },
+    /// A datagram with the mark of a [probe](super::probe::wire::MARK) came in on WireGuard's own port.
+    Probe {
+        /// Where it came from, through whatever NAT; an IPv4 address never in its mapped form.
+        source: SocketAddr,
+        /// The UDP payload.
+        payload: &'a [u8],
+    },
+    /// Whether probes can be sent and heard, from now on.
+    Prober(Prober),
     /// The device was read; the node keeps what is different from the reading before.
     Device(&'a DeviceState),
     /// The machine was looked at.
@@ -63,10 +72,43 @@ pub enum Output {
         /// The UDP payload.
         payload: Vec<u8>,
     },
+    /// Send a probe from WireGuard's own port, past WireGuard. What cannot be sent is lost, as on any network.
+    Probe {
+        /// Where to.
+        to: SocketAddr,
+        /// The UDP payload.
+        payload: Vec<u8>,
+    },
     /// Look a name up and answer with [`Input::Resolved`].
     Resolve(Host),
     /// Tell the operator: one log line.
     Notify(Event),
+}
+
+/// Whether probes can be sent from WireGuard's own port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prober {
+    /// They can. Peers know by the number what was sent by an earlier run: seconds since 1970 when this one began.
+    Ready {
+        /// Never less than in an earlier run.
+        epoch: u64,
+    },
+    /// They cannot, and candidates are tried one by one.
+    Missing(NoProbes),
+}
+
+/// Why there are no probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoProbes {
+    /// The settings say so.
+    #[error("switched off in the settings")]
+    Off,
+    /// A raw socket needs CAP_NET_RAW.
+    #[error("CAP_NET_RAW is missing")]
+    NotPermitted,
+    /// A raw socket cannot be had for another reason.
+    #[error("the system has no raw sockets for it")]
+    NotSupported,
 }
 
 /// A peer as people know it.

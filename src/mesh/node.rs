@@ -142,6 +142,7 @@ impl Node {
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>) {
         match input {
             Input::Packet { source, payload } => self.hear(now, source, payload),
+            Input::Probe { .. } | Input::Prober(_) => {}
             Input::Device(read) => match &mut self.device {
                 Some(device) => device.read(read),
                 None => self.device = Some(Mirror::new(read)),

@@ -28,6 +28,7 @@ impl World {
                     self.emit(id, packet);
                 }
             }
+            Output::Probe { .. } => {}
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Notify(event) => self.hear(id, event),
         }

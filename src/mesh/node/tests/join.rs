@@ -149,7 +149,7 @@ impl Leaf {
                     self.memory = *memory;
                     self.writes += 1;
                 }
-                Output::Transmit { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
     }
