@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 use wirelink::mesh::auth::{Auth, AuthError};
 use wirelink::mesh::fact::boot::BootId;
+use wirelink::mesh::fact::signal::{Nat, Probes, Signal, Word};
 use wirelink::mesh::fact::value::{Metadata, Value};
 use wirelink::mesh::fact::wire::{self, WireError};
 use wirelink::mesh::fact::{Fact, Timed};
@@ -289,6 +290,27 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::Reset),
         any::<[u64; 32]>().prop_map(|half| Value::Holdings(Box::new(std::array::from_fn(|index| half[index / 2])))),
         proptest::collection::vec(any::<u64>(), 0..128).prop_map(Value::Withdrawn),
+        (any::<u64>(), 0..4_usize).prop_map(|(epoch, nat)| {
+            let all = [
+                Nat::Unknown,
+                Nat::EndpointIndependent,
+                Nat::AddressDependent,
+                Nat::Blocked,
+            ];
+            Value::Probes(Probes { epoch, nat: all[nat] })
+        }),
+        (any::<[u8; 32]>(), any::<[u64; 2]>(), any::<u8>(), any::<[u8; 16]>()).prop_map(
+            |(to, [epoch, counter], word, tag)| {
+                let (to, word) = (PublicKey::from_bytes(to), Word::from_byte(word));
+                Value::Signal(Signal {
+                    to,
+                    epoch,
+                    counter,
+                    word,
+                    tag,
+                })
+            }
+        ),
         (proptest::option::of("\\PC{0,20}"), any::<bool>(), any_items()).prop_map(|(name, basic, rest)| {
             let known = Metadata::new(name.as_deref(), basic);
             let known: Vec<_> = known.items().map(|(key, bytes)| (key, bytes.to_vec())).collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::fact::boot::BootId;
+use wirelink::mesh::fact::signal::{Nat, Probes, Signal, Word};
 use wirelink::mesh::fact::value::{BUCKETS, Metadata, Value};
 use wirelink::mesh::fact::{Fact, Timed};
 
@@ -38,7 +39,7 @@ impl<'a> Bytes<'a> {
         let subject = key(1 + self.next() % 10);
         let [kind, a, b] = [self.next(), self.next(), self.next()];
         let sum = u64::from_be_bytes([a, b, a, b, a, b, a, b]);
-        let value = match kind % 12 {
+        let value = match kind % 14 {
             0 => Value::Alive(boot_id(a, b)),
             1 | 2 => Value::Endpoint(SocketAddr::from(([a, 0, 0, b], 51820))),
             3 => Value::AllowedIp(inner(b)),
@@ -55,6 +56,17 @@ impl<'a> Bytes<'a> {
             },
             9 => Value::Holdings(Box::new([sum; BUCKETS])),
             10 => Value::Reset(sum),
+            11 => Value::Probes(Probes {
+                epoch: sum,
+                nat: Nat::EndpointIndependent,
+            }),
+            12 => Value::Signal(Signal {
+                to: subject,
+                epoch: sum,
+                counter: sum,
+                word: Word::from_byte(a),
+                tag: [b; 16],
+            }),
             _ => Value::Withdrawn(vec![sum; usize::from(a % 4)]),
         };
         let ttl = [0, 1, 20, 130, 255, 65_535][usize::from(self.next() % 6)];

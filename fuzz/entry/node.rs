@@ -209,8 +209,13 @@ impl World {
                 Value::Member | Value::MemberMetadata(_) => drop(self.members.insert(fact.subject)),
                 Value::AllowedIp(prefix) => drop(self.claimed.insert((*prefix, fact.subject))),
                 Value::Endpoint(endpoint) => drop(self.endpoints.insert(*endpoint)),
-                Value::Alive(_) | Value::Digest { .. } | Value::Holdings(_) | Value::Reset(_) | Value::Withdrawn(_) => {
-                }
+                Value::Alive(_)
+                | Value::Digest { .. }
+                | Value::Holdings(_)
+                | Value::Reset(_)
+                | Value::Withdrawn(_)
+                | Value::Probes(_)
+                | Value::Signal(_) => {}
             }
         }
     }

@@ -157,6 +157,14 @@ fn show_fact(timed: &Timed) -> Json {
         Value::Digest { buckets, sum } => json!({ "buckets": format!("{buckets:016x}"), "sum": format!("{sum:016x}") }),
         Value::Holdings(sums) => sums.iter().map(|sum| format!("{sum:016x}")).collect(),
         Value::Reset(buckets) => json!(format!("{buckets:016x}")),
+        Value::Probes(probes) => json!({ "epoch": probes.epoch, "nat": format!("{:?}", probes.nat) }),
+        Value::Signal(signal) => json!({
+            "to": signal.to.to_string(),
+            "epoch": signal.epoch,
+            "counter": signal.counter,
+            "punch": signal.word.is_punch(),
+            "ready": signal.word.is_ready(),
+        }),
         Value::Withdrawn(hashes) => hashes.iter().map(|hash| format!("{hash:016x}")).collect(),
     };
     json!({

@@ -103,6 +103,14 @@ impl Auth {
         self.secrets(key);
     }
 
+    /// Returns the key that follows from the secret shared with a peer under a label; none with a key of low order.
+    pub fn derive(&mut self, key: &PublicKey, label: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+        match self.secrets(key) {
+            Secrets::None => None,
+            Secrets::Shared { group, .. } => Some(derived(group, label)),
+        }
+    }
+
     /// Finds out whether the sender of a datagram is who it says, and reads what it says.
     ///
     /// Costs an X25519 operation for the first datagram of a key; the caller asks only for keys that it knows.
@@ -181,11 +189,15 @@ impl Secrets {
         let Some(group) = identity.shared_secret(peer) else {
             return Self::None;
         };
-        let mut derived = KeyedHash::<U32>::new_from_slice(&*group).expect("32 bytes are a key");
-        derived.update(COMPACT_LABEL);
-        let compact = Zeroizing::new(derived.finalize().into_bytes().into());
+        let compact = derived(&group, COMPACT_LABEL);
         Self::Shared { group, compact }
     }
+}
+
+fn derived(secret: &Zeroizing<[u8; 32]>, label: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut derived = KeyedHash::<U32>::new_from_slice(&**secret).expect("32 bytes are a key");
+    derived.update(label);
+    Zeroizing::new(derived.finalize().into_bytes().into())
 }
 
 type KeyedHash<Len> = Blake2sMac<Len>;

@@ -94,7 +94,9 @@ pub fn name_of(settings: &Settings, store: &Store, peer: &PublicKey) -> Option<S
             | Value::Digest { .. }
             | Value::Holdings(_)
             | Value::Reset(_)
-            | Value::Withdrawn(_) => None,
+            | Value::Withdrawn(_)
+            | Value::Probes(_)
+            | Value::Signal(_) => None,
         })
     })
 }

@@ -1,7 +1,7 @@
 //! All that crosses the border between the core and the shell.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,6 +15,7 @@ use super::identity::PublicKey;
 use super::link::Missing;
 use super::memory::Memory;
 use super::overlap::Overlap;
+use super::probe::Dropped;
 pub use super::refused::RefusedPrefix;
 use super::settings::Host;
 use super::trust::Refusal;
@@ -205,7 +206,7 @@ pub enum Event {
         /// Who said it, as far as that is known.
         sender: Option<PeerName>,
         /// Where it came from.
-        source: Ipv6Addr,
+        source: IpAddr,
         /// How often this happened since it was last reported, this time included.
         times: u64,
     },
@@ -226,6 +227,9 @@ pub enum RejectReason {
     /// The sender may not say it.
     #[error("refused fact: {0}")]
     Refused(Refusal),
+    /// A probe, or a signal, is dropped.
+    #[error("dropped probe: {0}")]
+    Probe(Dropped),
     /// It may not be programmed, for as long as that is so.
     #[error("prefix not programmed: {0}")]
     Overlap(Overlap),
@@ -257,7 +261,7 @@ impl RejectReason {
     /// What comes of trust levels is the everyday of a mixed network; what cannot come from a sound node needs a look.
     const fn level(self) -> Level {
         match self {
-            Self::Refused(_) | Self::Stranger => Level::Debug,
+            Self::Refused(_) | Self::Stranger | Self::Probe(_) => Level::Debug,
             Self::Layout(_) | Self::Auth(_) | Self::Overlap(_) | Self::Full(_) => Level::Warn,
         }
     }

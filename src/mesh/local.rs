@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::device::{DeviceState, PeerState};
-use super::fact::value::{Metadata, Value};
+use super::fact::value::{Metadata, Probes, Value};
 use super::fact::{Fact, FirstHand};
 use super::host::{HostState, Interface};
 use super::identity::PublicKey;
@@ -31,6 +31,8 @@ pub struct View<'a> {
     pub peer_is_ours: &'a dyn Fn(&PublicKey) -> bool,
     /// Whether a peer has a prefix because of facts.
     pub prefix_is_ours: &'a dyn Fn(&PublicKey, &IpNet) -> bool,
+    /// What this node announces of its probes, if it has any.
+    pub probes: Option<Probes>,
     /// The addresses that the operator's endpoints of a peer have now.
     pub resolved: &'a dyn Fn(&PublicKey) -> Vec<SocketAddr>,
 }
@@ -57,6 +59,9 @@ fn about_itself(view: &View<'_>, add: &mut Add<'_>) {
     let own = view.device.public_key;
     for endpoint in own_endpoints(view) {
         add(own, Value::Endpoint(endpoint), FirstHand::Observed);
+    }
+    if let Some(probes) = view.probes {
+        add(own, Value::Probes(probes), FirstHand::Observed);
     }
     let has_own_prefixes = view
         .settings
@@ -196,6 +201,7 @@ mod tests {
                 healthy: &[A].into(),
                 peer_is_ours: &|_| false,
                 prefix_is_ours: &|_, _| false,
+                probes: None,
                 resolved: &|_| vec!["203.0.113.9:1".parse().unwrap()],
             });
             let mut text: Vec<String> = said.iter().map(|(fact, source)| describe(fact, *source)).collect();
@@ -217,7 +223,13 @@ mod tests {
             Value::AllowedIp(prefix) => prefix.to_string(),
             Value::Member => "member".into(),
             Value::MemberMetadata(metadata) => format!("{:?} basic={}", metadata.name(), metadata.is_basic()),
-            Value::Alive(_) | Value::Digest { .. } | Value::Holdings(_) | Value::Reset(_) | Value::Withdrawn(_) => {
+            Value::Alive(_)
+            | Value::Digest { .. }
+            | Value::Holdings(_)
+            | Value::Reset(_)
+            | Value::Withdrawn(_)
+            | Value::Probes(_)
+            | Value::Signal(_) => {
                 unreachable!("no local fact")
             }
         };
@@ -336,6 +348,7 @@ mod tests {
             healthy: &BTreeSet::new(),
             peer_is_ours: &|key| *key == A,
             prefix_is_ours: &|key, _| *key == A,
+            probes: None,
             resolved: &|_| Vec::new(),
         });
         assert!(said.iter().all(|(fact, _)| fact.subject == B), "{said:?}");

@@ -6,6 +6,7 @@ mod hear;
 mod links;
 mod operator;
 mod pass;
+mod probe;
 mod remember;
 mod review;
 mod show;
@@ -22,7 +23,7 @@ use ipnet::IpNet;
 use super::auth::Auth;
 use super::census::{Census, name_of};
 use super::endpoints::Endpoints;
-use super::event::{Event, HostState, Input, Output, PeerName, RejectReason};
+use super::event::{Event, HostState, Input, NoProbes, Output, PeerName, Prober, RejectReason};
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
 use super::gossip::Gossip;
@@ -34,6 +35,8 @@ use super::mirror::Mirror;
 use super::names::Names;
 use super::overlap::Protected;
 use super::prefix::TunnelRoutes;
+use super::probe::Probing;
+use super::probe::rate::Limiter;
 use super::route::{Claims, Routes};
 use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
@@ -49,6 +52,9 @@ const LOOK_SOON: Duration = Duration::from_secs(1);
 const WATCH_FOR: Duration = Duration::from_secs(60);
 /// How often it is looked at otherwise (wirelink v1).
 const LOOK: Duration = Duration::from_secs(5);
+
+/// The shortest time between two deadlines; what moves a link on waits no longer.
+const MIN_SLEEP: Duration = Duration::from_millis(20);
 
 /// One node of the mesh, as a machine without IO.
 pub struct Node {
@@ -73,6 +79,10 @@ pub struct Node {
     endpoints: Endpoints,
     recall: Recall,
     gossip: Gossip,
+    probing: Probing,
+    prober: Prober,
+    /// How many signals are passed on, by who brings them.
+    relayed: Limiter,
     names: Names,
     /// By sender; strangers are one.
     rejections: Tally<Option<PublicKey>, RejectReason>,
@@ -114,6 +124,9 @@ impl Node {
             endpoints: Endpoints::default(),
             recall: Recall::new(now),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
+            probing: Probing::new(own_key, now),
+            prober: Prober::Missing(NoProbes::NotSupported),
+            relayed: Limiter::new(now),
             names: Names::default(),
             rejections: Tally::default(),
             refusals: Ration::default(),
@@ -142,7 +155,8 @@ impl Node {
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>) {
         match input {
             Input::Packet { source, payload } => self.hear(now, source, payload),
-            Input::Probe { .. } | Input::Prober(_) => {}
+            Input::Probe { source, payload } => self.hear_probe(now, source, payload),
+            Input::Prober(prober) => self.observe_prober(now, prober),
             Input::Device(read) => match &mut self.device {
                 Some(device) => device.read(read),
                 None => self.device = Some(Mirror::new(read)),
@@ -154,6 +168,9 @@ impl Node {
                     self.gossip.trust_changed();
                 }
                 self.protected.observe_host(&host);
+                if self.host.interfaces != host.interfaces {
+                    self.probing.reset(now);
+                }
                 self.host = host;
                 self.agenda.add_all();
                 self.expect_news(now);
@@ -164,7 +181,13 @@ impl Node {
                 self.expect_news(now);
             }
             Input::Remembered(memory) => self.recall.adopt(now, *memory),
-            Input::Timeout => self.pass(now),
+            Input::Timeout => {
+                // Probes that are due need no look at the device, and nothing else is done for them.
+                if !self.probes_only(now) {
+                    self.pass(now);
+                }
+                self.send_probes(now);
+            }
             Input::Stop => self.restore(now),
         }
     }
@@ -182,7 +205,8 @@ impl Node {
     /// Returns when to hand in [`Input::Timeout`].
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let news = self.news_at.map(|at| Deadline { at, why: Why::News });
-        Some(news.map_or(self.deadline, |news| news.min(self.deadline)))
+        let probes = self.probing.next().map(|at| Deadline { at, why: Why::Probe });
+        [news, probes].into_iter().flatten().chain([self.deadline]).min()
     }
 
     /// Returns the link-local address of this node.
@@ -224,6 +248,13 @@ impl Node {
                 .collect(),
             uncounted_rejections: self.rejections.uncounted(),
         }
+    }
+
+    /// Has what came in acted on at once, but not more often than a pass can be: a link moves on, and each step of it waits for the one
+    /// before.
+    fn hurry(&mut self, now: Timestamp) {
+        let at = self.last_pass.map_or(now, |last| now.max(last + MIN_SLEEP));
+        self.news_at = Some(self.news_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// Pulls the next deadline near, so that what comes in now and shortly is acted on together.

@@ -168,6 +168,8 @@ impl fmt::Display for Claim<'_> {
             Value::Digest { buckets, sum } => write!(f, " {sum:016x} of {} buckets", buckets.count_ones()),
             Value::Holdings(_) => Ok(()),
             Value::Reset(buckets) => write!(f, " of {} buckets", buckets.count_ones()),
+            Value::Probes(probes) => write!(f, " since {}", probes.epoch),
+            Value::Signal(signal) => write!(f, " to {}", signal.to.short()),
             Value::Withdrawn(hashes) => write!(f, " {} facts", hashes.len()),
         }
     }

@@ -89,6 +89,8 @@ pub enum Why {
     Gossip,
     /// A link leaves its state, or its next handshake slot begins.
     Link,
+    /// Probes are due; the device needs no look for them.
+    Probe,
     /// A removal may become due.
     Membership,
     /// What is remembered is written down.

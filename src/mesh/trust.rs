@@ -232,7 +232,9 @@ impl TrustPolicy {
             | Value::Digest { .. }
             | Value::Holdings(_)
             | Value::Reset(_)
-            | Value::Withdrawn(_) => Ok(()),
+            | Value::Withdrawn(_)
+            | Value::Probes(_)
+            | Value::Signal(_) => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{Event, HostState, Input, Interface, Route};
+use wirelink::mesh::event::{Event, HostState, Input, Interface, NoProbes, Prober, Route};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::prefix::is_routed;
@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) forwards: bool,
     /// What its operator tells the node.
     pub(crate) settings: Settings,
+    /// Whether its node may have a raw socket.
+    pub(crate) probes: bool,
     /// What runs beside WireGuard.
     pub(crate) program: scenario::Program,
 }
@@ -183,10 +185,20 @@ impl Host {
             memory.grow_older(now.since(*at));
             node.handle(now, Input::Remembered(Box::new(memory)));
         }
+        node.handle(now, Input::Prober(self.prober(now)));
         // Whatever is left of an earlier run is this one's again.
         self.left_behind &= self.is_v1();
         self.node = Some(node);
         self.started = now;
+    }
+
+    fn prober(&self, now: Timestamp) -> Prober {
+        if self.config.probes {
+            let epoch = now.since_start().as_secs();
+            Prober::Ready { epoch }
+        } else {
+            Prober::Missing(NoProbes::NotPermitted)
+        }
     }
 
     /// Takes the node away; what it put on the device is there still.

@@ -83,6 +83,7 @@ pub(crate) fn star(seed: u64, star: &Star) -> World {
             inner: vec![inner(hubs, number)],
             peers,
             forwards: is_hub,
+            probes: true,
             program: Program::Ours,
             settings: Settings {
                 router: (is_hub && hubs > 1).then_some(true),

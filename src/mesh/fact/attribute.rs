@@ -1,5 +1,6 @@
 //! THE table of attributes: one row says all that is particular to one.
 
+use super::boot::{DIGESTS, PROBES};
 use super::wire::EXTENDED;
 use crate::mesh::settings::TrustLevel;
 
@@ -28,6 +29,10 @@ pub enum Attribute {
     Reset,
     /// Facts that the sender told the recipient, and no longer vouches for.
     Withdrawn,
+    /// The subject sends and answers probes.
+    Probes,
+    /// The subject says something to one other node about the link between them, through whoever passes it on.
+    Signal,
 }
 
 /// The properties of an attribute.
@@ -47,6 +52,8 @@ pub struct Row {
     pub told_to_subject: bool,
     /// Whether its expiry makes a node ask all others to tell everything again: a lost datagram may be behind it.
     pub resync_on_expiry: bool,
+    /// The [capability](super::boot) that a node must have announced to be told it; 0 for what wirelink v1 has.
+    pub capability: u32,
 }
 
 /// Who may say a fact.
@@ -59,21 +66,29 @@ pub enum Speaker {
 }
 
 /// One row for each attribute, in the order of [`Attribute`].
-pub const TABLE: [Row; 11] = [
-    about_sender(Attribute::Alive, b'!', "alive"),
-    endpoint(Attribute::EndpointV4, b'e'),
-    endpoint(Attribute::EndpointV6, b'E'),
+pub const TABLE: [Row; 13] = [
+    about_sender(Attribute::Alive, b'!', "alive", 0),
+    endpoint(Attribute::EndpointV4, b'e', "endpoint"),
+    endpoint(Attribute::EndpointV6, b'E', "endpoint"),
     allowed_ip(Attribute::AllowedIpV4, b'a'),
     allowed_ip(Attribute::AllowedIpV6, b'A'),
     member(Attribute::Member, b'm', "member", false),
     member(Attribute::MemberMetadata, b'M', "member metadata", true),
-    about_sender(Attribute::Digest, EXTENDED | b'd', "digest"),
-    about_sender(Attribute::Holdings, EXTENDED | b'h', "holdings"),
-    about_sender(Attribute::Reset, EXTENDED | b'r', "reset"),
-    about_sender(Attribute::Withdrawn, EXTENDED | b'w', "withdrawn"),
+    about_sender(Attribute::Digest, EXTENDED | b'd', "digest", DIGESTS),
+    about_sender(Attribute::Holdings, EXTENDED | b'h', "holdings", DIGESTS),
+    about_sender(Attribute::Reset, EXTENDED | b'r', "reset", DIGESTS),
+    about_sender(Attribute::Withdrawn, EXTENDED | b'w', "withdrawn", DIGESTS),
+    Row {
+        capability: PROBES,
+        ..endpoint(Attribute::Probes, EXTENDED | b'p', "probes")
+    },
+    Row {
+        speaker: Speaker::Anyone,
+        ..about_sender(Attribute::Signal, EXTENDED | b's', "signal", PROBES)
+    },
 ];
 
-const fn about_sender(attribute: Attribute, byte: u8, name: &'static str) -> Row {
+const fn about_sender(attribute: Attribute, byte: u8, name: &'static str, capability: u32) -> Row {
     Row {
         attribute,
         byte,
@@ -82,18 +97,20 @@ const fn about_sender(attribute: Attribute, byte: u8, name: &'static str) -> Row
         speaker: Speaker::Subject,
         told_to_subject: false,
         resync_on_expiry: false,
+        capability,
     }
 }
 
-const fn endpoint(attribute: Attribute, byte: u8) -> Row {
+const fn endpoint(attribute: Attribute, byte: u8, name: &'static str) -> Row {
     Row {
         attribute,
         byte,
-        name: "endpoint",
+        name,
         needed: TrustLevel::Endpoint,
         speaker: Speaker::Anyone,
         told_to_subject: false,
         resync_on_expiry: false,
+        capability: 0,
     }
 }
 
@@ -106,6 +123,7 @@ const fn allowed_ip(attribute: Attribute, byte: u8) -> Row {
         speaker: Speaker::Anyone,
         told_to_subject: false,
         resync_on_expiry: true,
+        capability: 0,
     }
 }
 
@@ -118,6 +136,7 @@ const fn member(attribute: Attribute, byte: u8, name: &'static str, told_to_subj
         speaker: Speaker::Anyone,
         told_to_subject,
         resync_on_expiry: true,
+        capability: 0,
     }
 }
 
@@ -148,6 +167,12 @@ mod tests {
             .map(|row| row.byte)
             .filter(|byte| byte & EXTENDED != 0)
             .collect();
-        assert_eq!(extended, [0xe4, 0xe8, 0xf2, 0xf7], "the rest is wirelink v1's");
+        let announced = TABLE.iter().filter(|row| row.capability != 0);
+        assert!(announced.map(|row| row.byte).eq(extended.iter().copied()));
+        assert_eq!(
+            extended,
+            [0xe4, 0xe8, 0xf2, 0xf7, 0xf0, 0xf3],
+            "the rest is wirelink v1's"
+        );
     }
 }

@@ -32,10 +32,13 @@ pub const COMPACT_GROUPS: u32 = 1;
 /// The capability to renew facts by a digest of them ([`gossip`](crate::mesh::gossip)).
 pub const DIGESTS: u32 = 1 << 1;
 
+/// The capability to understand who sends [probes](crate::mesh::probe), and to pass [signals](super::signal) on.
+pub const PROBES: u32 = 1 << 2;
+
 /// What this node announces.
 pub const OURS: Announcement = Announcement {
     revision: 1,
-    capabilities: COMPACT_GROUPS | DIGESTS,
+    capabilities: COMPACT_GROUPS | DIGESTS | PROBES,
 };
 
 impl Announcement {

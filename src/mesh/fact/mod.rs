@@ -7,6 +7,7 @@ pub mod attribute;
 pub mod boot;
 mod metadata;
 mod pack;
+pub mod signal;
 pub mod store;
 pub mod value;
 pub mod wire;
@@ -46,7 +47,7 @@ impl Fact {
         let (first, _) = hash.split_first_chunk().expect("32 bytes");
         let hash = FactHash::from_be_bytes(*first);
         match self.attribute() {
-            Attribute::EndpointV4 | Attribute::EndpointV6 => hash | IS_ENDPOINT,
+            Attribute::EndpointV4 | Attribute::EndpointV6 | Attribute::Probes => hash | IS_ENDPOINT,
             Attribute::AllowedIpV4
             | Attribute::AllowedIpV6
             | Attribute::Member
@@ -55,7 +56,8 @@ impl Fact {
             | Attribute::Digest
             | Attribute::Holdings
             | Attribute::Reset
-            | Attribute::Withdrawn => hash & !IS_ENDPOINT,
+            | Attribute::Withdrawn
+            | Attribute::Signal => hash & !IS_ENDPOINT,
         }
     }
 }

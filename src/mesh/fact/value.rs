@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::attribute::Attribute;
 use super::boot::BootId;
 pub use super::metadata::Metadata;
+pub use super::signal::{Nat, Probes, Signal};
 use super::wire::{Reader, WireError, varint_len};
 
 /// The value of a fact, one variant for each meaning.
@@ -35,6 +36,10 @@ pub enum Value {
     Reset(u64),
     /// See [`Attribute::Withdrawn`]: the hashes of the facts.
     Withdrawn(Vec<FactHash>),
+    /// See [`Attribute::Probes`].
+    Probes(Probes),
+    /// See [`Attribute::Signal`].
+    Signal(Signal),
 }
 
 /// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire;
@@ -69,6 +74,8 @@ impl Value {
             Self::Holdings(_) => Attribute::Holdings,
             Self::Reset(_) => Attribute::Reset,
             Self::Withdrawn(_) => Attribute::Withdrawn,
+            Self::Probes(_) => Attribute::Probes,
+            Self::Signal(_) => Attribute::Signal,
         }
     }
 
@@ -82,7 +89,9 @@ impl Value {
             | Self::Digest { .. }
             | Self::Holdings(_)
             | Self::Reset(_)
-            | Self::Withdrawn(_) => false,
+            | Self::Withdrawn(_)
+            | Self::Probes(_)
+            | Self::Signal(_) => false,
         }
     }
 
@@ -100,6 +109,8 @@ impl Value {
             Self::Reset(_) => 1 + HASH_LEN,
             Self::Holdings(sums) => 2 + HASH_LEN * sums.len(),
             Self::Withdrawn(hashes) => varint_len(HASH_LEN * hashes.len()) + HASH_LEN * hashes.len(),
+            Self::Probes(_) => 1 + Probes::LEN,
+            Self::Signal(_) => 1 + Signal::LEN,
         }
     }
 
@@ -121,6 +132,8 @@ impl Value {
             Self::Reset(buckets) => put_hashes(&[*buckets], out),
             Self::Holdings(sums) => put_hashes(&**sums, out),
             Self::Withdrawn(hashes) => put_hashes(hashes, out),
+            Self::Probes(probes) => probes.encode(out),
+            Self::Signal(signal) => signal.encode(out),
         }
     }
 
@@ -141,6 +154,8 @@ impl Value {
             Attribute::Holdings => Self::Holdings(holdings(bytes)?),
             Attribute::Reset => Self::Reset(hash(bytes)?),
             Attribute::Withdrawn => Self::Withdrawn(withdrawn(bytes)?),
+            Attribute::Probes => Self::Probes(Probes::decode(bytes)?),
+            Attribute::Signal => Self::Signal(Signal::decode(bytes)?),
         })
     }
 }

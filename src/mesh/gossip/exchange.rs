@@ -10,6 +10,7 @@ use super::offer::{Context, Offer, Offers, about, from};
 use super::vouched::{ENDPOINTS, MEMBERS, Vouched};
 use super::{Audience, CONFIRM, DIGEST_PERIOD, MIN_LIFE, PACE, RETELL_EVERY, hash_of};
 use crate::mesh::fact::Fact;
+use crate::mesh::fact::boot::DIGESTS;
 use crate::mesh::fact::store::{FactId, MAX_FACTS, Store, Stored};
 use crate::mesh::fact::value::{BUCKETS, FactHash, Value};
 use crate::mesh::identity::PublicKey;
@@ -38,7 +39,8 @@ const DIGEST_PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     audience: Option<Audience>,
-    by_digest: bool,
+    /// What the peer announced.
+    capabilities: u32,
     /// What is renewed one by one.
     pub(super) knowledge: Knowledge,
     /// What the peer was told and should hold.
@@ -65,11 +67,11 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Takes in what is decided about the peer now.
-    pub(super) fn adopt(&mut self, now: Timestamp, audience: Audience, by_digest: bool) {
-        if self.audience == Some(audience) && self.by_digest == by_digest {
+    pub(super) fn adopt(&mut self, now: Timestamp, audience: Audience, capabilities: u32) {
+        if self.audience == Some(audience) && self.capabilities == capabilities {
             return;
         }
-        (self.audience, self.by_digest) = (Some(audience), by_digest);
+        (self.audience, self.capabilities) = (Some(audience), capabilities);
         self.scan_at = now;
         self.digest_at = now + CONFIRM;
         if audience == Audience::AliveOnly {
@@ -187,7 +189,7 @@ impl Exchange {
             let next = self.offer(now, peer, batch, offers.news(), None);
             self.scan_at = next.map_or(self.scan_at, |next| next.min(self.scan_at));
         } else if batch.room > 0 && batch.looks > 0 {
-            let one_by_one = self.knowledge.prune(now) || !self.by_digest;
+            let one_by_one = self.knowledge.prune(now) || !self.by_digest();
             let resume = self.resume.take();
             let next = self.offer(now, peer, batch, offers.all(), resume);
             let again = if one_by_one { SCAN_PERIOD } else { Duration::MAX };
@@ -198,6 +200,11 @@ impl Exchange {
         if batch.cut {
             self.scan_at = now + PACE;
         }
+    }
+
+    /// Returns whether the peer renews facts by digests.
+    fn by_digest(&self) -> bool {
+        self.capabilities & DIGESTS != 0
     }
 
     fn is_overdue(&self, now: Timestamp) -> bool {
@@ -243,7 +250,10 @@ impl Exchange {
             let offer = &offered[place];
             batch.looks = batch.looks.saturating_sub(1);
             let is_settled = self.told.contains(offer.id) || self.heard.contains(offer.id);
-            if is_settled || about_it.contains(&place) && !offer.fact.attribute().row().told_to_subject {
+            if is_settled || offer.needs & !self.capabilities != 0 {
+                continue;
+            }
+            if about_it.contains(&place) && !offer.fact.attribute().row().told_to_subject {
                 continue;
             }
             let known = self.knowledge.until(offer.id);
@@ -273,7 +283,7 @@ impl Exchange {
         if life.is_zero() || !batch.add(fact, life) {
             return;
         }
-        if self.by_digest && life >= MIN_LIFE {
+        if self.by_digest() && life >= MIN_LIFE {
             self.told.enter(stored.id, stored.hash);
             self.digest_at = self.digest_at.min(now + CONFIRM);
         } else {
@@ -289,7 +299,7 @@ impl Exchange {
         } else {
             DIGEST_PATIENCE
         };
-        let is_teller = self.by_digest && self.audience == Some(Audience::AllFacts);
+        let is_teller = self.by_digest() && self.audience == Some(Audience::AllFacts);
         is_teller && now >= self.digest_at + patience
     }
 

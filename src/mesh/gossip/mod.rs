@@ -159,9 +159,14 @@ impl Gossip {
         true
     }
 
+    /// Returns whether the peer announced a capability.
+    pub fn can(&self, peer: &PublicKey, capability: u32) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.can(capability))
+    }
+
     /// Returns whether what the peer tells is renewed by digests, which find out what was lost on the way.
     pub fn renews_by_digest(&self, peer: &PublicKey) -> bool {
-        self.peers.get(peer).is_some_and(|peer| peer.can(DIGESTS))
+        self.can(peer, DIGESTS)
     }
 
     /// Notes that the peer said this fact, which lives until then by its word, and so knows it. `ours` is how long it lived here

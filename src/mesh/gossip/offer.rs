@@ -42,6 +42,8 @@ pub(super) struct Offer<'a> {
     pub(super) id: FactId,
     /// Whoever knows it until this second or longer gains nothing by hearing it.
     pub(super) in_vain_from: u32,
+    /// Which capabilities whoever is told it must have announced.
+    pub(super) needs: u32,
     /// When its own source renews it, after which it lives longer.
     pub(super) renewal: Timestamp,
     pub(super) fact: &'a Fact,
@@ -109,6 +111,7 @@ fn offers<'a>(context: &Context<'_>, facts: impl Iterator<Item = (&'a Fact, &'a 
     let offer = |(fact, stored): (&'a Fact, &'a Stored)| Offer {
         id: stored.id,
         in_vain_from: seconds(stored.expires + ALMOST_A_SECOND).saturating_sub(WORTHWHILE),
+        needs: fact.attribute().row().capability,
         renewal: stored.expires - RENEW_BEFORE,
         fact,
         stored,

@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::offer::{Context, Offers};
 use super::vouched::Vouched;
 use super::{Audience, EARLY, Recipient};
-use crate::mesh::fact::boot::{BootId, DIGESTS};
+use crate::mesh::fact::boot::BootId;
 use crate::mesh::time::Timestamp;
 
 /// A peer, as it was spoken to and heard.
@@ -23,7 +23,12 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn can(&self, capability: u32) -> bool {
-        self.boot_id.is_some_and(|(boot_id, _)| boot_id.can(capability))
+        self.capabilities() & capability != 0
+    }
+
+    fn capabilities(&self) -> u32 {
+        let announced = self.boot_id.and_then(|(boot_id, _)| boot_id.announcement());
+        announced.map_or(0, |announced| announced.capabilities)
     }
 
     pub(super) fn exchange(&mut self) -> &mut Exchange {
@@ -41,13 +46,13 @@ impl Peer {
     ) -> Batch {
         let now = context.now;
         self.alive_due = self.alive_told.map_or(now, |told| told + recipient.alive_period);
-        let by_digest = self.can(DIGESTS);
+        let capabilities = self.capabilities();
         if self.exchange.is_none() && recipient.audience == Audience::AliveOnly {
             return batch;
         }
         let speaks_anyway = self.alive_due <= now + EARLY;
         let exchange = self.exchange();
-        exchange.adopt(now, recipient.audience, by_digest);
+        exchange.adopt(now, recipient.audience, capabilities);
         exchange.collect(now, offers, &recipient.peer, &mut batch);
         if (speaks_anyway || !batch.is_empty()) && exchange.digest_is_due(now, &batch) {
             let vouched = vouched.get_or_insert_with(|| Vouched::of(context));

@@ -55,6 +55,29 @@ pub struct Candidate {
     rank: Rank,
 }
 
+/// What matters more than round-trip time where there are several ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// In a network of this machine.
+    SameLan,
+    /// By IPv6, without translation.
+    Ipv6,
+    /// By IPv4.
+    Ipv4,
+}
+
+impl Class {
+    /// Returns the class of a path to one of the candidates.
+    pub fn of(endpoint: SocketAddr, candidates: &[Candidate]) -> Self {
+        let candidate = candidates.iter().find(|candidate| candidate.endpoint == endpoint);
+        match candidate {
+            Some(candidate) if candidate.rank == Rank::SameLan => Self::SameLan,
+            _ if endpoint.is_ipv6() => Self::Ipv6,
+            _ => Self::Ipv4,
+        }
+    }
+}
+
 /// What is tried first, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {

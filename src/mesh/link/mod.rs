@@ -13,6 +13,7 @@
 
 pub mod candidate;
 pub mod liveness;
+mod nominee;
 mod slot;
 
 use std::fmt;
@@ -21,12 +22,17 @@ use std::time::Duration;
 
 use self::candidate::{Candidate, Kind};
 use self::liveness::{FIRST_WORDS_FOR, FIRST_WORDS_PERIOD, Liveness, OURS_PERIOD, OURS_TTL, V1_PERIOD, V1_TTL};
-use self::slot::Slots;
+use self::nominee::Nominee;
+pub use self::nominee::{Proof, Reach};
+use self::slot::{Slots, Turn};
 use super::time::Timestamp;
 
 /// How old the last handshake of a session in use can be: rekey after 120 s, and time for it to be noticed and done
 /// (rekey timeout 5 s, keepalive 10 s, retry jitter 1/3 s, one alive period 30 s; wirelink v1).
 pub const HEALTH_LIMIT: Duration = Duration::from_millis(165_333);
+
+/// How long a session can be used, and some time for the clocks of both sides (WireGuard paper, 6.1).
+const SESSION_LIMIT: Duration = Duration::from_secs(185);
 
 /// What is seen of a peer now.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +53,11 @@ impl Contact {
     /// Returns whether WireGuard has a session with the peer.
     pub fn is_healthy(&self, now: Timestamp) -> bool {
         self.endpoint.is_some() && self.last_handshake.is_some_and(|at| now.since(at) < HEALTH_LIMIT)
+    }
+
+    /// Returns whether WireGuard may still take what comes in the last session (reject after time; paper, 6.1).
+    fn may_have_session(&self, now: Timestamp) -> bool {
+        self.last_handshake.is_some_and(|at| now.since(at) <= SESSION_LIMIT)
     }
 
     /// Returns whether the peer was heard and that still counts.
@@ -126,6 +137,7 @@ pub struct Link {
     state: State,
     since: Timestamp,
     slots: Option<Box<Slots>>,
+    nominee: Option<Box<Nominee>>,
     yields: bool,
     /// The endpoint that WireGuard had when the peer was first seen.
     found: Option<Box<SocketAddr>>,
@@ -134,6 +146,8 @@ pub struct Link {
     look_at: Option<Timestamp>,
 }
 
+/// How long probes alone look for a peer that answers them; then its candidates are tried one by one, too.
+const PROBES_FIRST: Duration = Duration::from_secs(15);
 /// How long an endpoint that worked stays a candidate.
 const PROVEN_FOR: Duration = Duration::from_secs(3600);
 
@@ -158,6 +172,7 @@ impl Link {
             state: State::Idle,
             since: now,
             slots: None,
+            nominee: None,
             yields,
             found: found.map(Box::new),
             proven: None,
@@ -195,7 +210,7 @@ impl Link {
     }
 
     /// Looks at the peer and moves on. Candidates come in the order in which they should be tried.
-    pub fn advance(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> Step {
+    pub fn advance(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate], reach: &Reach) -> Step {
         let mut step = Step::default();
         if contact.is_healthy(now) {
             let session = contact.endpoint.zip(contact.last_handshake);
@@ -207,20 +222,38 @@ impl Link {
             self.state = next;
             self.since = now;
             self.slots = None;
+            self.nominee = None;
         }
         if self.state == State::Probing && !contact.is_healthy(now) {
-            let slots = self.slots.get_or_insert_default();
-            match contact.endpoint {
-                Some(from) if contact.last_handshake.is_none() => {
-                    slots.hear(now, contact.heard_bytes, from, self.yields)
-                }
-                Some(_) | None => slots.hear_nothing(),
-            }
-            let slot = slots.turn(now, candidates, self.yields);
-            (step.endpoint, step.knock, step.afresh) = (slot.endpoint, slot.begins, slot.afresh);
+            let turn = self.turn(now, contact, candidates, reach);
+            (step.endpoint, step.knock, step.afresh) = (turn.endpoint, turn.begins, turn.afresh);
         }
         self.look_at = self.next(now, contact).into_iter().chain(contact.next(now)).min();
         step
+    }
+
+    /// Returns where a handshake is tried next: on a path that answered, or, where probes are not to be had or find nothing, on one
+    /// candidate after the other.
+    fn turn(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate], reach: &Reach) -> Turn {
+        let was_nominated = self.nominee.is_some();
+        if reach.probed && (was_nominated || !reach.proofs.is_empty()) {
+            let mut nominee = self.nominee.take().map(|nominee| *nominee);
+            let is_tried = contact.endpoint.is_some() && !contact.may_have_session(now);
+            let turn = nominee::turn(&mut nominee, now, reach, candidates, self.yields, is_tried);
+            self.nominee = nominee.map(Box::new);
+            self.slots = None;
+            return turn;
+        }
+        self.nominee = None;
+        if reach.probed && now.since(self.since) < PROBES_FIRST {
+            return Turn::default();
+        }
+        let slots = self.slots.get_or_insert_default();
+        match contact.endpoint {
+            Some(from) if contact.last_handshake.is_none() => slots.hear(now, contact.heard_bytes, from, self.yields),
+            Some(_) | None => slots.hear_nothing(),
+        }
+        slots.turn(now, candidates, self.yields)
     }
 
     /// Returns whether [`advance`](Self::advance) needs to know the candidates.
@@ -257,7 +290,12 @@ impl Link {
         let at = match self.state {
             State::Idle => None,
             State::Probing if contact.is_healthy(now) => staleness,
-            State::Probing => self.slots.as_ref().map(|slots| slots.next()),
+            State::Probing => {
+                let nominee = self.nominee.as_ref().map(|nominee| nominee.next());
+                let slots = self.slots.as_ref().map(|slots| slots.next());
+                let slots = slots.or((nominee.is_none()).then_some(self.since + PROBES_FIRST));
+                nominee.into_iter().chain(slots).min()
+            }
             State::Up if contact.basic => staleness,
             State::Up => silence.min(staleness),
             State::Suspect(_) => staleness,
@@ -276,9 +314,10 @@ impl Link {
                 Some(seconds) => format!("WireGuard is connected; wirelink there was last heard {seconds} s ago"),
                 None => "WireGuard is connected; no wirelink was heard there: does it run, on the same port?".into(),
             },
-            State::Probing => match &self.slots {
-                Some(slots) => slots.explain(now, candidates),
-                None => "looking for candidates".into(),
+            State::Probing => match (&self.nominee, &self.slots) {
+                (Some(nominee), _) => format!("{} answered a probe, and WireGuard begins there", nominee.endpoint()),
+                (None, Some(slots)) => slots.explain(now, candidates),
+                (None, None) => format!("no answer yet from any of {} candidates", candidates.len()),
             },
             State::Up => match contact.endpoint {
                 Some(endpoint) => format!("direct through {endpoint}{}", contact.dialect()),

@@ -33,7 +33,12 @@ fn contact(handshake: Option<f64>, heard: Option<(BootId, f64)>) -> Contact {
 
 fn up_at(seconds: f64, boot_id: BootId) -> Link {
     let mut link = Link::new(at(0.0), None, false);
-    link.advance(at(seconds), &contact(Some(seconds), Some((boot_id, seconds))), &[]);
+    link.advance(
+        at(seconds),
+        &contact(Some(seconds), Some((boot_id, seconds))),
+        &[],
+        &Reach::default(),
+    );
     assert_eq!(link.state(), State::Up);
     link
 }
@@ -41,7 +46,10 @@ fn up_at(seconds: f64, boot_id: BootId) -> Link {
 #[test]
 fn a_link_without_candidates_stays_idle() {
     let mut link = Link::new(at(0.0), None, false);
-    assert_eq!(link.advance(at(1.0), &contact(None, None), &[]), Step::default());
+    assert_eq!(
+        link.advance(at(1.0), &contact(None, None), &[], &Reach::default()),
+        Step::default()
+    );
     assert_eq!(link.state(), State::Idle);
 }
 
@@ -51,7 +59,7 @@ fn each_candidate_has_one_slot_and_the_least_recent_follows() {
     let candidates = candidates(&[1, 2]);
     let unseen = contact(None, None);
     assert_eq!(
-        link.advance(at(0.0), &unseen, &candidates).endpoint,
+        link.advance(at(0.0), &unseen, &candidates, &Reach::default()).endpoint,
         None,
         "both sides need the peer first"
     );
@@ -59,11 +67,11 @@ fn each_candidate_has_one_slot_and_the_least_recent_follows() {
     let mut now = link.next(at(0.0), &unseen).unwrap();
     let began = now;
     for _ in 0..5 {
-        let step = link.advance(now, &unseen, &candidates);
+        let step = link.advance(now, &unseen, &candidates, &Reach::default());
         assert!(step.knock);
         tries.push((now.since(began).as_secs(), step.endpoint.unwrap()));
         let next = link.next(now, &unseen).unwrap();
-        let between = link.advance(next - Duration::from_millis(1), &unseen, &candidates);
+        let between = link.advance(next - Duration::from_millis(1), &unseen, &candidates, &Reach::default());
         assert_eq!(
             between,
             Step {
@@ -89,7 +97,7 @@ fn each_candidate_has_one_slot_and_the_least_recent_follows() {
 fn the_two_sides_of_a_link_do_not_knock_in_the_same_moment() {
     let first_knock = |yields| {
         let mut link = Link::new(at(0.0), None, yields);
-        link.advance(at(0.0), &contact(None, None), &candidates(&[1]));
+        link.advance(at(0.0), &contact(None, None), &candidates(&[1]), &Reach::default());
         link.next(at(0.0), &contact(None, None)).unwrap()
     };
     assert_eq!(first_knock(true).since(first_knock(false)), STAGGER);
@@ -100,13 +108,13 @@ fn a_new_candidate_begins_the_round_again_with_the_best() {
     let mut link = Link::new(at(0.0), None, false);
     let old = candidates(&[1, 2]);
     for seconds in [0.0, 0.2, 5.2, 10.2, 25.2] {
-        link.advance(at(seconds), &contact(None, None), &old);
+        link.advance(at(seconds), &contact(None, None), &old, &Reach::default());
     }
     let new = candidates(&[1, 2, 3]);
-    link.advance(at(31.0), &contact(None, None), &new);
-    let step = link.advance(at(31.2), &contact(None, None), &new);
+    link.advance(at(31.0), &contact(None, None), &new, &Reach::default());
+    let step = link.advance(at(31.2), &contact(None, None), &new, &Reach::default());
     assert_eq!((step.endpoint, step.knock), (Some(endpoint(1)), true));
-    let step = link.advance(at(36.2), &contact(None, None), &new);
+    let step = link.advance(at(36.2), &contact(None, None), &new, &Reach::default());
     assert_eq!(step.endpoint, Some(endpoint(2)));
 }
 
@@ -121,7 +129,12 @@ fn invented_candidates_cannot_keep_the_round_at_its_beginning() {
             .iter()
             .for_each(|last| collector.add(endpoint(*last), Kind::Reflexive));
         (0..4).for_each(|port| collector.add(([192, 0, 2, second], port).into(), Kind::Rumour));
-        let step = link.advance(at(second.into()), &contact(None, None), &collector.finish());
+        let step = link.advance(
+            at(second.into()),
+            &contact(None, None),
+            &collector.finish(),
+            &Reach::default(),
+        );
         tried.extend(step.endpoint.filter(|_| second >= 30));
     }
     assert!(
@@ -133,12 +146,22 @@ fn invented_candidates_cannot_keep_the_round_at_its_beginning() {
 #[test]
 fn up_needs_both_signals() {
     let mut link = Link::new(at(0.0), None, false);
-    link.advance(at(1.0), &contact(Some(1.0), None), &[]);
+    link.advance(at(1.0), &contact(Some(1.0), None), &[], &Reach::default());
     assert_eq!(link.state(), State::Probing, "a handshake alone");
     let mut link = Link::new(at(0.0), None, false);
-    link.advance(at(1.0), &contact(None, Some((OURS, 1.0))), &candidates(&[1]));
+    link.advance(
+        at(1.0),
+        &contact(None, Some((OURS, 1.0))),
+        &candidates(&[1]),
+        &Reach::default(),
+    );
     assert_eq!(link.state(), State::Probing, "a sign of life alone");
-    let step = link.advance(at(2.0), &contact(Some(2.0), Some((OURS, 1.0))), &candidates(&[1]));
+    let step = link.advance(
+        at(2.0),
+        &contact(Some(2.0), Some((OURS, 1.0))),
+        &candidates(&[1]),
+        &Reach::default(),
+    );
     assert_eq!(
         (link.state(), step.left, step.endpoint),
         (State::Up, Some(State::Probing), None)
@@ -148,7 +171,7 @@ fn up_needs_both_signals() {
 #[test]
 fn a_sign_of_life_in_its_second_half_is_too_old_to_go_up() {
     let mut link = Link::new(at(0.0), None, false);
-    link.advance(at(8.0), &contact(Some(1.0), Some((OURS, 0.0))), &[]);
+    link.advance(at(8.0), &contact(Some(1.0), Some((OURS, 0.0))), &[], &Reach::default());
     assert_eq!(link.state(), State::Probing);
 }
 
@@ -157,9 +180,9 @@ fn silence_of_one_of_ours_is_noticed_in_15_seconds_whatever_the_handshake_says()
     let mut link = up_at(1.0, OURS);
     let seen = contact(Some(1.0), Some((OURS, 1.0)));
     assert_eq!(link.next(at(1.0), &seen), Some(at(16.0)));
-    link.advance(at(15.9), &seen, &[]);
+    link.advance(at(15.9), &seen, &[], &Reach::default());
     assert_eq!(link.state(), State::Up);
-    let step = link.advance(at(16.0), &seen, &candidates(&[2]));
+    let step = link.advance(at(16.0), &seen, &candidates(&[2]), &Reach::default());
     assert_eq!(link.state(), State::Suspect(Missing::SignOfLife));
     assert_eq!(
         step.endpoint, None,
@@ -170,19 +193,29 @@ fn silence_of_one_of_ours_is_noticed_in_15_seconds_whatever_the_handshake_says()
 #[test]
 fn silence_of_a_v1_node_is_noticed_by_its_own_times() {
     let mut link = up_at(1.0, V1);
-    link.advance(at(160.0), &contact(Some(1.0), Some((V1, 1.0))), &[]);
+    link.advance(at(160.0), &contact(Some(1.0), Some((V1, 1.0))), &[], &Reach::default());
     assert_eq!(link.state(), State::Up);
-    link.advance(at(167.0), &contact(Some(1.0), Some((V1, 1.0))), &[]);
+    link.advance(at(167.0), &contact(Some(1.0), Some((V1, 1.0))), &[], &Reach::default());
     assert_eq!(link.state(), State::Suspect(Missing::Handshake));
-    link.advance(at(167.0), &contact(Some(1.0), Some((V1, 1.0))), &candidates(&[1]));
+    link.advance(
+        at(167.0),
+        &contact(Some(1.0), Some((V1, 1.0))),
+        &candidates(&[1]),
+        &Reach::default(),
+    );
     assert_eq!(link.state(), State::Probing);
 }
 
 #[test]
 fn a_suspect_that_is_heard_again_is_up_again() {
     let mut link = up_at(1.0, OURS);
-    link.advance(at(20.0), &contact(Some(1.0), Some((OURS, 1.0))), &[]);
-    link.advance(at(30.0), &contact(Some(1.0), Some((OURS, 30.0))), &[]);
+    link.advance(at(20.0), &contact(Some(1.0), Some((OURS, 1.0))), &[], &Reach::default());
+    link.advance(
+        at(30.0),
+        &contact(Some(1.0), Some((OURS, 30.0))),
+        &[],
+        &Reach::default(),
+    );
     assert_eq!(link.state(), State::Up);
 }
 
@@ -192,9 +225,9 @@ fn initiations_that_crossed_are_followed_by_others_before_wireguard_would_send_t
         let mut link = Link::new(at(0.0), None, yields);
         let candidates = candidates(&[1, 2]);
         let mut seen = contact(None, None);
-        link.advance(at(0.0), &seen, &candidates);
+        link.advance(at(0.0), &seen, &candidates, &Reach::default());
         let first = link.next(at(0.0), &seen).unwrap();
-        assert!(link.advance(first, &seen, &candidates).knock);
+        assert!(link.advance(first, &seen, &candidates, &Reach::default()).knock);
         // It initiated, from a place that nobody named; a session would be seen in a round-trip time.
         (seen.heard_bytes, seen.endpoint) = (148, Some(endpoint(9)));
         let heard = first + Duration::from_secs(1);
@@ -202,7 +235,7 @@ fn initiations_that_crossed_are_followed_by_others_before_wireguard_would_send_t
             endpoint: Some(endpoint(9)),
             ..Step::default()
         };
-        assert_eq!(link.advance(heard, &seen, &candidates), holds);
+        assert_eq!(link.advance(heard, &seen, &candidates, &Reach::default()), holds);
         let crossed = link.next(heard, &seen).unwrap();
         let patience = CROSSED + if yields { CROSSED_YIELDS } else { Duration::ZERO };
         assert_eq!(crossed, heard + patience);
@@ -211,16 +244,20 @@ fn initiations_that_crossed_are_followed_by_others_before_wireguard_would_send_t
             afresh: true,
             ..holds
         };
-        assert_eq!(link.advance(crossed, &seen, &candidates), again);
-        assert_eq!(link.advance(crossed, &seen, &candidates), holds, "once for each");
+        assert_eq!(link.advance(crossed, &seen, &candidates, &Reach::default()), again);
+        assert_eq!(
+            link.advance(crossed, &seen, &candidates, &Reach::default()),
+            holds,
+            "once for each"
+        );
         seen.heard_bytes = 0;
-        link.advance(crossed, &seen, &candidates);
+        link.advance(crossed, &seen, &candidates, &Reach::default());
         seen.heard_bytes = 148;
-        link.advance(crossed, &seen, &candidates);
+        link.advance(crossed, &seen, &candidates, &Reach::default());
         assert_eq!(link.next(crossed, &seen), Some(crossed + patience));
         // Of one that has, or had, a session the bytes say nothing.
         (seen.heard_bytes, seen.last_handshake) = (200, Some(at(0.0)));
-        assert!(!link.advance(at(500.0), &seen, &candidates).afresh);
+        assert!(!link.advance(at(500.0), &seen, &candidates, &Reach::default()).afresh);
     }
 }
 
@@ -231,9 +268,9 @@ fn a_basic_peer_needs_no_sign_of_life() {
         basic: true,
         ..contact(Some(1.0), None)
     };
-    link.advance(at(100.0), &seen, &[]);
+    link.advance(at(100.0), &seen, &[], &Reach::default());
     assert_eq!(link.state(), State::Up);
-    link.advance(at(200.0), &seen, &[]);
+    link.advance(at(200.0), &seen, &[], &Reach::default());
     assert_eq!(link.state(), State::Suspect(Missing::Handshake));
 }
 

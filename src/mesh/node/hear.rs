@@ -1,6 +1,6 @@
 //! A datagram, from its bytes to the store. It changes nothing else: only a deadline does.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::mesh::event::{Event, RejectReason};
@@ -17,7 +17,7 @@ impl Node {
     pub(super) fn hear(&mut self, now: Timestamp, source: Ipv6Addr, payload: &[u8]) {
         match self.verify(source, payload) {
             Ok(verified) => self.believe(now, source, verified),
-            Err((reason, sender)) => self.reject(now, reason, sender, source),
+            Err((reason, sender)) => self.reject(now, reason, sender, source.into()),
         }
     }
 
@@ -49,7 +49,7 @@ impl Node {
                 Ok(accepted) => self.accept(now, &sender, source, accepted),
                 Err((refusal, timed)) => {
                     self.gossip.heard_in_vain(&sender, timed.fact.hash(), timed.ttl);
-                    self.reject(now, RejectReason::Refused(refusal), Some(sender), source);
+                    self.reject(now, RejectReason::Refused(refusal), Some(sender), source.into());
                 }
             }
         }
@@ -65,7 +65,8 @@ impl Node {
             }
             Value::Reset(buckets) => self.gossip.heard_reset(now, sender, *buckets, &self.store),
             Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(now, sender, hashes, &self.store),
-            Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
+            Value::Signal(signal) => self.hear_signal(now, sender, source, accepted.fact().subject, *signal),
+            Value::Probes(_) | Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
                 self.learn(now, sender, source, accepted);
             }
         }
@@ -86,7 +87,7 @@ impl Node {
             Insertion::Known(id) => (id, false, false),
             Insertion::Full(limit) => {
                 self.gossip.heard_in_vain(sender, fact.hash(), life);
-                return self.reject(now, RejectReason::Full(limit), Some(*sender), source);
+                return self.reject(now, RejectReason::Full(limit), Some(*sender), source.into());
             }
         };
         if let Some((_, stored)) = self.store.by_id(id) {
@@ -134,12 +135,15 @@ impl Node {
         if waits {
             self.gossip.answer(now, sender);
         }
-        if is_new || waits {
+        if waits {
+            // Both sides should move in the same moment.
+            self.hurry(now);
+        } else if is_new {
             self.expect_news(now);
         }
     }
 
-    fn reject(&mut self, now: Timestamp, reason: RejectReason, sender: Option<PublicKey>, source: Ipv6Addr) {
+    pub(super) fn reject(&mut self, now: Timestamp, reason: RejectReason, sender: Option<PublicKey>, source: IpAddr) {
         if let Some(times) = self.rejections.count(now, sender, reason) {
             let sender = sender.map(|key| self.name(&key));
             self.notify(Event::Rejected {

@@ -39,7 +39,7 @@ impl Node {
                     continue;
                 }
                 room -= 1;
-                self.auth.meet(key);
+                self.meet(key);
             }
             if self.advance_link(now, device, key, found, &own_nets) {
                 knocks.push(*key);
@@ -63,14 +63,15 @@ impl Node {
         let contact = self.contact_on(device, key);
         let yields = self.auth.public_key() > key;
         let found = self.endpoints.before(key).or(found);
+        let reach = self.reach(now, key);
         let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
         let candidates = if link.wants_candidates(now, &contact) {
-            candidates(now, link, own_nets, key, &self.store, &self.trust)
+            candidates(now, link, own_nets, key, &self.store, &self.trust, &self.probing)
         } else {
             Vec::new()
         };
         let was_since = link.since();
-        let step = link.advance(now, &contact, &candidates);
+        let step = link.advance(now, &contact, &candidates, &reach);
         let (state, look_at) = (link.state(), link.look_at());
         self.links_at = self.links_at.into_iter().chain(look_at).min();
         if let Some(endpoint) = step.endpoint {
@@ -80,6 +81,7 @@ impl Node {
         if step.afresh && self.membership.introduced(key) {
             self.begin_afresh(device, key, step.endpoint);
         }
+        self.aim(now, key, state, &contact, &candidates);
         if let Some(left) = step.left {
             self.watch_until = Some(now + WATCH_FOR);
             self.agenda.add_prefixes(self.prefixes_of(device, key));

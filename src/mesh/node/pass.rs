@@ -18,7 +18,7 @@ use crate::mesh::gossip::Recipient;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::{Link, State};
 use crate::mesh::mirror::Mirror;
-use crate::mesh::node::{LOOK, LOOK_SOON, Node, WATCH_FOR};
+use crate::mesh::node::{LOOK, LOOK_SOON, MIN_SLEEP, Node, WATCH_FOR};
 use crate::mesh::prefixes::Prefixes;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::{Deadline, Timestamp, Why};
@@ -28,9 +28,6 @@ use crate::mesh::{local, membership, plan, route};
 const GAP: Duration = Duration::from_secs(25);
 /// How often others are asked at most to tell everything again.
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
-/// The shortest time between two deadlines, news apart.
-const MIN_SLEEP: Duration = Duration::from_millis(20);
-
 impl Node {
     /// Does all that is due. Without a reading of the device there is nothing to decide about.
     pub(super) fn pass(&mut self, now: Timestamp) {
@@ -111,6 +108,7 @@ impl Node {
             healthy: &self.census.healthy,
             peer_is_ours: &|key| self.membership.introduced(key),
             prefix_is_ours: &|key, prefix| self.routes.introduced(key, prefix),
+            probes: self.own_probes(),
             resolved: &|key| {
                 let hosts = self.settings.peers.get(key).into_iter();
                 let hosts = hosts.flat_map(|peer| &peer.endpoints);

@@ -293,7 +293,9 @@ fn is_about_standing(value: &Value) -> bool {
         | Value::Digest { .. }
         | Value::Holdings(_)
         | Value::Reset(_)
-        | Value::Withdrawn(_) => false,
+        | Value::Withdrawn(_)
+        | Value::Probes(_)
+        | Value::Signal(_) => false,
     }
 }
 
@@ -313,7 +315,9 @@ fn note(named: &mut Named, value: &Value) {
         | Value::Digest { .. }
         | Value::Holdings(_)
         | Value::Reset(_)
-        | Value::Withdrawn(_) => {}
+        | Value::Withdrawn(_)
+        | Value::Probes(_)
+        | Value::Signal(_) => {}
     }
 }
 

@@ -51,6 +51,7 @@ impl Node {
         self.auth.retain(is_peer);
         self.gossip.retain(is_peer);
         self.liveness.retain(is_peer);
+        self.probing.retain(is_peer);
         self.routes.retain(is_peer);
         self.rejections.retain(|sender| sender.is_none_or(|key| is_peer(&key)));
         self.endpoints
@@ -108,7 +109,9 @@ impl Node {
                 | Value::Digest { .. }
                 | Value::Holdings(_)
                 | Value::Reset(_)
-                | Value::Withdrawn(_) => {}
+                | Value::Withdrawn(_)
+                | Value::Probes(_)
+                | Value::Signal(_) => {}
             }
             self.agenda.add_peers([fact.subject]);
         }
@@ -232,7 +235,9 @@ impl Node {
             | Value::Digest { .. }
             | Value::Holdings(_)
             | Value::Reset(_)
-            | Value::Withdrawn(_) => None,
+            | Value::Withdrawn(_)
+            | Value::Probes(_)
+            | Value::Signal(_) => None,
         });
         owned.copied().chain(claimed).collect()
     }

@@ -13,6 +13,7 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Collector, Kind};
 use crate::mesh::link::{Link, State};
 use crate::mesh::node::Node;
+use crate::mesh::probe::Probing;
 use crate::mesh::route::Refusal;
 use crate::mesh::status::PeerStatus;
 use crate::mesh::tally::Portion;
@@ -30,7 +31,7 @@ impl Node {
             state: link.map_or(State::Idle, Link::state),
             since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
             why: link.map_or_else(String::new, |link| {
-                let candidates = candidates(now, link, &own_nets, key, &self.store, &self.trust);
+                let candidates = candidates(now, link, &own_nets, key, &self.store, &self.trust, &self.probing);
                 link.explain(now, &contact, &candidates)
             }),
             endpoint: contact.endpoint,
@@ -90,6 +91,7 @@ pub(super) fn candidates(
     peer: &PublicKey,
     store: &Store,
     trust: &TrustPolicy,
+    probing: &Probing,
 ) -> Vec<Candidate> {
     let mut collector = Collector::new(own_nets);
     for (fact, stored) in store.about(peer) {
@@ -108,5 +110,9 @@ pub(super) fn candidates(
     remembered
         .filter(may_be_tried)
         .for_each(|(endpoint, kind)| collector.add(endpoint, kind));
+    let heard_from = probing.heard_from(now, peer);
+    heard_from
+        .filter(|endpoint| trust.is_endpoint(endpoint).is_ok())
+        .for_each(|endpoint| collector.add(endpoint, Kind::Reflexive));
     collector.finish()
 }

@@ -45,7 +45,7 @@ impl Node {
         told.iter().for_each(|told| self.transmit(told));
     }
 
-    fn transmit(&mut self, told: &Told) {
+    pub(super) fn transmit(&mut self, told: &Told) {
         let to = self.settings.address_hash.link_local(&told.peer);
         let groups = if told.compact {
             wire::pack_compact(self.auth.public_key(), &told.facts)

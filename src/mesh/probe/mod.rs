@@ -3,10 +3,441 @@
 //! What leaves from that port opens the same NAT and firewall mappings as WireGuard's packets, and WireGuard drops what is not its
 //! own. So an answer proves a path that a handshake can take at once, in one round-trip time and without changing the device.
 //!
-//! [`schedule`] says who is asked when, [`wire`] is the datagram, [`keys`] finds its peer and proves it, [`window`] refuses what was replayed, [`rate`] what is too much.
+//! [`schedule`] says who is asked when, [`wire`] is the datagram, [`pairs`] finds its peer and proves it, [`window`] refuses what was
+//! replayed, [`rate`] what is too much.
 
-pub mod keys;
+pub mod pairs;
 pub mod rate;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 pub mod window;
 pub mod wire;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::Rng as _;
+use zeroize::Zeroizing;
+
+use self::pairs::{Pairs, Unproven};
+use self::rate::{Bucket, Limiter};
+use self::schedule::Schedule;
+use self::window::{Stale, Window};
+use self::wire::{Kind, Message, ProbeError};
+use super::fact::signal::{Signal, Word};
+use super::identity::PublicKey;
+use super::time::Timestamp;
+
+/// How long an answer proves a path.
+pub const PROOF_FOR: Duration = Duration::from_secs(10);
+/// How long a probe waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The most probes to one peer that wait for their answers.
+const MAX_ASKED: usize = 64;
+/// The most places from which a peer was heard that are kept: ICE calls them peer-reflexive (RFC 8445, 5.1.1).
+const MAX_HEARD_FROM: usize = 4;
+/// How long such a place is one to try.
+const HEARD_FROM_FOR: Duration = Duration::from_secs(300);
+/// How often a place from which a peer asks is asked back at most.
+const ASK_BACK_EVERY: Duration = Duration::from_millis(200);
+/// How many probes are sent in a second on the average, and at once: a newcomer with a thousand peers takes its time.
+const SENT_RATE: u32 = 512;
+/// How soon the next probes follow where that was used up.
+const SENT_AGAIN: Duration = Duration::from_millis(20);
+/// How often a peer can have this node probe it.
+const PUNCH_EVERY: Duration = Duration::from_millis(500);
+
+/// A path that was found to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Where the peer answered.
+    pub endpoint: SocketAddr,
+    /// How long that took.
+    pub round_trip: Duration,
+    /// When it was heard.
+    pub at: Timestamp,
+}
+
+/// What came of a datagram.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A peer asked.
+    Asked {
+        /// Who.
+        peer: PublicKey,
+        /// The answer, for the place from which it asked.
+        answer: Vec<u8>,
+        /// A probe of ours to that place, where the peer is probed.
+        ask_back: Option<Vec<u8>>,
+    },
+    /// A peer answered.
+    Answered {
+        /// Who.
+        peer: PublicKey,
+        /// From where it saw the probe come.
+        seen: SocketAddr,
+    },
+}
+
+/// Why a datagram, or a signal, is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Dropped {
+    /// More than one address, or all, may send.
+    #[error("too many")]
+    TooMany,
+    /// Not a probe that this node knows.
+    #[error(transparent)]
+    Layout(ProbeError),
+    /// Of no peer.
+    #[error("from a key that is no peer")]
+    Stranger,
+    /// Not what a peer said.
+    #[error("the tag does not fit")]
+    WrongTag,
+    /// Old, or heard before.
+    #[error(transparent)]
+    Stale(Stale),
+    /// An answer to no question of ours, or too late.
+    #[error("an answer that was not asked for")]
+    Unasked,
+}
+
+/// What goes out at one moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Probes: to where, and what.
+    pub probes: Vec<(SocketAddr, Vec<u8>)>,
+    /// Peers that should probe now, too.
+    pub punches: Vec<PublicKey>,
+}
+
+/// The probes of all peers.
+pub struct Probing {
+    own_key: PublicKey,
+    /// When this node was started, where it can send probes.
+    epoch: Option<u64>,
+    pairs: Pairs,
+    peers: BTreeMap<PublicKey, Box<Peer>>,
+    taken: Limiter,
+    sent: Bucket,
+    /// Who is served first next time.
+    turn: Option<PublicKey>,
+    next: Option<Timestamp>,
+}
+
+/// What is remembered of a peer that is probed, or was heard.
+#[derive(Debug, Default)]
+struct Peer {
+    probes: Window,
+    signals: Window,
+    counter: u64,
+    /// Whom to ask when, while the peer is looked for.
+    schedule: Option<Schedule>,
+    asked: VecDeque<Asked>,
+    heard_from: Vec<(SocketAddr, Timestamp)>,
+    proofs: Vec<Proof>,
+    punched: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    transaction: u64,
+    to: SocketAddr,
+    at: Timestamp,
+}
+
+impl Probing {
+    /// Starts without knowing whether probes can be had.
+    pub fn new(own_key: PublicKey, now: Timestamp) -> Self {
+        Self {
+            own_key,
+            epoch: None,
+            pairs: Pairs::default(),
+            peers: BTreeMap::new(),
+            taken: Limiter::new(now),
+            sent: Bucket::full(now, SENT_RATE),
+            turn: None,
+            next: None,
+        }
+    }
+
+    /// Takes in when this node was started, or that it cannot send probes.
+    pub fn observe(&mut self, epoch: Option<u64>) {
+        self.epoch = epoch;
+    }
+
+    /// Returns when this node was started, where it can send probes.
+    pub fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
+    /// Takes in a peer, with the key that follows under [`KEY_LABEL`](pairs::KEY_LABEL).
+    pub fn admit(&mut self, peer: &PublicKey, key: Zeroizing<[u8; 32]>) {
+        self.pairs.admit(&self.own_key, peer, key);
+    }
+
+    /// Forgets all that are not peers any more.
+    pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
+        self.pairs.retain(&is_peer);
+        self.peers.retain(|key, _| is_peer(key));
+    }
+
+    /// Has a peer that announced this epoch looked for at these places, the best first. Those that were not there before are asked
+    /// at once.
+    pub fn aim(&mut self, now: Timestamp, peer: &PublicKey, epoch: u64, candidates: &[SocketAddr]) {
+        let state = self.peers.entry(*peer).or_default();
+        state.probes.begin(epoch);
+        let schedule = state.schedule.get_or_insert_with(|| Schedule::new(now));
+        schedule.set(now, candidates);
+        self.next = self.next.into_iter().chain(schedule.next()).min();
+    }
+
+    /// Has a peer looked for no longer: it is found, or does not probe.
+    pub fn rest(&mut self, peer: &PublicKey) {
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.schedule = None;
+        }
+    }
+
+    /// Begins anew with all that are looked for: something about the network is different.
+    pub fn reset(&mut self, now: Timestamp) {
+        for state in self.peers.values_mut() {
+            state.proofs.clear();
+            if let Some(schedule) = &mut state.schedule {
+                schedule.reset(now);
+                self.next = Some(now);
+            }
+        }
+    }
+
+    /// Returns the paths to a peer that were found to work lately.
+    pub fn proofs(&self, now: Timestamp, peer: &PublicKey) -> Vec<Proof> {
+        let proofs = self.peers.get(peer).map(|peer| &peer.proofs[..]).unwrap_or_default();
+        let fresh = proofs.iter().filter(|proof| now.since(proof.at) < PROOF_FOR);
+        fresh.copied().collect()
+    }
+
+    /// Returns from where a peer was heard lately.
+    pub fn heard_from(&self, now: Timestamp, peer: &PublicKey) -> impl Iterator<Item = SocketAddr> {
+        let heard = self
+            .peers
+            .get(peer)
+            .map(|peer| &peer.heard_from[..])
+            .unwrap_or_default();
+        let lately = heard.iter().filter(move |(_, at)| now.since(*at) < HEARD_FROM_FOR);
+        lately.map(|(from, _)| *from)
+    }
+
+    /// Returns when [`due`](Self::due) next has something.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.next
+    }
+
+    /// Returns what goes out now, and counts on it being sent.
+    pub fn due(&mut self, now: Timestamp, random: &mut ChaCha20Rng) -> Due {
+        let mut due = Due::default();
+        let Some(epoch) = self.epoch.filter(|_| self.next.is_some_and(|at| at <= now)) else {
+            return due;
+        };
+        let first = self.turn.take().unwrap_or(PublicKey::from_bytes([0; 32]));
+        let order: Vec<PublicKey> = self
+            .peers
+            .range(first..)
+            .chain(self.peers.range(..first))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in order {
+            let Some(state) = self.peers.get_mut(&key) else {
+                continue;
+            };
+            let Some(schedule) = &mut state.schedule else { continue };
+            if schedule.next().is_none_or(|at| at > now) {
+                continue;
+            }
+            let room = self.sent.left(now, SENT_RATE) as usize;
+            if room == 0 {
+                self.turn = Some(key);
+                self.next = Some(now + SENT_AGAIN);
+                return due;
+            }
+            if schedule.take_untold() {
+                due.punches.push(key);
+            }
+            for to in schedule.due(now, random, room) {
+                self.sent.take(now, SENT_RATE);
+                let probe = state.ask(now, epoch, to, random);
+                due.probes
+                    .extend(self.pairs.seal(&key, &probe).map(|datagram| (to, datagram)));
+            }
+        }
+        let schedules = self.peers.values().filter_map(|state| state.schedule.as_ref());
+        self.next = schedules.filter_map(Schedule::next).min();
+        due
+    }
+
+    /// Takes a datagram in.
+    ///
+    /// # Errors
+    /// When it is to be dropped; with the peer that sent it, where that is certain.
+    pub fn hear(
+        &mut self,
+        now: Timestamp,
+        source: SocketAddr,
+        datagram: &[u8],
+        random: &mut ChaCha20Rng,
+    ) -> Result<Heard, (Dropped, Option<PublicKey>)> {
+        let nobody = |dropped| (dropped, None);
+        if !self.taken.admits(now, source.ip()) {
+            return Err(nobody(Dropped::TooMany));
+        }
+        let envelope = wire::decode(datagram).map_err(|error| nobody(Dropped::Layout(error)))?;
+        let peer = self.pairs.open(&envelope).map_err(|unproven| match unproven {
+            Unproven::Stranger => nobody(Dropped::Stranger),
+            Unproven::WrongTag(_) => nobody(Dropped::WrongTag),
+        })?;
+        let message = envelope.message;
+        let state = self.peers.entry(peer).or_default();
+        let stale = |stale| (Dropped::Stale(stale), Some(peer));
+        state.probes.take(message.epoch, message.counter).map_err(stale)?;
+        match message.kind {
+            Kind::Probe => Ok(self.answer(now, peer, source, &message, random)),
+            Kind::Answer { source: seen } => {
+                let asked = state.answered(now, message.transaction);
+                let asked = asked.ok_or((Dropped::Unasked, Some(peer)))?;
+                state.prove(now, asked, source);
+                Ok(Heard::Answered { peer, seen })
+            }
+        }
+    }
+
+    /// Answers a probe; where the peer is looked for, it is asked back at once: what came from there may go there.
+    fn answer(
+        &mut self,
+        now: Timestamp,
+        peer: PublicKey,
+        source: SocketAddr,
+        probe: &Message,
+        random: &mut ChaCha20Rng,
+    ) -> Heard {
+        let epoch = self.epoch.unwrap_or_default();
+        let state = self.peers.entry(peer).or_default();
+        let counter = state.count();
+        let kind = Kind::Answer { source };
+        let answer = Message {
+            kind,
+            epoch,
+            counter,
+            ..*probe
+        };
+        let ask_back = (state.hear_from(now, source) && self.sent.take(now, SENT_RATE))
+            .then(|| state.ask(now, epoch, source, random));
+        let seal = |message: &Message| self.pairs.seal(&peer, message);
+        Heard::Asked {
+            peer,
+            answer: seal(&answer).unwrap_or_default(),
+            ask_back: ask_back.and_then(|probe| seal(&probe)),
+        }
+    }
+
+    /// Returns a signal to a peer; `None` where this node can send no probes, or the peer was not admitted.
+    pub fn signal(&mut self, to: &PublicKey, word: Word) -> Option<Signal> {
+        let epoch = self.epoch?;
+        let counter = self.peers.entry(*to).or_default().count();
+        self.pairs.sign(Signal {
+            to: *to,
+            epoch,
+            counter,
+            word,
+            tag: [0; 16],
+        })
+    }
+
+    /// Takes a signal in that is for this node; returns whether to follow a call to probe.
+    ///
+    /// # Errors
+    /// When it is not its subject's, or came before: by another way, mostly.
+    pub fn hear_signal(&mut self, now: Timestamp, subject: &PublicKey, signal: &Signal) -> Result<(), Dropped> {
+        if !self.pairs.contains(subject) {
+            return Err(Dropped::Stranger);
+        }
+        if !self.pairs.is_genuine(subject, signal) {
+            return Err(Dropped::WrongTag);
+        }
+        let state = self.peers.entry(*subject).or_default();
+        state
+            .signals
+            .take(signal.epoch, signal.counter)
+            .map_err(Dropped::Stale)?;
+        if signal.word.is_punch() && state.punched.is_none_or(|at| now.since(at) >= PUNCH_EVERY) {
+            state.punched = Some(now);
+            if let Some(schedule) = &mut state.schedule {
+                schedule.go_along(now);
+                self.next = Some(now);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Peer {
+    fn count(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    fn ask(&mut self, now: Timestamp, epoch: u64, to: SocketAddr, random: &mut ChaCha20Rng) -> Message {
+        let transaction = random.next_u64();
+        self.asked.retain(|asked| now.since(asked.at) < PATIENCE);
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(Asked {
+            transaction,
+            to,
+            at: now,
+        });
+        Message {
+            kind: Kind::Probe,
+            epoch,
+            counter: self.count(),
+            transaction,
+        }
+    }
+
+    /// Returns what was asked, once.
+    fn answered(&mut self, now: Timestamp, transaction: u64) -> Option<Asked> {
+        let at = self.asked.iter().position(|asked| asked.transaction == transaction)?;
+        self.asked.remove(at).filter(|asked| now.since(asked.at) < PATIENCE)
+    }
+
+    /// Takes in a path that works. An answer from elsewhere proves nothing of where the question went, but is a place to ask
+    /// (RFC 8445, 7.2.5.2.1).
+    fn prove(&mut self, now: Timestamp, asked: Asked, source: SocketAddr) {
+        if asked.to != source {
+            self.hear_from(now, source);
+            return;
+        }
+        self.proofs
+            .retain(|proof| proof.endpoint != source && now.since(proof.at) < PROOF_FOR);
+        self.proofs.push(Proof {
+            endpoint: source,
+            round_trip: now.since(asked.at),
+            at: now,
+        });
+    }
+
+    /// Takes in from where the peer was heard; returns whether to ask there at once.
+    fn hear_from(&mut self, now: Timestamp, source: SocketAddr) -> bool {
+        self.heard_from.retain(|(from, _)| *from != source);
+        if self.heard_from.len() >= MAX_HEARD_FROM {
+            self.heard_from.remove(0);
+        }
+        self.heard_from.push((source, now));
+        let asked_lately = |asked: &Asked| asked.to == source && now.since(asked.at) < ASK_BACK_EVERY;
+        let is_proven = |proof: &Proof| proof.endpoint == source && now.since(proof.at) < PROOF_FOR / 4;
+        self.schedule.is_some() && !self.asked.iter().any(asked_lately) && !self.proofs.iter().any(is_proven)
+    }
+}

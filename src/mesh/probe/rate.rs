@@ -24,36 +24,43 @@ pub struct Limiter {
     sources: BTreeMap<IpAddr, Bucket>,
 }
 
+/// So many at once, and so many in a second.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+pub struct Bucket {
     /// What is left, as of then, in billionths.
     tokens: u64,
+    burst: u32,
     at: Timestamp,
 }
 
 const TOKEN: u64 = 1_000_000_000;
 
 impl Bucket {
-    fn full(now: Timestamp, burst: u32) -> Self {
+    /// Starts with as many as there may be at once.
+    pub fn full(now: Timestamp, burst: u32) -> Self {
         Self {
             tokens: u64::from(burst) * TOKEN,
+            burst,
             at: now,
         }
     }
 
-    fn fill(&mut self, now: Timestamp, rate: u32, burst: u32) {
-        let since = now.since(self.at).min(Duration::from_secs(u64::from(burst)));
+    /// Returns how many are left, with `rate` more each second.
+    pub fn left(&mut self, now: Timestamp, rate: u32) -> u32 {
+        let since = now.since(self.at).min(Duration::from_secs(u64::from(self.burst)));
         let gained = u64::try_from(since.as_nanos())
             .unwrap_or(u64::MAX)
             .saturating_mul(u64::from(rate));
-        self.tokens = self.tokens.saturating_add(gained).min(u64::from(burst) * TOKEN);
+        self.tokens = self.tokens.saturating_add(gained).min(u64::from(self.burst) * TOKEN);
         self.at = now;
+        u32::try_from(self.tokens / TOKEN).unwrap_or(u32::MAX)
     }
 
-    fn take(&mut self) -> bool {
-        let left = self.tokens.checked_sub(TOKEN);
-        self.tokens = left.unwrap_or(self.tokens);
-        left.is_some()
+    /// Takes one, if there is one left.
+    pub fn take(&mut self, now: Timestamp, rate: u32) -> bool {
+        let has = self.left(now, rate) > 0;
+        self.tokens -= if has { TOKEN } else { 0 };
+        has
     }
 }
 
@@ -74,13 +81,11 @@ impl Limiter {
         if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source) {
             let fresh = Bucket::full(now, SOURCE_BURST);
             let bucket = self.sources.entry(source).or_insert(fresh);
-            bucket.fill(now, SOURCE_RATE, SOURCE_BURST);
-            if !bucket.take() {
+            if !bucket.take(now, SOURCE_RATE) {
                 return false;
             }
         }
-        self.total.fill(now, TOTAL_RATE, TOTAL_BURST);
-        self.total.take()
+        self.total.take(now, TOTAL_RATE)
     }
 
     /// Forgets who sent so little lately that its bucket is full again.

@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(ROUND.as_millis() as u64 / MAX_CAND
 /// How long after the beginning of the first round the second one begins; each further one after twice the time.
 const FIRST_GAP: Duration = Duration::from_millis(400);
 /// The longest time between two rounds.
-const LONGEST_GAP: Duration = Duration::from_secs(60);
+const LONGEST_GAP: Duration = Duration::from_secs(300);
 /// By how much a gap differs from another, at most: machines that saw the same event must not go on in step.
 const JITTER_PERCENT: u64 = 20;
 
@@ -29,6 +29,8 @@ pub struct Schedule {
     next: (usize, Timestamp),
     round_began: Timestamp,
     gap: Duration,
+    /// Whether the round that began was told to nobody yet.
+    untold: bool,
 }
 
 impl Schedule {
@@ -39,6 +41,7 @@ impl Schedule {
             next: (0, now),
             round_began: now,
             gap: FIRST_GAP,
+            untold: true,
         }
     }
 
@@ -58,15 +61,27 @@ impl Schedule {
 
     /// Begins with a first round again: something about the network, or the peer, is different.
     pub fn reset(&mut self, now: Timestamp) {
-        self.next = (0, now);
-        self.round_began = now;
+        self.go_along(now);
         self.gap = FIRST_GAP;
+        self.untold = true;
     }
 
-    /// Returns whom to probe now.
-    pub fn due(&mut self, now: Timestamp, random: &mut ChaCha20Rng) -> Vec<SocketAddr> {
+    /// Begins a round now, because the other side begins one, and needs to be told of none.
+    pub fn go_along(&mut self, now: Timestamp) {
+        self.next = (0, now);
+        self.round_began = now;
+        self.untold = false;
+    }
+
+    /// Returns whether a round began of which the other side should know, and counts on it being told.
+    pub fn take_untold(&mut self) -> bool {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// Returns whom to probe now, but no more than there is room for.
+    pub fn due(&mut self, now: Timestamp, random: &mut ChaCha20Rng, room: usize) -> Vec<SocketAddr> {
         let mut due = Vec::new();
-        while self.next.1 <= now && due.len() < self.candidates.len() {
+        while self.next.1 <= now && due.len() < self.candidates.len().min(room) {
             let (index, at) = self.next;
             match self.candidates.get(index) {
                 Some(candidate) => {
@@ -91,6 +106,7 @@ impl Schedule {
         self.next = (0, now);
         self.round_began = now;
         self.gap = (2 * self.gap).min(LONGEST_GAP);
+        self.untold = true;
     }
 }
 
@@ -116,7 +132,7 @@ mod tests {
         for _ in 0..10_000 {
             probed.extend(
                 schedule
-                    .due(now, &mut random)
+                    .due(now, &mut random, MAX_CANDIDATES)
                     .into_iter()
                     .map(|candidate| (now, candidate)),
             );
@@ -143,7 +159,7 @@ mod tests {
             assert_eq!(first, candidates(count)[..known]);
             assert!(probed[known - 1].0.since(begin) < ROUND, "{probed:?}");
             let rounds = probed.len() / known;
-            assert!((15..=22).contains(&rounds), "{rounds} rounds in ten minutes");
+            assert!((9..=13).contains(&rounds), "{rounds} rounds in ten minutes");
             let last_gap = probed[probed.len() - 1].0.since(probed[probed.len() - 1 - known].0);
             assert!(
                 last_gap >= LONGEST_GAP * 7 / 10 && last_gap <= LONGEST_GAP * 13 / 10,

@@ -24,6 +24,13 @@ impl Window {
     /// How much later than a greater one a counter can arrive.
     pub const SPAN: u64 = 128;
 
+    /// Takes in that the sender was started then: what it sent before is refused from now on.
+    pub fn begin(&mut self, epoch: u64) {
+        if epoch > self.epoch {
+            (self.epoch, self.last, self.seen) = (epoch, 0, 0);
+        }
+    }
+
     /// Takes a number in.
     ///
     /// # Errors

@@ -6,7 +6,6 @@
 //! epoch 8         seconds since 1970 when the sender was started; never less than before
 //! counter 8       one more with each datagram of that epoch to that peer
 //! transaction 8   drawn by who asks; the answer repeats it
-//! sent 8          nanoseconds on the clock of who asks; the answer repeats it, and so measures the round-trip time
 //! source 18       IPv6 address, or IPv4-mapped, and port from where the probe came; zero in a probe
 //! tag 16          keyed BLAKE2s-128 over all before it
 //! ```
@@ -22,7 +21,7 @@ pub const VERSION: u8 = 1;
 /// The length of a probe, and of an answer.
 pub const LEN: usize = SIGNED + TAG_LEN;
 /// What of it the tag covers.
-pub(super) const SIGNED: usize = 8 + PAIR_LEN + 4 * 8 + SOURCE_LEN;
+pub(super) const SIGNED: usize = 8 + PAIR_LEN + 3 * 8 + SOURCE_LEN;
 /// The length of a tag.
 pub const TAG_LEN: usize = 16;
 /// The length of what says who asks whom.
@@ -52,8 +51,6 @@ pub struct Message {
     pub counter: u64,
     /// The question that is asked or answered.
     pub transaction: u64,
-    /// When the question was asked, on the clock of who asked it.
-    pub sent: u64,
 }
 
 /// A datagram whose layout is right. Nothing is known of who sent it.
@@ -103,7 +100,7 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
         return Err(ProbeError::Version(version));
     }
     let pair = fields.take();
-    let [epoch, counter, transaction, sent] = [(); 4].map(|()| u64::from_be_bytes(fields.take()));
+    let [epoch, counter, transaction] = [(); 3].map(|()| u64::from_be_bytes(fields.take()));
     let source = read_source(fields.take());
     let kind = match (kind, source) {
         (0, None) => Kind::Probe,
@@ -118,7 +115,6 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
             epoch,
             counter,
             transaction,
-            sent,
         },
         signed,
         tag: tag.try_into().expect("the rest is the tag"),
@@ -135,7 +131,7 @@ pub(super) fn encode(pair: [u8; PAIR_LEN], message: &Message) -> Vec<u8> {
     bytes.extend_from_slice(&MARK);
     bytes.extend_from_slice(&[VERSION, kind, 0, 0]);
     bytes.extend_from_slice(&pair);
-    for number in [message.epoch, message.counter, message.transaction, message.sent] {
+    for number in [message.epoch, message.counter, message.transaction] {
         bytes.extend_from_slice(&number.to_be_bytes());
     }
     bytes.extend_from_slice(&source);
@@ -186,12 +182,11 @@ pub(super) mod tests {
                 (!ip.is_unspecified() && !is_mapped).then_some(SocketAddr::new(ip, port))
             });
         let kind = prop_oneof![Just(Kind::Probe), source.prop_map(|source| Kind::Answer { source })];
-        (kind, any::<[u64; 4]>()).prop_map(|(kind, [epoch, counter, transaction, sent])| Message {
+        (kind, any::<[u64; 3]>()).prop_map(|(kind, [epoch, counter, transaction])| Message {
             kind,
             epoch,
             counter,
             transaction,
-            sent,
         })
     }
 
@@ -206,7 +201,6 @@ pub(super) mod tests {
             epoch: 1,
             counter: 2,
             transaction: 3,
-            sent: 4,
         };
         let sound = datagram([5; PAIR_LEN], &message);
         assert_eq!(sound.len(), LEN);

@@ -148,6 +148,7 @@ impl Stage<'_> {
             peers,
             forwards: is_hub,
             settings,
+            probes: true,
             program: self.course.program(name),
         }
     }

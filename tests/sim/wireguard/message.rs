@@ -68,6 +68,8 @@ pub(crate) enum Message {
         /// The packet; a keepalive has none.
         packet: Option<Packet>,
     },
+    /// What is none of WireGuard's, which drops it (`receive.c`, `prepare_skb_header`).
+    Foreign(Vec<u8>),
 }
 
 impl Message {
@@ -77,6 +79,7 @@ impl Message {
             Self::Initiation { .. } => 148,
             Self::Response { .. } => 92,
             Self::Data { packet, .. } => data_len(packet.as_ref()),
+            Self::Foreign(payload) => payload.len(),
         }
     }
 }

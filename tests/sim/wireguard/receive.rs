@@ -20,6 +20,7 @@ impl Tunnel {
         }
         let len = message.len() as u64;
         match message {
+            Message::Foreign(_) => {}
             Message::Initiation {
                 from: peer,
                 to,

@@ -172,7 +172,12 @@ impl World {
             return;
         };
         let host = &mut self.hosts[id];
-        if !host.asleep && host.config.port == port {
+        if host.asleep || host.config.port != port {
+            return;
+        }
+        if let Message::Foreign(payload) = &message {
+            self.hear_probe(id, flight.source, payload);
+        } else {
             host.tunnel.receive(self.now, flight.source, message);
             host.note_roaming();
             self.settle(id);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Event, Input, Level, Output};
 use wirelink::mesh::link::HEALTH_LIMIT;
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
+use wirelink::mesh::time::Timestamp;
 
 use super::{What, World};
 use crate::host::{self, ECHO, SentTo};
@@ -28,7 +30,7 @@ impl World {
                     self.emit(id, packet);
                 }
             }
-            Output::Probe { .. } => {}
+            Output::Probe { to, payload } => self.send(id, to, Message::Foreign(payload)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Notify(event) => self.hear(id, event),
         }
@@ -77,7 +79,9 @@ impl World {
             DeviceChange::MakeAgain { endpoint: None, .. } => Some("a peer lost its endpoint"),
             DeviceChange::MakeAgain { peer, .. } => {
                 let seen = host.tunnel.device().peers.get(peer);
-                let had_session = seen.is_none_or(|peer| peer.last_handshake.is_some());
+                let last = seen.map(|peer| peer.last_handshake);
+                let may_have = |at: Timestamp| self.now.since(at) <= Duration::from_secs(180);
+                let had_session = last.is_none_or(|last| last.is_some_and(may_have));
                 let is_operators = host.config.peers.iter().any(|config| config.key == *peer);
                 (had_session || is_operators).then_some("a peer was made again that may not be")
             }
@@ -169,6 +173,17 @@ impl World {
         }
     }
 
+    /// Hands a datagram that WireGuard drops to a node that listens beside it.
+    pub(super) fn hear_probe(&mut self, id: HostId, source: SocketAddr, payload: &[u8]) {
+        self.note(Some(id), || format!("a probe from {source}"));
+        let now = self.now;
+        let host = &mut self.hosts[id];
+        if let Some(node) = host.node.as_mut().filter(|_| host.config.probes) {
+            node.handle(now, Input::Probe { source, payload });
+            self.settle(id);
+        }
+    }
+
     pub(super) fn send(&mut self, id: HostId, to: SocketAddr, message: Message) {
         let host = &mut self.hosts[id];
         host.wire_sent.add(message.len());
@@ -232,5 +247,6 @@ fn kind(message: &Message) -> &'static str {
         Message::Response { .. } => "response",
         Message::Data { packet: None, .. } => "keepalive",
         Message::Data { packet: Some(_), .. } => "data",
+        Message::Foreign(_) => "probe",
     }
 }

@@ -72,6 +72,7 @@ fn repeating_what_others_say_does_not_make_hearsay_of_it() {
         &subject,
         &node.store,
         &node.trust,
+        &node.probing,
     );
     assert_eq!(
         (tried[0].endpoint.to_string(), tried[0].kind),

@@ -1,0 +1,141 @@
+//! What two nodes need to know of each other to link directly, where they cannot speak to each other yet: who probes, and what
+//! one says to the other through a third.
+
+use super::wire::{Reader, WireError};
+use crate::mesh::identity::PublicKey;
+
+/// That a node sends and answers probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Probes {
+    /// When it was started, in seconds since 1970: what bears less was sent before that.
+    pub epoch: u64,
+    /// What is between it and the others.
+    pub nat: Nat,
+}
+
+/// How the NAT of a node maps its port, as its peers see it (RFC 4787, 4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nat {
+    /// Fewer than two observers.
+    #[default]
+    Unknown,
+    /// All see the same address and port, or there is no NAT.
+    EndpointIndependent,
+    /// Each sees another port: also one that depends on address and port.
+    AddressDependent,
+    /// Nobody outside sees anything.
+    Blocked,
+}
+
+/// A word to one node about the link between it and the subject. Whoever passes it on can neither make nor change one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signal {
+    /// Whom it is for.
+    pub to: PublicKey,
+    /// When the subject was started, in seconds since 1970.
+    pub epoch: u64,
+    /// Its number among those of the epoch to this node.
+    pub counter: u64,
+    /// What it says.
+    pub word: Word,
+    /// The proof that the subject says it: see [`Pairs`](crate::mesh::probe::pairs::Pairs).
+    pub tag: [u8; 16],
+}
+
+/// What a signal says: how the link is on the side of the subject.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Word(u8);
+
+impl Nat {
+    const ALL: [Self; 4] = [
+        Self::Unknown,
+        Self::EndpointIndependent,
+        Self::AddressDependent,
+        Self::Blocked,
+    ];
+}
+
+impl Probes {
+    pub(super) const LEN: usize = 9;
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        out.push(self.nat as u8);
+    }
+
+    /// Reads what is known today; later revisions may say more.
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
+        let epoch = bytes.array().map(u64::from_be_bytes)?;
+        let nat = usize::from(bytes.u8()?);
+        bytes.rest();
+        Ok(Self {
+            epoch,
+            nat: Nat::ALL.get(nat).copied().unwrap_or_default(),
+        })
+    }
+}
+
+impl Word {
+    const PUNCH: u8 = 1;
+    const READY: u8 = 1 << 1;
+
+    /// Says that the subject begins to probe now, and asks the other side to do the same: what leaves there opens the way for what
+    /// comes.
+    #[must_use]
+    pub const fn punching(self) -> Self {
+        Self(self.0 | Self::PUNCH)
+    }
+
+    /// Says whether the subject heard the other side through the direct link lately; where it did not, it sends nothing that way, and
+    /// asks the same.
+    #[must_use]
+    pub const fn ready_if(self, ready: bool) -> Self {
+        Self(if ready {
+            self.0 | Self::READY
+        } else {
+            self.0 & !Self::READY
+        })
+    }
+
+    /// Returns whether the subject begins to probe.
+    pub const fn is_punch(self) -> bool {
+        self.0 & Self::PUNCH != 0
+    }
+
+    /// Returns whether the subject is ready to send directly.
+    pub const fn is_ready(self) -> bool {
+        self.0 & Self::READY != 0
+    }
+
+    /// Takes all bits, those without a meaning yet, too: the tag covers them.
+    pub const fn from_byte(byte: u8) -> Self {
+        Self(byte)
+    }
+
+    /// Returns all bits.
+    pub const fn byte(self) -> u8 {
+        self.0
+    }
+}
+
+impl Signal {
+    pub(super) const LEN: usize = PublicKey::LEN + 8 + 8 + 1 + 16;
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.to.as_bytes());
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        out.extend_from_slice(&self.counter.to_be_bytes());
+        out.push(self.word.byte());
+        out.extend_from_slice(&self.tag);
+    }
+
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(Self {
+            to: PublicKey::from_bytes(bytes.array()?),
+            epoch: bytes.array().map(u64::from_be_bytes)?,
+            counter: bytes.array().map(u64::from_be_bytes)?,
+            word: Word::from_byte(bytes.u8()?),
+            tag: bytes.array()?,
+        })
+    }
+}

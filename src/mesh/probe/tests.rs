@@ -1,0 +1,201 @@
+use chacha20::rand_core::SeedableRng as _;
+
+use super::*;
+
+fn key(number: u8) -> PublicKey {
+    PublicKey::from_bytes([number; 32])
+}
+
+fn at(milliseconds: u64) -> Timestamp {
+    Timestamp::from_start(Duration::from_millis(10_000 + milliseconds))
+}
+
+fn place(last: u8) -> SocketAddr {
+    ([192, 0, 2, last], 51820).into()
+}
+
+struct Side {
+    probing: Probing,
+    random: ChaCha20Rng,
+}
+
+impl Side {
+    fn new(own: u8, peers: &[u8]) -> Self {
+        let mut probing = Probing::new(key(own), at(0));
+        probing.observe(Some(100));
+        for peer in peers {
+            probing.admit(&key(*peer), Zeroizing::new([own ^ peer; 32]));
+        }
+        Self {
+            probing,
+            random: ChaCha20Rng::from_seed([own; 32]),
+        }
+    }
+
+    fn aim(&mut self, now: Timestamp, peer: u8, places: &[SocketAddr]) {
+        self.probing.aim(now, &key(peer), 100, places);
+    }
+
+    fn due(&mut self, now: Timestamp) -> Due {
+        self.probing.due(now, &mut self.random)
+    }
+
+    fn hear(&mut self, now: Timestamp, from: SocketAddr, datagram: &[u8]) -> Result<Heard, Dropped> {
+        let heard = self.probing.hear(now, from, datagram, &mut self.random);
+        heard.map_err(|(dropped, _)| dropped)
+    }
+}
+
+fn pair() -> (Side, Side) {
+    (Side::new(1, &[2]), Side::new(2, &[1]))
+}
+
+fn asked(heard: Result<Heard, Dropped>) -> (Vec<u8>, Option<Vec<u8>>) {
+    match heard {
+        Ok(Heard::Asked { answer, ask_back, .. }) => (answer, ask_back),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_answer_proves_the_path_and_says_how_long_it_is_and_from_where_it_was_asked() {
+    let (mut a, mut b) = pair();
+    a.aim(at(0), 2, &[place(2)]);
+    let due = a.due(at(0));
+    assert_eq!(due.punches, [key(2)], "the other side should open its NAT");
+    let [(to, probe)] = &due.probes[..] else {
+        panic!("{due:?}")
+    };
+    assert_eq!(*to, place(2));
+    let (answer, ask_back) = asked(b.hear(at(20), place(1), probe));
+    assert_eq!(answer.len(), probe.len(), "nothing is amplified");
+    assert_eq!(ask_back, None, "nobody looks for it there");
+    let heard = a.hear(at(50), place(2), &answer);
+    let seen = place(1);
+    assert_eq!(heard, Ok(Heard::Answered { peer: key(2), seen }));
+    let proof = Proof {
+        endpoint: place(2),
+        round_trip: Duration::from_millis(50),
+        at: at(50),
+    };
+    assert_eq!(a.probing.proofs(at(50), &key(2)), [proof]);
+    assert_eq!(a.probing.proofs(at(50) + PROOF_FOR, &key(2)), [], "for a while");
+}
+
+#[test]
+fn who_asks_is_asked_back_at_once_where_it_asked_from() {
+    let (mut a, mut b) = pair();
+    a.aim(at(0), 2, &[place(2)]);
+    b.aim(at(0), 1, &[place(9)]);
+    b.due(at(0));
+    let due = a.due(at(0));
+    let (_, ask_back) = asked(b.hear(at(20), place(1), &due.probes[0].1));
+    let (answer, again) = asked(a.hear(at(40), place(2), &ask_back.unwrap()));
+    assert_eq!(again, None, "it was just asked there");
+    b.hear(at(60), place(1), &answer).unwrap();
+    assert_eq!(b.probing.proofs(at(60), &key(1))[0].endpoint, place(1));
+    assert_eq!(b.probing.heard_from(at(60), &key(1)).collect::<Vec<_>>(), [place(1)]);
+}
+
+#[test]
+fn what_was_heard_before_is_not_asked_for_or_is_of_an_earlier_run_is_dropped() {
+    let (mut a, mut b) = pair();
+    a.aim(at(0), 2, &[place(2)]);
+    let probe = a.due(at(0)).probes.remove(0).1;
+    let (answer, _) = asked(b.hear(at(1), place(1), &probe));
+    assert_eq!(b.hear(at(2), place(1), &probe), Err(Dropped::Stale(Stale::Replayed)));
+    assert_eq!(
+        a.hear(at(2) + PATIENCE, place(2), &answer),
+        Err(Dropped::Unasked),
+        "too late"
+    );
+    assert_eq!(
+        a.hear(at(3) + PATIENCE, place(2), &answer),
+        Err(Dropped::Stale(Stale::Replayed))
+    );
+    assert_eq!(Side::new(3, &[1]).hear(at(2), place(1), &probe), Err(Dropped::Stranger));
+    assert_eq!(
+        Side::new(1, &[2]).hear(at(2), place(1), &probe),
+        Err(Dropped::Stranger),
+        "sent back"
+    );
+    let mut forged = probe.clone();
+    forged[30] ^= 1;
+    assert_eq!(b.hear(at(2), place(1), &forged), Err(Dropped::WrongTag));
+    let mut later = Side::new(2, &[1]);
+    later.probing.aim(at(0), &key(1), 101, &[]);
+    assert_eq!(later.hear(at(2), place(1), &probe), Err(Dropped::Stale(Stale::Epoch)));
+}
+
+#[test]
+fn an_answer_from_elsewhere_is_a_place_to_ask_and_no_proof() {
+    let (mut a, mut b) = pair();
+    a.aim(at(0), 2, &[place(2)]);
+    let probe = a.due(at(0)).probes.remove(0).1;
+    let (answer, _) = asked(b.hear(at(1), place(1), &probe));
+    a.hear(at(2), place(7), &answer).unwrap();
+    assert_eq!(a.probing.proofs(at(2), &key(2)), []);
+    assert_eq!(a.probing.heard_from(at(2), &key(2)).collect::<Vec<_>>(), [place(7)]);
+}
+
+#[test]
+fn a_call_to_probe_is_followed_but_not_more_often_than_it_should_be() {
+    let (mut a, mut b) = pair();
+    let call = |side: &mut Side| side.probing.signal(&key(2), Word::default().punching()).unwrap();
+    b.aim(at(0), 1, &[place(1)]);
+    let quiet = |b: &mut Side, now: Timestamp| {
+        while b.probing.next().is_some_and(|at| at <= now) {
+            b.due(now);
+        }
+    };
+    quiet(&mut b, at(100));
+    let signal = call(&mut a);
+    assert_eq!(b.probing.hear_signal(at(100), &key(1), &signal), Ok(()));
+    let due = b.due(at(100));
+    assert_eq!((due.probes.len(), due.punches.len()), (1, 0), "and calls nobody itself");
+    assert_eq!(
+        b.probing.hear_signal(at(101), &key(1), &signal),
+        Err(Dropped::Stale(Stale::Replayed)),
+        "it comes by several ways"
+    );
+    let signal = call(&mut a);
+    b.probing.hear_signal(at(102), &key(1), &signal).unwrap();
+    assert_eq!(b.due(at(102)).probes.len(), 0);
+    let forged = Signal {
+        word: Word::default(),
+        ..call(&mut a)
+    };
+    assert_eq!(b.probing.hear_signal(at(103), &key(1), &forged), Err(Dropped::WrongTag));
+    assert_eq!(b.probing.hear_signal(at(103), &key(9), &forged), Err(Dropped::Stranger));
+}
+
+#[test]
+fn a_newcomer_with_many_peers_sends_no_more_than_it_may() {
+    let many: Vec<u8> = (2..=200).collect();
+    let mut side = Side::new(1, &many);
+    let places: Vec<SocketAddr> = (1..=16).map(place).collect();
+    many.iter().for_each(|peer| side.aim(at(0), *peer, &places));
+    let (mut now, mut sent, mut served) = (at(0), 0, std::collections::BTreeSet::new());
+    while now < at(8000) {
+        let due = side.due(now);
+        sent += due.probes.len();
+        served.extend(due.punches);
+        now = side.probing.next().unwrap().max(now + Duration::from_millis(5));
+    }
+    assert!(sent <= 9 * SENT_RATE as usize + 16, "{sent}");
+    assert_eq!(served.len(), many.len(), "each has its turn");
+}
+
+#[test]
+fn what_is_not_looked_for_is_not_probed() {
+    let (mut a, _) = pair();
+    a.aim(at(0), 2, &[place(2)]);
+    a.probing.rest(&key(2));
+    assert_eq!(a.due(at(10)), Due::default());
+    a.aim(at(10), 2, &[place(2)]);
+    a.probing.retain(|_| false);
+    assert_eq!(a.due(at(20)), Due::default());
+    a.aim(at(30), 2, &[place(2)]);
+    a.probing.observe(None);
+    assert_eq!(a.due(at(40)), Due::default(), "without a raw socket");
+}
