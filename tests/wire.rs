@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 use wirelink::mesh::auth::{Auth, AuthError};
 use wirelink::mesh::fact::boot::BootId;
+use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
 use wirelink::mesh::fact::signal::{Nat, Probes, Signal, Word};
 use wirelink::mesh::fact::value::{Metadata, Value};
 use wirelink::mesh::fact::wire::{self, WireError};
@@ -299,24 +300,47 @@ fn any_value() -> impl Strategy<Value = Value> {
             ];
             Value::Probes(Probes { epoch, nat: all[nat] })
         }),
-        (any::<[u8; 32]>(), any::<[u64; 2]>(), any::<u8>(), any::<[u8; 16]>()).prop_map(
-            |(to, [epoch, counter], word, tag)| {
+        any_beat().prop_map(Value::Heartbeat),
+        (any_beat(), any::<u32>(), any::<u64>(), any::<[u8; 4]>(), 1..u16::MAX).prop_map(
+            |(beat, received, at, address, port)| {
+                let (at, seen) = (Duration::from_micros(at), Some((address, port).into()));
+                let seen = seen.filter(|_| address != [0; 4]);
+                Value::Echo(Echo {
+                    beat,
+                    received,
+                    at,
+                    seen,
+                })
+            }
+        ),
+        (
+            any::<[u8; 32]>(),
+            any::<[u64; 2]>(),
+            any::<(u8, u32)>(),
+            any::<[u8; 16]>()
+        )
+            .prop_map(|(to, [epoch, counter], (word, version), tag)| {
                 let (to, word) = (PublicKey::from_bytes(to), Word::from_byte(word));
                 Value::Signal(Signal {
+                    version,
                     to,
                     epoch,
                     counter,
                     word,
                     tag,
                 })
-            }
-        ),
+            }),
         (proptest::option::of("\\PC{0,20}"), any::<bool>(), any_items()).prop_map(|(name, basic, rest)| {
             let known = Metadata::new(name.as_deref(), basic);
             let known: Vec<_> = known.items().map(|(key, bytes)| (key, bytes.to_vec())).collect();
             Value::MemberMetadata(Metadata::from_items(rest.into_iter().chain(known)))
         }),
     ]
+}
+
+fn any_beat() -> impl Strategy<Value = Heartbeat> {
+    let beat = (any::<u32>(), any::<u32>(), any::<bool>());
+    beat.prop_map(|(number, version, ready)| Heartbeat { number, version, ready })
 }
 
 fn any_items() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {

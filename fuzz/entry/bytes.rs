@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::fact::boot::BootId;
+use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
 use wirelink::mesh::fact::signal::{Nat, Probes, Signal, Word};
 use wirelink::mesh::fact::value::{BUCKETS, Metadata, Value};
 use wirelink::mesh::fact::{Fact, Timed};
@@ -39,7 +40,7 @@ impl<'a> Bytes<'a> {
         let subject = key(1 + self.next() % 10);
         let [kind, a, b] = [self.next(), self.next(), self.next()];
         let sum = u64::from_be_bytes([a, b, a, b, a, b, a, b]);
-        let value = match kind % 14 {
+        let value = match kind % 16 {
             0 => Value::Alive(boot_id(a, b)),
             1 | 2 => Value::Endpoint(SocketAddr::from(([a, 0, 0, b], 51820))),
             3 => Value::AllowedIp(inner(b)),
@@ -65,7 +66,15 @@ impl<'a> Bytes<'a> {
                 epoch: sum,
                 counter: sum,
                 word: Word::from_byte(a),
+                version: u32::from(b),
                 tag: [b; 16],
+            }),
+            13 => Value::Heartbeat(beat(a, b)),
+            14 => Value::Echo(Echo {
+                beat: beat(a, b),
+                received: u32::from(b),
+                at: Duration::from_micros(sum),
+                seen: Some(SocketAddr::from(([192, 0, 2, a], 1))),
             }),
             _ => Value::Withdrawn(vec![sum; usize::from(a % 4)]),
         };
@@ -74,6 +83,14 @@ impl<'a> Bytes<'a> {
             fact: Fact { subject, value },
             ttl: Duration::from_secs(ttl),
         }
+    }
+}
+
+fn beat(a: u8, b: u8) -> Heartbeat {
+    Heartbeat {
+        number: a.into(),
+        version: b.into(),
+        ready: a.is_multiple_of(2),
     }
 }
 

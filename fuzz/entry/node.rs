@@ -215,7 +215,9 @@ impl World {
                 | Value::Reset(_)
                 | Value::Withdrawn(_)
                 | Value::Probes(_)
-                | Value::Signal(_) => {}
+                | Value::Signal(_)
+                | Value::Heartbeat(_)
+                | Value::Echo(_) => {}
             }
         }
     }

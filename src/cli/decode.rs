@@ -158,6 +158,15 @@ fn show_fact(timed: &Timed) -> Json {
         Value::Holdings(sums) => sums.iter().map(|sum| format!("{sum:016x}")).collect(),
         Value::Reset(buckets) => json!(format!("{buckets:016x}")),
         Value::Probes(probes) => json!({ "epoch": probes.epoch, "nat": format!("{:?}", probes.nat) }),
+        Value::Heartbeat(beat) => json!({ "number": beat.number, "version": beat.version, "ready": beat.ready }),
+        Value::Echo(echo) => json!({
+            "number": echo.beat.number,
+            "version": echo.beat.version,
+            "ready": echo.beat.ready,
+            "received": echo.received,
+            "microseconds": u64::try_from(echo.at.as_micros()).unwrap_or(u64::MAX),
+            "seen": echo.seen.map(|seen| seen.to_string()),
+        }),
         Value::Signal(signal) => json!({
             "to": signal.to.to_string(),
             "epoch": signal.epoch,

@@ -96,7 +96,9 @@ pub fn name_of(settings: &Settings, store: &Store, peer: &PublicKey) -> Option<S
             | Value::Reset(_)
             | Value::Withdrawn(_)
             | Value::Probes(_)
-            | Value::Signal(_) => None,
+            | Value::Signal(_)
+            | Value::Heartbeat(_)
+            | Value::Echo(_) => None,
         })
     })
 }

@@ -38,7 +38,12 @@ pub enum Input<'a> {
         payload: &'a [u8],
     },
     /// Whether probes can be sent and heard, from now on.
-    Prober(Prober),
+    Prober {
+        /// When this run began, in seconds since 1970, and never less than an earlier run said: peers know by it what is old.
+        epoch: u64,
+        /// Why there are no probes, where that is so.
+        missing: Option<NoProbes>,
+    },
     /// The device was read; the node keeps what is different from the reading before.
     Device(&'a DeviceState),
     /// The machine was looked at.
@@ -84,18 +89,6 @@ pub enum Output {
     Resolve(Host),
     /// Tell the operator: one log line.
     Notify(Event),
-}
-
-/// Whether probes can be sent from WireGuard's own port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prober {
-    /// They can. Peers know by the number what was sent by an earlier run: seconds since 1970 when this one began.
-    Ready {
-        /// Never less than in an earlier run.
-        epoch: u64,
-    },
-    /// They cannot, and candidates are tried one by one.
-    Missing(NoProbes),
 }
 
 /// Why there are no probes.

@@ -31,6 +31,8 @@ pub struct View<'a> {
     pub peer_is_ours: &'a dyn Fn(&PublicKey) -> bool,
     /// Whether a peer has a prefix because of facts.
     pub prefix_is_ours: &'a dyn Fn(&PublicKey, &IpNet) -> bool,
+    /// Where others see it.
+    pub reflexive: Vec<SocketAddr>,
     /// What this node announces of its probes, if it has any.
     pub probes: Option<Probes>,
     /// The addresses that the operator's endpoints of a peer have now.
@@ -57,7 +59,7 @@ type Add<'a> = dyn FnMut(PublicKey, Value, FirstHand) + 'a;
 
 fn about_itself(view: &View<'_>, add: &mut Add<'_>) {
     let own = view.device.public_key;
-    for endpoint in own_endpoints(view) {
+    for endpoint in own_endpoints(view).into_iter().chain(view.reflexive.iter().copied()) {
         add(own, Value::Endpoint(endpoint), FirstHand::Observed);
     }
     if let Some(probes) = view.probes {
@@ -201,6 +203,7 @@ mod tests {
                 healthy: &[A].into(),
                 peer_is_ours: &|_| false,
                 prefix_is_ours: &|_, _| false,
+                reflexive: Vec::new(),
                 probes: None,
                 resolved: &|_| vec!["203.0.113.9:1".parse().unwrap()],
             });
@@ -229,7 +232,9 @@ mod tests {
             | Value::Reset(_)
             | Value::Withdrawn(_)
             | Value::Probes(_)
-            | Value::Signal(_) => {
+            | Value::Signal(_)
+            | Value::Heartbeat(_)
+            | Value::Echo(_) => {
                 unreachable!("no local fact")
             }
         };
@@ -348,6 +353,7 @@ mod tests {
             healthy: &BTreeSet::new(),
             peer_is_ours: &|key| *key == A,
             prefix_is_ours: &|key, _| *key == A,
+            reflexive: Vec::new(),
             probes: None,
             resolved: &|_| Vec::new(),
         });

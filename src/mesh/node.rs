@@ -4,9 +4,11 @@ mod agenda;
 mod foresee;
 mod hear;
 mod links;
+mod observe;
 mod operator;
 mod pass;
 mod probe;
+mod pulse;
 mod remember;
 mod review;
 mod show;
@@ -23,7 +25,7 @@ use ipnet::IpNet;
 use super::auth::Auth;
 use super::census::{Census, name_of};
 use super::endpoints::Endpoints;
-use super::event::{Event, HostState, Input, NoProbes, Output, PeerName, Prober, RejectReason};
+use super::event::{Event, HostState, Input, NoProbes, Output, PeerName, RejectReason};
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
 use super::gossip::Gossip;
@@ -44,6 +46,7 @@ use super::tally::{Ration, Tally};
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
 use agenda::Agenda;
+use observe::Seen;
 use remember::Recall;
 
 /// How often the device is looked at while a link may change any moment.
@@ -80,9 +83,14 @@ pub struct Node {
     recall: Recall,
     gossip: Gossip,
     probing: Probing,
-    prober: Prober,
+    /// Why there are no probes, where that is so.
+    no_probes: Option<NoProbes>,
+    /// Where others see this node.
+    seen: Seen,
     /// How many signals are passed on, by who brings them.
     relayed: Limiter,
+    /// How many heartbeats are answered.
+    echoes: Limiter,
     names: Names,
     /// By sender; strangers are one.
     rejections: Tally<Option<PublicKey>, RejectReason>,
@@ -125,7 +133,9 @@ impl Node {
             recall: Recall::new(now),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
             probing: Probing::new(own_key, now),
-            prober: Prober::Missing(NoProbes::NotSupported),
+            no_probes: Some(NoProbes::NotSupported),
+            echoes: Limiter::new(now),
+            seen: Seen::default(),
             relayed: Limiter::new(now),
             names: Names::default(),
             rejections: Tally::default(),
@@ -156,11 +166,14 @@ impl Node {
         match input {
             Input::Packet { source, payload } => self.hear(now, source, payload),
             Input::Probe { source, payload } => self.hear_probe(now, source, payload),
-            Input::Prober(prober) => self.observe_prober(now, prober),
-            Input::Device(read) => match &mut self.device {
-                Some(device) => device.read(read),
-                None => self.device = Some(Mirror::new(read)),
-            },
+            Input::Prober { epoch, missing } => self.observe_prober(now, epoch, missing),
+            Input::Device(read) => {
+                self.count_traffic(now, read);
+                match &mut self.device {
+                    Some(device) => device.read(read),
+                    None => self.device = Some(Mirror::new(read)),
+                }
+            }
             Input::Host(host) => {
                 let own_addresses = host.tunnel_addresses.iter().map(IpNet::addr).collect();
                 let has_moved = self.trust.observe_addresses(own_addresses);
@@ -170,6 +183,7 @@ impl Node {
                 self.protected.observe_host(&host);
                 if self.host.interfaces != host.interfaces {
                     self.probing.reset(now);
+                    self.seen.forget();
                 }
                 self.host = host;
                 self.agenda.add_all();

@@ -169,6 +169,7 @@ impl fmt::Display for Claim<'_> {
             Value::Holdings(_) => Ok(()),
             Value::Reset(buckets) => write!(f, " of {} buckets", buckets.count_ones()),
             Value::Probes(probes) => write!(f, " since {}", probes.epoch),
+            Value::Heartbeat(_) | Value::Echo(_) => Ok(()),
             Value::Signal(signal) => write!(f, " to {}", signal.to.short()),
             Value::Withdrawn(hashes) => write!(f, " {} facts", hashes.len()),
         }

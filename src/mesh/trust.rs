@@ -234,7 +234,9 @@ impl TrustPolicy {
             | Value::Reset(_)
             | Value::Withdrawn(_)
             | Value::Probes(_)
-            | Value::Signal(_) => Ok(()),
+            | Value::Signal(_)
+            | Value::Heartbeat(_)
+            | Value::Echo(_) => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{Event, HostState, Input, Interface, NoProbes, Prober, Route};
+use wirelink::mesh::event::{Event, HostState, Input, Interface, NoProbes, Route};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::prefix::is_routed;
@@ -185,20 +185,13 @@ impl Host {
             memory.grow_older(now.since(*at));
             node.handle(now, Input::Remembered(Box::new(memory)));
         }
-        node.handle(now, Input::Prober(self.prober(now)));
+        let missing = (!self.config.probes).then_some(NoProbes::NotPermitted);
+        let epoch = now.since_start().as_secs();
+        node.handle(now, Input::Prober { epoch, missing });
         // Whatever is left of an earlier run is this one's again.
         self.left_behind &= self.is_v1();
         self.node = Some(node);
         self.started = now;
-    }
-
-    fn prober(&self, now: Timestamp) -> Prober {
-        if self.config.probes {
-            let epoch = now.since_start().as_secs();
-            Prober::Ready { epoch }
-        } else {
-            Prober::Missing(NoProbes::NotPermitted)
-        }
     }
 
     /// Takes the node away; what it put on the device is there still.

@@ -33,6 +33,10 @@ pub enum Attribute {
     Probes,
     /// The subject says something to one other node about the link between them, through whoever passes it on.
     Signal,
+    /// The sender asks whether it is heard through the link, and says how it stands to it.
+    Heartbeat,
+    /// The sender heard a heartbeat of the recipient.
+    Echo,
 }
 
 /// The properties of an attribute.
@@ -66,7 +70,7 @@ pub enum Speaker {
 }
 
 /// One row for each attribute, in the order of [`Attribute`].
-pub const TABLE: [Row; 13] = [
+pub const TABLE: [Row; 15] = [
     about_sender(Attribute::Alive, b'!', "alive", 0),
     endpoint(Attribute::EndpointV4, b'e', "endpoint"),
     endpoint(Attribute::EndpointV6, b'E', "endpoint"),
@@ -86,6 +90,8 @@ pub const TABLE: [Row; 13] = [
         speaker: Speaker::Anyone,
         ..about_sender(Attribute::Signal, EXTENDED | b's', "signal", PROBES)
     },
+    about_sender(Attribute::Heartbeat, EXTENDED | b'b', "heartbeat", PROBES),
+    about_sender(Attribute::Echo, EXTENDED | b'c', "echo", PROBES),
 ];
 
 const fn about_sender(attribute: Attribute, byte: u8, name: &'static str, capability: u32) -> Row {
@@ -171,7 +177,7 @@ mod tests {
         assert!(announced.map(|row| row.byte).eq(extended.iter().copied()));
         assert_eq!(
             extended,
-            [0xe4, 0xe8, 0xf2, 0xf7, 0xf0, 0xf3],
+            [0xe4, 0xe8, 0xf2, 0xf7, 0xf0, 0xf3, 0xe2, 0xe3],
             "the rest is wirelink v1's"
         );
     }

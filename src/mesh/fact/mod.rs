@@ -5,6 +5,7 @@
 
 pub mod attribute;
 pub mod boot;
+pub mod heartbeat;
 mod metadata;
 mod pack;
 pub mod signal;
@@ -57,7 +58,9 @@ impl Fact {
             | Attribute::Holdings
             | Attribute::Reset
             | Attribute::Withdrawn
-            | Attribute::Signal => hash & !IS_ENDPOINT,
+            | Attribute::Signal
+            | Attribute::Heartbeat
+            | Attribute::Echo => hash & !IS_ENDPOINT,
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Signal {
     pub counter: u64,
     /// What it says.
     pub word: Word,
+    /// One more with each change of whether the subject is ready.
+    pub version: u32,
     /// The proof that the subject says it: see [`Pairs`](crate::mesh::probe::pairs::Pairs).
     pub tag: [u8; 16],
 }
@@ -119,13 +121,14 @@ impl Word {
 }
 
 impl Signal {
-    pub(super) const LEN: usize = PublicKey::LEN + 8 + 8 + 1 + 16;
+    pub(super) const LEN: usize = PublicKey::LEN + 8 + 8 + 1 + 4 + 16;
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.to.as_bytes());
         out.extend_from_slice(&self.epoch.to_be_bytes());
         out.extend_from_slice(&self.counter.to_be_bytes());
         out.push(self.word.byte());
+        out.extend_from_slice(&self.version.to_be_bytes());
         out.extend_from_slice(&self.tag);
     }
 
@@ -135,6 +138,7 @@ impl Signal {
             epoch: bytes.array().map(u64::from_be_bytes)?,
             counter: bytes.array().map(u64::from_be_bytes)?,
             word: Word::from_byte(bytes.u8()?),
+            version: bytes.array().map(u32::from_be_bytes)?,
             tag: bytes.array()?,
         })
     }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::attribute::Attribute;
 use super::boot::BootId;
+pub use super::heartbeat::{Echo, Heartbeat};
 pub use super::metadata::Metadata;
 pub use super::signal::{Nat, Probes, Signal};
 use super::wire::{Reader, WireError, varint_len};
@@ -40,6 +41,10 @@ pub enum Value {
     Probes(Probes),
     /// See [`Attribute::Signal`].
     Signal(Signal),
+    /// See [`Attribute::Heartbeat`].
+    Heartbeat(Heartbeat),
+    /// See [`Attribute::Echo`].
+    Echo(Echo),
 }
 
 /// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire;
@@ -76,6 +81,8 @@ impl Value {
             Self::Withdrawn(_) => Attribute::Withdrawn,
             Self::Probes(_) => Attribute::Probes,
             Self::Signal(_) => Attribute::Signal,
+            Self::Heartbeat(_) => Attribute::Heartbeat,
+            Self::Echo(_) => Attribute::Echo,
         }
     }
 
@@ -91,7 +98,9 @@ impl Value {
             | Self::Reset(_)
             | Self::Withdrawn(_)
             | Self::Probes(_)
-            | Self::Signal(_) => false,
+            | Self::Signal(_)
+            | Self::Heartbeat(_)
+            | Self::Echo(_) => false,
         }
     }
 
@@ -111,6 +120,8 @@ impl Value {
             Self::Withdrawn(hashes) => varint_len(HASH_LEN * hashes.len()) + HASH_LEN * hashes.len(),
             Self::Probes(_) => 1 + Probes::LEN,
             Self::Signal(_) => 1 + Signal::LEN,
+            Self::Heartbeat(_) => 1 + Heartbeat::LEN,
+            Self::Echo(_) => 1 + Echo::LEN,
         }
     }
 
@@ -134,6 +145,8 @@ impl Value {
             Self::Withdrawn(hashes) => put_hashes(hashes, out),
             Self::Probes(probes) => probes.encode(out),
             Self::Signal(signal) => signal.encode(out),
+            Self::Heartbeat(heartbeat) => heartbeat.encode(out),
+            Self::Echo(echo) => echo.encode(out),
         }
     }
 
@@ -156,6 +169,8 @@ impl Value {
             Attribute::Withdrawn => Self::Withdrawn(withdrawn(bytes)?),
             Attribute::Probes => Self::Probes(Probes::decode(bytes)?),
             Attribute::Signal => Self::Signal(Signal::decode(bytes)?),
+            Attribute::Heartbeat => Self::Heartbeat(Heartbeat::decode(bytes)?),
+            Attribute::Echo => Self::Echo(Echo::decode(bytes)?),
         })
     }
 }

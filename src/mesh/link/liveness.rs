@@ -8,9 +8,9 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
 
 /// How long an alive fact between our own nodes counts, whatever it says: three periods.
-pub const OURS_TTL: Duration = Duration::from_secs(15);
+pub const OURS_TTL: Duration = Duration::from_secs(75);
 /// How often our own nodes tell one another that they are alive.
-pub const OURS_PERIOD: Duration = Duration::from_secs(5);
+pub const OURS_PERIOD: Duration = Duration::from_secs(25);
 /// How long an alive fact to a v1 node lives (wirelink v1).
 pub const V1_TTL: Duration = Duration::from_secs(255);
 /// How often a v1 node is told (wirelink v1).

@@ -11,94 +11,26 @@
 //! Handshakes are WireGuard's business; this machine only chooses where they are sent, and only while Probing. Faster ways to
 //! find the right candidate belong beside `probe`, which now is the slots alone.
 
+pub mod agreement;
 pub mod candidate;
+mod contact;
 pub mod liveness;
 mod nominee;
+pub mod pulse;
 mod slot;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use self::agreement::{Agreement, Standing};
 use self::candidate::{Candidate, Kind};
-use self::liveness::{FIRST_WORDS_FOR, FIRST_WORDS_PERIOD, Liveness, OURS_PERIOD, OURS_TTL, V1_PERIOD, V1_TTL};
+pub use self::contact::{Contact, HEALTH_LIMIT};
 use self::nominee::Nominee;
 pub use self::nominee::{Proof, Reach};
+use self::pulse::Pulse;
 use self::slot::{Slots, Turn};
 use super::time::Timestamp;
-
-/// How old the last handshake of a session in use can be: rekey after 120 s, and time for it to be noticed and done
-/// (rekey timeout 5 s, keepalive 10 s, retry jitter 1/3 s, one alive period 30 s; wirelink v1).
-pub const HEALTH_LIMIT: Duration = Duration::from_millis(165_333);
-
-/// How long a session can be used, and some time for the clocks of both sides (WireGuard paper, 6.1).
-const SESSION_LIMIT: Duration = Duration::from_secs(185);
-
-/// What is seen of a peer now.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Contact {
-    /// Where WireGuard sends to.
-    pub endpoint: Option<SocketAddr>,
-    /// When the last handshake was completed.
-    pub last_handshake: Option<Timestamp>,
-    /// The last sign of life.
-    pub liveness: Option<Liveness>,
-    /// Whether the peer never gives one, because it runs no wirelink.
-    pub basic: bool,
-    /// The bytes that WireGuard took from it: without a session those of its initiations.
-    pub heard_bytes: u64,
-}
-
-impl Contact {
-    /// Returns whether WireGuard has a session with the peer.
-    pub fn is_healthy(&self, now: Timestamp) -> bool {
-        self.endpoint.is_some() && self.last_handshake.is_some_and(|at| now.since(at) < HEALTH_LIMIT)
-    }
-
-    /// Returns whether WireGuard may still take what comes in the last session (reject after time; paper, 6.1).
-    fn may_have_session(&self, now: Timestamp) -> bool {
-        self.last_handshake.is_some_and(|at| now.since(at) <= SESSION_LIMIT)
-    }
-
-    /// Returns whether the peer was heard and that still counts.
-    pub fn is_alive(&self, now: Timestamp) -> bool {
-        self.liveness.is_some_and(|liveness| liveness.is_alive(now))
-    }
-
-    /// Returns when one of the signals next ceases to count.
-    fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        let silence = self.liveness.map(|liveness| liveness.expires());
-        let staleness = self.last_handshake.map(|at| at + HEALTH_LIMIT);
-        silence.into_iter().chain(staleness).filter(|at| *at > now).min()
-    }
-
-    /// Both signals, the second fresh enough to move traffic.
-    fn is_confirmed(&self, now: Timestamp) -> bool {
-        self.is_healthy(now) && (self.basic || self.liveness.is_some_and(|liveness| liveness.is_fresh(now)))
-    }
-
-    fn is_kept(&self, now: Timestamp) -> bool {
-        self.is_healthy(now) && (self.basic || self.is_alive(now))
-    }
-
-    /// Returns how often the peer should be told that this node is alive, and how long that counts.
-    pub fn alive_pace(&self, now: Timestamp) -> (Duration, Duration) {
-        let new_session = self.last_handshake.is_some_and(|at| now.since(at) < FIRST_WORDS_FOR);
-        match self.liveness {
-            Some(heard) if heard.is_one_of_ours(now) => (OURS_PERIOD, OURS_TTL),
-            _ if new_session && !self.basic && !self.is_alive(now) => (FIRST_WORDS_PERIOD, V1_TTL),
-            Some(_) | None => (V1_PERIOD, V1_TTL),
-        }
-    }
-
-    fn dialect(&self) -> &'static str {
-        match self.liveness {
-            _ if self.basic => " (no wirelink there)",
-            Some(liveness) if liveness.announcement().is_none() => " (wirelink v1)",
-            Some(_) | None => "",
-        }
-    }
-}
 
 /// The states of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +70,15 @@ pub struct Link {
     since: Timestamp,
     slots: Option<Box<Slots>>,
     nominee: Option<Box<Nominee>>,
+    /// The heartbeats of the session, where the peer answers them.
+    pulse: Option<Box<Pulse>>,
+    /// Whether both sides send directly, where the peer says so.
+    agreement: Option<Box<Agreement>>,
+    /// How often it failed lately, and until when it is not trusted again.
+    failures: u8,
+    not_before: Timestamp,
+    /// Whether traffic took this way, as of the last look.
+    carried: bool,
     yields: bool,
     /// The endpoint that WireGuard had when the peer was first seen.
     found: Option<Box<SocketAddr>>,
@@ -146,6 +87,20 @@ pub struct Link {
     look_at: Option<Timestamp>,
 }
 
+/// How long a link is not trusted again after it failed, the first time, the second, and so on.
+const HOLDS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
+/// After how long without a failure all are forgotten.
+const STABLE: Duration = Duration::from_secs(600);
+/// How soon a heartbeat follows where a path answered.
+const TURNED: Duration = Duration::from_millis(300);
+/// The shortest time between two looks at a link.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How long probes alone look for a peer that answers them; then its candidates are tried one by one, too.
 const PROBES_FIRST: Duration = Duration::from_secs(15);
 /// How long an endpoint that worked stays a candidate.
@@ -162,6 +117,12 @@ pub struct Step {
     pub knock: bool,
     /// Whether WireGuard must forget before that when it last sent an initiation: ours and the peer's crossed, and both are lost.
     pub afresh: bool,
+    /// The number of the heartbeat that is due, if one is.
+    pub beat: Option<u32>,
+    /// What must be said to the peer about the link, if anything.
+    pub say: Option<Standing>,
+    /// Whether traffic may take this way now, and might not, or the other way round.
+    pub moved: bool,
 }
 
 impl Link {
@@ -173,6 +134,11 @@ impl Link {
             since: now,
             slots: None,
             nominee: None,
+            pulse: None,
+            agreement: None,
+            failures: 0,
+            not_before: Timestamp::START,
+            carried: false,
             yields,
             found: found.map(Box::new),
             proven: None,
@@ -204,9 +170,14 @@ impl Link {
         self.since
     }
 
-    /// Returns whether traffic may take this way.
+    /// Returns whether the link works, as far as this side knows.
     pub fn is_up(&self) -> bool {
         self.state == State::Up
+    }
+
+    /// Returns whether traffic may take this way: the link works, and the other side says the same, where it can.
+    pub fn carries(&self) -> bool {
+        self.is_up() && self.agreement.as_ref().is_none_or(|agreement| agreement.is_agreed())
     }
 
     /// Looks at the peer and moves on. Candidates come in the order in which they should be tried.
@@ -216,20 +187,90 @@ impl Link {
             let session = contact.endpoint.zip(contact.last_handshake);
             self.proven = session.map(|(endpoint, at)| Box::new((endpoint, at + HEALTH_LIMIT)));
         }
+        self.keep_pulse(now, contact);
         let next = self.next_state(now, contact, candidates);
         if next != self.state {
             step.left = Some(self.state);
-            self.state = next;
-            self.since = now;
-            self.slots = None;
-            self.nominee = None;
+            self.enter(now, next);
         }
         if self.state == State::Probing && !contact.is_healthy(now) {
             let turn = self.turn(now, contact, candidates, reach);
             (step.endpoint, step.knock, step.afresh) = (turn.endpoint, turn.begins, turn.afresh);
+        } else if matches!(self.state, State::Suspect(_)) && contact.is_healthy(now) {
+            step.endpoint = self.turn_to(now, contact, candidates, reach);
         }
+        step.beat = self.pulse.as_mut().and_then(|pulse| pulse.beat(now));
+        let is_up = self.is_up();
+        if let Some(agreement) = &mut self.agreement {
+            agreement.set(now, is_up);
+            step.say = agreement.say(now);
+        }
+        let carries = self.carries();
+        step.moved = std::mem::replace(&mut self.carried, carries) != carries;
         self.look_at = self.next(now, contact).into_iter().chain(contact.next(now)).min();
         step
+    }
+
+    /// Has heartbeats while there is a session with a peer that answers them.
+    fn keep_pulse(&mut self, now: Timestamp, contact: &Contact) {
+        if !contact.is_healthy(now) || !contact.beats() {
+            self.pulse = None;
+        } else if self.pulse.is_none() {
+            self.pulse = Some(Box::new(Pulse::new(now, contact.routes)));
+        }
+        match (&self.agreement, contact.beats()) {
+            (None, true) => self.agreement = Some(Box::default()),
+            (Some(_), false) if contact.liveness.is_some() => self.agreement = None,
+            (Some(_), _) | (None, false) => {}
+        }
+    }
+
+    fn enter(&mut self, now: Timestamp, next: State) {
+        if self.state == State::Up {
+            self.note_failure(now);
+        }
+        if matches!(next, State::Suspect(_))
+            && let Some(pulse) = &mut self.pulse
+        {
+            pulse.fail(now);
+        }
+        self.state = next;
+        self.since = now;
+        self.slots = None;
+        self.nominee = None;
+    }
+
+    /// Has a link that fails again and again wait ever longer before it is used.
+    fn note_failure(&mut self, now: Timestamp) {
+        let was_stable = now.since(self.since) >= STABLE;
+        self.failures = if was_stable {
+            0
+        } else {
+            (self.failures + 1).min(HOLDS.len() as u8 - 1)
+        };
+        self.not_before = now + HOLDS[usize::from(self.failures)];
+    }
+
+    /// Returns where to turn a session that is not heard any more: to a path that answered since.
+    fn turn_to(
+        &mut self,
+        now: Timestamp,
+        contact: &Contact,
+        candidates: &[Candidate],
+        reach: &Reach,
+    ) -> Option<SocketAddr> {
+        let since = reach.proofs.iter().filter(|proof| proof.at >= self.since);
+        let class = |proof: &&Proof| (candidate::Class::of(proof.endpoint, candidates), proof.round_trip);
+        let best = since.min_by_key(class)?.endpoint;
+        let is_there = contact.endpoint == Some(best);
+        if let Some(pulse) = self
+            .pulse
+            .as_mut()
+            .filter(|pulse| !is_there || pulse.next() > now + TURNED)
+        {
+            pulse.hurry(now);
+        }
+        (!is_there).then_some(best)
     }
 
     /// Returns where a handshake is tried next: on a path that answered, or, where probes are not to be had or find nothing, on one
@@ -258,7 +299,11 @@ impl Link {
 
     /// Returns whether [`advance`](Self::advance) needs to know the candidates.
     pub fn wants_candidates(&self, now: Timestamp, contact: &Contact) -> bool {
-        self.state != State::Up && !contact.is_healthy(now)
+        match self.state {
+            State::Up => false,
+            State::Suspect(_) => true,
+            State::Idle | State::Probing => !contact.is_healthy(now),
+        }
     }
 
     /// Returns when something about the peer changes by time alone, as of the last [`advance`](Self::advance).
@@ -268,10 +313,10 @@ impl Link {
 
     fn next_state(&self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> State {
         match self.state {
-            State::Up if contact.is_kept(now) => State::Up,
+            State::Up if self.is_kept(now, contact) => State::Up,
             State::Up if contact.is_healthy(now) => State::Suspect(Missing::SignOfLife),
             State::Up => State::Suspect(Missing::Handshake),
-            State::Suspect(_) | State::Probing | State::Idle if contact.is_confirmed(now) => State::Up,
+            State::Suspect(_) | State::Probing | State::Idle if self.is_confirmed(now, contact) => State::Up,
             State::Suspect(why) if contact.is_healthy(now) => State::Suspect(why),
             State::Suspect(_) | State::Probing | State::Idle => {
                 if contact.is_healthy(now) || !candidates.is_empty() {
@@ -283,10 +328,73 @@ impl Link {
         }
     }
 
+    /// Returns whether the link may go up: where the peer answers heartbeats, both directions are known to work.
+    fn is_confirmed(&self, now: Timestamp, contact: &Contact) -> bool {
+        match &self.pulse {
+            Some(pulse) => contact.is_healthy(now) && pulse.is_proven(now) && now >= self.not_before,
+            None => contact.is_confirmed(now) && !contact.beats(),
+        }
+    }
+
+    fn is_kept(&self, now: Timestamp, contact: &Contact) -> bool {
+        match &self.pulse {
+            Some(pulse) => contact.is_healthy(now) && !pulse.is_dead(now),
+            None => contact.is_kept(now),
+        }
+    }
+
+    /// Takes in a heartbeat of the peer; returns how many there were of this session, and how this side stands.
+    pub fn hear_heartbeat(&mut self, now: Timestamp, standing: Standing) -> (u32, Standing, bool) {
+        let received = self.pulse.as_mut().map_or(0, |pulse| pulse.receive(now));
+        let is_news = self.hear_standing(standing);
+        (received, self.standing(), is_news)
+    }
+
+    /// Takes in the answer to a heartbeat; returns whether the peer stands otherwise than before.
+    pub fn hear_echo(&mut self, now: Timestamp, number: u32, arrived: u32, standing: Standing) -> bool {
+        if let Some(pulse) = &mut self.pulse {
+            pulse.echo(now, number, arrived);
+        }
+        self.hear_standing(standing)
+    }
+
+    /// Takes in how the peer stands to the link; returns whether that is news.
+    pub fn hear_standing(&mut self, standing: Standing) -> bool {
+        self.agreement.get_or_insert_default().hear(standing)
+    }
+
+    /// Takes in that the peer was started anew.
+    pub fn restart(&mut self) {
+        if let Some(agreement) = &mut self.agreement {
+            agreement.restart();
+        }
+    }
+
+    /// Returns how this side stands to the link.
+    pub fn standing(&self) -> Standing {
+        self.agreement
+            .as_ref()
+            .map(|agreement| agreement.own())
+            .unwrap_or_default()
+    }
+
+    /// Returns the heartbeats, while there are any.
+    pub fn pulse(&mut self) -> Option<&mut Pulse> {
+        self.pulse.as_deref_mut()
+    }
+
+    /// Returns whether the device should be looked at often.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.pulse.as_ref().is_some_and(|pulse| pulse.is_active(now))
+    }
+
     /// Returns when the link next changes by time alone.
     pub fn next(&self, now: Timestamp, contact: &Contact) -> Option<Timestamp> {
         let silence = contact.liveness.map(|liveness| liveness.expires());
         let staleness = contact.last_handshake.map(|at| at + HEALTH_LIMIT);
+        let pulse = self.pulse.as_ref().map(|pulse| pulse.next());
+        let held = matches!(self.state, State::Suspect(_)).then_some(self.not_before);
+        let said = self.agreement.as_ref().and_then(|agreement| agreement.next());
         let at = match self.state {
             State::Idle => None,
             State::Probing if contact.is_healthy(now) => staleness,
@@ -300,7 +408,9 @@ impl Link {
             State::Up => silence.min(staleness),
             State::Suspect(_) => staleness,
         };
-        at.filter(|at| *at > now)
+        let soon = pulse.into_iter().chain(said).map(|at| at.max(now + MOMENT));
+        let held = held.filter(|at| *at > now);
+        at.filter(|at| *at > now).into_iter().chain(held).chain(soon).min()
     }
 
     /// Returns in one line why traffic does not take this way, or that it does.

@@ -16,7 +16,10 @@ use crate::mesh::time::Timestamp;
 impl Node {
     pub(super) fn hear(&mut self, now: Timestamp, source: Ipv6Addr, payload: &[u8]) {
         match self.verify(source, payload) {
-            Ok(verified) => self.believe(now, source, verified),
+            Ok(verified) => {
+                self.note_heard(now, verified.sender(), payload.len());
+                self.believe(now, source, verified);
+            }
             Err((reason, sender)) => self.reject(now, reason, sender, source.into()),
         }
     }
@@ -66,6 +69,8 @@ impl Node {
             Value::Reset(buckets) => self.gossip.heard_reset(now, sender, *buckets, &self.store),
             Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(now, sender, hashes, &self.store),
             Value::Signal(signal) => self.hear_signal(now, sender, source, accepted.fact().subject, *signal),
+            Value::Heartbeat(beat) => self.hear_heartbeat(now, sender, *beat),
+            Value::Echo(echo) => self.hear_echo(now, sender, *echo),
             Value::Probes(_) | Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
                 self.learn(now, sender, source, accepted);
             }
@@ -127,6 +132,9 @@ impl Node {
     fn hear_alive(&mut self, now: Timestamp, sender: &PublicKey, liveness: Liveness) {
         let before = self.liveness.insert(*sender, liveness);
         let is_new = self.gossip.heard_boot_id(now, sender, liveness.boot_id());
+        if is_new && let Some(link) = self.links.get_mut(sender) {
+            link.restart();
+        }
         if is_new && before.is_some() {
             let peer = self.name(sender);
             self.notify(Event::PeerRestarted { peer });

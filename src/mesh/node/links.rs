@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::mesh::dense::repack;
 use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Output};
+use crate::mesh::fact::signal::Word;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::{Contact, Link, State};
 use crate::mesh::mirror::Mirror;
@@ -82,8 +83,20 @@ impl Node {
             self.begin_afresh(device, key, step.endpoint);
         }
         self.aim(now, key, state, &contact, &candidates);
+        if let Some(number) = step.beat {
+            self.send_heartbeat(key, number);
+        }
+        if let Some(standing) = step.say {
+            self.signal(key, Word::default(), standing);
+        }
+        if step.moved {
+            self.agenda.add_prefixes(self.prefixes_of(device, key));
+        }
         if let Some(left) = step.left {
             self.watch_until = Some(now + WATCH_FOR);
+            if self.census.routers.contains(key) {
+                self.seen.ask_at = None;
+            }
             self.agenda.add_prefixes(self.prefixes_of(device, key));
             self.tell_transition(now, &contact, key, left, state, was_since);
         }

@@ -45,6 +45,7 @@ impl Node {
         self.learn_locally(now, &device, &peers);
         peers.extend(self.decide_members(now, &mut device, &peers));
         let knocks = self.advance_links(now, &mut device, &peers);
+        self.ask_observers(now, &device);
         let decided = self.decide_routes(now, &mut device, &peers) | std::mem::take(&mut self.agenda.device_differs);
         let changed = self.plan(now, &mut device, &peers, decided);
         self.remember_rest(now, &device);
@@ -109,6 +110,7 @@ impl Node {
             peer_is_ours: &|key| self.membership.introduced(key),
             prefix_is_ours: &|key, prefix| self.routes.introduced(key, prefix),
             probes: self.own_probes(),
+            reflexive: self.own_reflexive(now),
             resolved: &|key| {
                 let hosts = self.settings.peers.get(key).into_iter();
                 let hosts = hosts.flat_map(|peer| &peer.endpoints);
@@ -211,7 +213,7 @@ impl Node {
                 device,
                 claims: &self.claims,
                 protected: &self.protected,
-                up: &|peer| links.get(peer).is_some_and(Link::is_up),
+                up: &|peer| links.get(peer).is_some_and(Link::carries),
                 routers: &self.census.routers,
                 healthy: &self.census.healthy,
                 is_router: self.router == Some(true),
@@ -267,7 +269,8 @@ impl Node {
         };
         let may_watch = self.watch_until.is_some_and(|until| now < until);
         let soon = changed || may_watch && self.links.values().any(watched);
-        let look = now + if soon { LOOK_SOON } else { LOOK };
+        let look = if soon { LOOK_SOON } else { LOOK };
+        let look = now + self.traffic_look(now).map_or(look, |traffic| traffic.min(look));
         let rest = (!self.agenda.is_empty()).then_some(now);
         let due = |why| move |at| Deadline { at, why };
         let candidates = [

@@ -2,15 +2,16 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use crate::mesh::event::{Output, Prober, RejectReason};
+use crate::mesh::event::{NoProbes, Output, RejectReason};
 use crate::mesh::fact::boot::PROBES;
-use crate::mesh::fact::signal::{Probes, Signal, Word};
+use crate::mesh::fact::signal::{Nat, Probes, Signal, Word};
 use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Timed};
 use crate::mesh::gossip::Told;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::agreement::Standing;
 use crate::mesh::link::candidate::Candidate;
-use crate::mesh::link::{Contact, Proof, Reach, State};
+use crate::mesh::link::{Contact, Link, Proof, Reach, State};
 use crate::mesh::node::Node;
 use crate::mesh::probe::pairs::KEY_LABEL;
 use crate::mesh::probe::{Dropped, Heard};
@@ -18,22 +19,18 @@ use crate::mesh::time::Timestamp;
 use crate::mesh::trust::Refusal;
 
 impl Node {
-    pub(super) fn observe_prober(&mut self, now: Timestamp, prober: Prober) {
-        self.prober = prober;
-        self.probing.observe(match prober {
-            Prober::Ready { epoch } => Some(epoch),
-            Prober::Missing(_) => None,
-        });
+    pub(super) fn observe_prober(&mut self, now: Timestamp, epoch: u64, missing: Option<NoProbes>) {
+        self.no_probes = missing;
+        self.probing.observe(epoch, missing.is_none());
         self.agenda.add_all();
         self.expect_news(now);
     }
 
     /// Returns what this node announces of its probes.
     pub(super) fn own_probes(&self) -> Option<Probes> {
-        let epoch = self.probing.epoch()?;
-        Some(Probes {
-            epoch,
-            nat: Default::default(),
+        self.probing.is_able().then(|| Probes {
+            epoch: self.probing.epoch(),
+            nat: Nat::default(),
         })
     }
 
@@ -53,7 +50,8 @@ impl Node {
     pub(super) fn send_probes(&mut self, now: Timestamp) {
         let due = self.probing.due(now, &mut self.random);
         for peer in due.punches {
-            self.signal(now, &peer, Word::default().punching());
+            let standing = self.links.get(&peer).map(Link::standing).unwrap_or_default();
+            self.signal(&peer, Word::default().punching(), standing);
         }
         let probes = due.probes.into_iter();
         self.outputs
@@ -62,7 +60,7 @@ impl Node {
 
     /// Takes in what came to WireGuard's port. What comes through the tunnel proves nothing about the way outside.
     pub(super) fn hear_probe(&mut self, now: Timestamp, source: SocketAddr, payload: &[u8]) {
-        if self.probing.epoch().is_none() {
+        if !self.probing.is_able() {
             return;
         }
         if let Err(refusal) = self.trust.is_endpoint(&source) {
@@ -74,7 +72,8 @@ impl Node {
                 self.outputs
                     .extend(datagrams.map(|payload| Output::Probe { to: source, payload }));
             }
-            Ok(Heard::Answered { peer, .. }) => {
+            Ok(Heard::Answered { peer, seen }) => {
+                self.note_seen(now, &peer, seen);
                 if !self.links.get(&peer).is_some_and(|link| link.is_up()) {
                     self.agenda.add_peers([peer]);
                     self.hurry(now);
@@ -92,13 +91,13 @@ impl Node {
             at: proof.at,
         };
         Reach {
-            probed: self.probing.epoch().is_some() && self.announced_probes(key).is_some(),
+            probed: self.probing.is_able() && self.announced_probes(key).is_some(),
             proofs: self.probing.proofs(now, key).into_iter().map(proof).collect(),
         }
     }
 
     /// Returns what a peer announced of its probes last.
-    fn announced_probes(&self, key: &PublicKey) -> Option<Probes> {
+    pub(super) fn announced_probes(&self, key: &PublicKey) -> Option<Probes> {
         let announced = self.store.about(key).filter_map(|(fact, stored)| match fact.value {
             Value::Probes(probes) => Some((probes.epoch, stored.expires, probes)),
             Value::Alive(_)
@@ -110,7 +109,9 @@ impl Node {
             | Value::Holdings(_)
             | Value::Reset(_)
             | Value::Withdrawn(_)
-            | Value::Signal(_) => None,
+            | Value::Signal(_)
+            | Value::Heartbeat(_)
+            | Value::Echo(_) => None,
         });
         announced.max().map(|(_, _, probes)| probes)
     }
@@ -124,9 +125,13 @@ impl Node {
         contact: &Contact,
         candidates: &[Candidate],
     ) {
-        let is_sought = state == State::Probing && !contact.is_healthy(now);
+        let is_sought = match state {
+            State::Probing => !contact.is_healthy(now),
+            State::Suspect(_) => true,
+            State::Idle | State::Up => false,
+        };
         match self.announced_probes(key).filter(|_| is_sought) {
-            Some(probes) if self.probing.epoch().is_some() => {
+            Some(probes) if self.probing.is_able() => {
                 let places: Vec<SocketAddr> = candidates.iter().map(|candidate| candidate.endpoint).collect();
                 self.probing.aim(now, key, probes.epoch, &places);
             }
@@ -135,23 +140,22 @@ impl Node {
     }
 
     /// Says something to a peer about the link to it: directly, and through those who pass it on.
-    fn signal(&mut self, now: Timestamp, to: &PublicKey, word: Word) {
-        let Some(signal) = self.probing.signal(to, word) else {
+    pub(super) fn signal(&mut self, to: &PublicKey, word: Word, standing: Standing) {
+        let word = word.ready_if(standing.ready);
+        let Some(signal) = self.probing.signal(to, word, standing.version) else {
             return;
         };
         let own_key = *self.auth.public_key();
-        for by in self.relays(now, to) {
+        for by in self.relays(to) {
             self.pass_signal(&by, own_key, signal);
         }
     }
 
     /// Returns through whom a peer may be spoken to: itself, and the routers that both may have.
-    fn relays(&self, now: Timestamp, to: &PublicKey) -> Vec<PublicKey> {
-        let passes_on = self.census.routers.iter().chain([to]);
-        let can = |key: &&PublicKey| self.contact(key).is_healthy(now) && self.gossip.can(key, PROBES);
-        let mut relays: Vec<PublicKey> = passes_on.filter(can).copied().collect();
-        relays.dedup();
-        relays
+    fn relays(&self, to: &PublicKey) -> Vec<PublicKey> {
+        let passes_on = self.census.routers.iter().filter(|key| *key != to).chain([to]);
+        let can = |key: &&PublicKey| self.census.healthy.contains(key) && self.gossip.can(key, PROBES);
+        passes_on.filter(can).copied().collect()
     }
 
     fn pass_signal(&mut self, to: &PublicKey, subject: PublicKey, signal: Signal) {
@@ -180,7 +184,14 @@ impl Node {
             return self.relay(now, sender, source, subject, signal);
         }
         match self.probing.hear_signal(now, &subject, &signal) {
-            Ok(()) => {}
+            Ok(()) => {
+                let (version, ready) = (signal.version, signal.word.is_ready());
+                let link = self.links.get_mut(&subject);
+                if link.is_some_and(|link| link.hear_standing(Standing { version, ready })) {
+                    self.agenda.add_peers([subject]);
+                    self.hurry(now);
+                }
+            }
             // It came by another way before.
             Err(Dropped::Stale(_)) => {}
             Err(dropped) => self.reject(now, RejectReason::Probe(dropped), Some(*sender), source.into()),
@@ -201,7 +212,7 @@ impl Node {
             return self.reject(now, RejectReason::Probe(Dropped::TooMany), Some(*sender), source.into());
         }
         let can = |node: &Self, key: &PublicKey| {
-            key != sender && node.contact(key).is_healthy(now) && node.gossip.can(key, PROBES)
+            key != sender && node.census.healthy.contains(key) && node.gossip.can(key, PROBES)
         };
         if can(self, &signal.to) {
             return self.pass_signal(&signal.to, subject, signal);

@@ -295,7 +295,9 @@ fn is_about_standing(value: &Value) -> bool {
         | Value::Reset(_)
         | Value::Withdrawn(_)
         | Value::Probes(_)
-        | Value::Signal(_) => false,
+        | Value::Signal(_)
+        | Value::Heartbeat(_)
+        | Value::Echo(_) => false,
     }
 }
 
@@ -317,7 +319,9 @@ fn note(named: &mut Named, value: &Value) {
         | Value::Reset(_)
         | Value::Withdrawn(_)
         | Value::Probes(_)
-        | Value::Signal(_) => {}
+        | Value::Signal(_)
+        | Value::Heartbeat(_)
+        | Value::Echo(_) => {}
     }
 }
 

@@ -52,6 +52,7 @@ impl Node {
         self.gossip.retain(is_peer);
         self.liveness.retain(is_peer);
         self.probing.retain(is_peer);
+        self.seen.retain(is_peer);
         self.routes.retain(is_peer);
         self.rejections.retain(|sender| sender.is_none_or(|key| is_peer(&key)));
         self.endpoints
@@ -111,7 +112,9 @@ impl Node {
                 | Value::Reset(_)
                 | Value::Withdrawn(_)
                 | Value::Probes(_)
-                | Value::Signal(_) => {}
+                | Value::Signal(_)
+                | Value::Heartbeat(_)
+                | Value::Echo(_) => {}
             }
             self.agenda.add_peers([fact.subject]);
         }
@@ -237,7 +240,9 @@ impl Node {
             | Value::Reset(_)
             | Value::Withdrawn(_)
             | Value::Probes(_)
-            | Value::Signal(_) => None,
+            | Value::Signal(_)
+            | Value::Heartbeat(_)
+            | Value::Echo(_) => None,
         });
         owned.copied().chain(claimed).collect()
     }
@@ -258,6 +263,7 @@ impl Node {
             liveness: self.liveness.of(key),
             basic: self.census.basic.contains(key),
             heard_bytes: peer.map_or(0, |peer| peer.rx_bytes),
+            routes: self.census.routers.contains(key),
         }
     }
 }

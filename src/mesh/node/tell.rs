@@ -59,8 +59,9 @@ impl Node {
                 let nonce = self.nonce();
                 self.auth.tag(&told.peer, nonce, &group)
             };
-            self.outputs
-                .extend(payload.map(|payload| Output::Transmit { to, payload }));
+            let Some(payload) = payload else { continue };
+            self.note_sent(&told.peer, payload.len());
+            self.outputs.push_back(Output::Transmit { to, payload });
         }
     }
 }

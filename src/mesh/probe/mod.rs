@@ -117,8 +117,10 @@ pub struct Due {
 /// The probes of all peers.
 pub struct Probing {
     own_key: PublicKey,
-    /// When this node was started, where it can send probes.
-    epoch: Option<u64>,
+    /// When this node was started, in seconds since 1970.
+    epoch: u64,
+    /// Whether it can send probes.
+    able: bool,
     pairs: Pairs,
     peers: BTreeMap<PublicKey, Box<Peer>>,
     taken: Limiter,
@@ -154,7 +156,8 @@ impl Probing {
     pub fn new(own_key: PublicKey, now: Timestamp) -> Self {
         Self {
             own_key,
-            epoch: None,
+            epoch: 0,
+            able: false,
             pairs: Pairs::default(),
             peers: BTreeMap::new(),
             taken: Limiter::new(now),
@@ -164,14 +167,19 @@ impl Probing {
         }
     }
 
-    /// Takes in when this node was started, or that it cannot send probes.
-    pub fn observe(&mut self, epoch: Option<u64>) {
-        self.epoch = epoch;
+    /// Takes in when this node was started, and whether it can send probes.
+    pub fn observe(&mut self, epoch: u64, able: bool) {
+        (self.epoch, self.able) = (epoch, able);
     }
 
-    /// Returns when this node was started, where it can send probes.
-    pub fn epoch(&self) -> Option<u64> {
+    /// Returns when this node was started.
+    pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Returns whether it can send probes.
+    pub fn is_able(&self) -> bool {
+        self.able
     }
 
     /// Takes in a peer, with the key that follows under [`KEY_LABEL`](pairs::KEY_LABEL).
@@ -233,15 +241,16 @@ impl Probing {
 
     /// Returns when [`due`](Self::due) next has something.
     pub fn next(&self) -> Option<Timestamp> {
-        self.next
+        self.next.filter(|_| self.able)
     }
 
     /// Returns what goes out now, and counts on it being sent.
     pub fn due(&mut self, now: Timestamp, random: &mut ChaCha20Rng) -> Due {
         let mut due = Due::default();
-        let Some(epoch) = self.epoch.filter(|_| self.next.is_some_and(|at| at <= now)) else {
+        if !self.able || self.next.is_none_or(|at| at > now) {
             return due;
-        };
+        }
+        let epoch = self.epoch;
         let first = self.turn.take().unwrap_or(PublicKey::from_bytes([0; 32]));
         let order: Vec<PublicKey> = self
             .peers
@@ -322,7 +331,7 @@ impl Probing {
         probe: &Message,
         random: &mut ChaCha20Rng,
     ) -> Heard {
-        let epoch = self.epoch.unwrap_or_default();
+        let epoch = self.epoch;
         let state = self.peers.entry(peer).or_default();
         let counter = state.count();
         let kind = Kind::Answer { source };
@@ -342,15 +351,30 @@ impl Probing {
         }
     }
 
-    /// Returns a signal to a peer; `None` where this node can send no probes, or the peer was not admitted.
-    pub fn signal(&mut self, to: &PublicKey, word: Word) -> Option<Signal> {
-        let epoch = self.epoch?;
+    /// Returns a probe to a peer beside those that look for it: it shows from where the peer sees this node.
+    pub fn ask(
+        &mut self,
+        now: Timestamp,
+        peer: &PublicKey,
+        to: SocketAddr,
+        random: &mut ChaCha20Rng,
+    ) -> Option<Vec<u8>> {
+        let epoch = self.epoch;
+        let state = self.peers.entry(*peer).or_default();
+        let probe = state.ask(now, epoch, to, random);
+        self.pairs.seal(peer, &probe)
+    }
+
+    /// Returns a signal to a peer; `None` where the peer was not admitted.
+    pub fn signal(&mut self, to: &PublicKey, word: Word, version: u32) -> Option<Signal> {
+        let epoch = self.epoch;
         let counter = self.peers.entry(*to).or_default().count();
         self.pairs.sign(Signal {
             to: *to,
             epoch,
             counter,
             word,
+            version,
             tag: [0; 16],
         })
     }

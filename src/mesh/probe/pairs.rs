@@ -124,6 +124,7 @@ impl Pair {
         mac.update(&signal.epoch.to_be_bytes());
         mac.update(&signal.counter.to_be_bytes());
         mac.update(&[signal.word.byte()]);
+        mac.update(&signal.version.to_be_bytes());
         mac
     }
 }
@@ -180,6 +181,7 @@ mod tests {
             epoch: 3,
             counter: 4,
             word,
+            version: 7,
             tag: [0; 16],
         };
         let signal = a.sign(unsigned).unwrap();
@@ -191,6 +193,7 @@ mod tests {
             Signal { epoch: 5, ..signal },
             Signal { counter: 5, ..signal },
             Signal { word: ready, ..signal },
+            Signal { version: 8, ..signal },
             unsigned,
         ] {
             assert!(!b.is_genuine(&key(1), &changed), "{changed:?}");

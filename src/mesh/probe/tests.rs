@@ -22,7 +22,7 @@ struct Side {
 impl Side {
     fn new(own: u8, peers: &[u8]) -> Self {
         let mut probing = Probing::new(key(own), at(0));
-        probing.observe(Some(100));
+        probing.observe(100, true);
         for peer in peers {
             probing.admit(&key(*peer), Zeroizing::new([own ^ peer; 32]));
         }
@@ -141,7 +141,7 @@ fn an_answer_from_elsewhere_is_a_place_to_ask_and_no_proof() {
 #[test]
 fn a_call_to_probe_is_followed_but_not_more_often_than_it_should_be() {
     let (mut a, mut b) = pair();
-    let call = |side: &mut Side| side.probing.signal(&key(2), Word::default().punching()).unwrap();
+    let call = |side: &mut Side| side.probing.signal(&key(2), Word::default().punching(), 0).unwrap();
     b.aim(at(0), 1, &[place(1)]);
     let quiet = |b: &mut Side, now: Timestamp| {
         while b.probing.next().is_some_and(|at| at <= now) {
@@ -196,6 +196,6 @@ fn what_is_not_looked_for_is_not_probed() {
     a.probing.retain(|_| false);
     assert_eq!(a.due(at(20)), Due::default());
     a.aim(at(30), 2, &[place(2)]);
-    a.probing.observe(None);
+    a.probing.observe(100, false);
     assert_eq!(a.due(at(40)), Due::default(), "without a raw socket");
 }

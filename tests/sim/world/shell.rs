@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Event, Input, Level, Output};
-use wirelink::mesh::link::HEALTH_LIMIT;
+use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::link::{HEALTH_LIMIT, State};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
 use wirelink::mesh::time::Timestamp;
@@ -14,6 +15,7 @@ use wirelink::mesh::time::Timestamp;
 use super::{What, World};
 use crate::host::{self, ECHO, SentTo};
 use crate::net::HostId;
+use crate::program::Program;
 use crate::wireguard::{Message, Packet};
 
 /// The longest packet that the WireGuard interface takes.
@@ -94,7 +96,8 @@ impl World {
                     .get(peer)
                     .and_then(|peer| peer.last_handshake);
                 let live = last.is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
-                live.then_some("the endpoint of a peer with a live handshake was overwritten")
+                (live && !self.doubts(id, peer))
+                    .then_some("the endpoint of a peer with a live handshake was overwritten")
             }
             DeviceChange::RemovePeer { .. } => {
                 let early = self.now.since(host.started) <= FACT_TTL;
@@ -107,6 +110,14 @@ impl World {
         if let Some(wrong) = wrong {
             self.violate(id, &format!("{wrong}: {change:?}"));
         }
+    }
+
+    /// Returns whether a node no longer hears a peer: then it may turn its session to where the peer answers.
+    fn doubts(&self, id: HostId, peer: &PublicKey) -> bool {
+        let node = self.hosts[id].node.as_ref().and_then(Program::ours);
+        let peers = node.map(|node| node.status(self.now).peers).unwrap_or_default();
+        let link = peers.iter().find(|link| link.peer.key == *peer);
+        link.is_some_and(|link| matches!(link.state, State::Suspect(_)))
     }
 
     /// Checks that peers of the operator's that a node sent elsewhere are sent again to where they were before it stopped; where

@@ -1,0 +1,149 @@
+//! What both sides of a link say of it: a prefix moves to the direct link when both are ready, and back as soon as one is not.
+//!
+//! WireGuard drops what comes from another peer than the one that its source address belongs to, so a move that only one side makes
+//! loses what it sends.
+
+use std::time::Duration;
+
+use crate::mesh::time::Timestamp;
+
+/// When a word is said again, after the first time: any may be lost, and each counts once.
+const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+
+/// A word about a link: of several, the one with the greatest version counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Standing {
+    /// One more with each change.
+    pub version: u32,
+    /// Whether the side that says so may send directly.
+    pub ready: bool,
+}
+
+/// How both sides stand.
+#[derive(Debug, Default)]
+pub struct Agreement {
+    own: Standing,
+    peer: Option<Standing>,
+    /// Whether the peer counts from the beginning again: its next word counts, whatever its version.
+    restarted: bool,
+    /// When it is said the next time, and how often it was.
+    say: Option<(Timestamp, usize)>,
+}
+
+impl Agreement {
+    /// Takes in whether this side is ready; what is new is said at once.
+    pub fn set(&mut self, now: Timestamp, ready: bool) {
+        if self.own.ready != ready {
+            self.own = Standing {
+                version: self.own.version + 1,
+                ready,
+            };
+            self.say = Some((now, 0));
+        }
+    }
+
+    /// Returns how this side stands.
+    pub fn own(&self) -> Standing {
+        self.own
+    }
+
+    /// Takes in what the peer says; returns whether that is news.
+    pub fn hear(&mut self, standing: Standing) -> bool {
+        let is_first = std::mem::take(&mut self.restarted);
+        let is_newer = is_first || self.peer.is_none_or(|known| known.version < standing.version);
+        let was_ready = self.is_peer_ready();
+        if is_newer {
+            self.peer = Some(standing);
+        }
+        was_ready != self.is_peer_ready()
+    }
+
+    /// Takes in that the peer may have been started anew. What it said last holds until it says something.
+    pub fn restart(&mut self) {
+        self.restarted = true;
+    }
+
+    /// Returns whether traffic may take the direct link.
+    pub fn is_agreed(&self) -> bool {
+        self.own.ready && self.is_peer_ready()
+    }
+
+    /// Returns what is to be said now.
+    pub fn say(&mut self, now: Timestamp) -> Option<Standing> {
+        let (_, times) = self.say.filter(|(at, _)| *at <= now)?;
+        self.say = AGAIN.get(times).map(|after| (now + *after, times + 1));
+        Some(self.own)
+    }
+
+    /// Returns when there is something to say.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.say.map(|(at, _)| at)
+    }
+
+    fn is_peer_ready(&self) -> bool {
+        self.peer.is_some_and(|peer| peer.ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn both_must_be_ready_and_one_is_enough_to_withdraw() {
+        let mut agreement = Agreement::default();
+        agreement.set(at(0), true);
+        assert!(!agreement.is_agreed());
+        assert!(agreement.hear(Standing {
+            version: 5,
+            ready: true
+        }));
+        assert!(agreement.is_agreed());
+        assert!(agreement.hear(Standing {
+            version: 6,
+            ready: false
+        }));
+        assert!(!agreement.is_agreed());
+        assert!(
+            !agreement.hear(Standing {
+                version: 5,
+                ready: true
+            }),
+            "it was overtaken"
+        );
+        assert!(!agreement.is_agreed());
+        agreement.restart();
+        assert!(!agreement.is_agreed());
+        assert!(agreement.hear(Standing {
+            version: 1,
+            ready: true
+        }));
+        agreement.set(at(1), false);
+        assert!(!agreement.is_agreed());
+    }
+
+    #[test]
+    fn what_is_new_is_said_three_times_and_what_is_newer_anew() {
+        let mut agreement = Agreement::default();
+        assert_eq!(agreement.say(at(0)), None);
+        agreement.set(at(0), true);
+        let mut said = Vec::new();
+        while let Some(next) = agreement.next() {
+            assert_eq!(agreement.say(next - Duration::from_millis(1)), None);
+            said.push((next, agreement.say(next).unwrap()));
+        }
+        let ready = Standing {
+            version: 1,
+            ready: true,
+        };
+        assert_eq!(said, [(at(0), ready), (at(250), ready), (at(1250), ready)]);
+        agreement.set(at(2000), true);
+        assert_eq!(agreement.next(), None);
+        agreement.set(at(2000), false);
+        assert_eq!(agreement.say(at(2000)).map(|said| said.version), Some(2));
+    }
+}

@@ -1,0 +1,466 @@
+//! Heartbeats: whether what is sent to a peer through the direct link arrives, and what comes back, how soon.
+//!
+//! A peer that understands them answers each. A quiet link has one now and then, one with traffic each second; where something
+//! goes out and nothing comes back they follow closely, and soon decide.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::mesh::time::Timestamp;
+
+/// How often a link without traffic has one.
+pub const IDLE: Duration = Duration::from_secs(25);
+/// How often one with traffic, or one that failed, has one.
+const ACTIVE: Duration = Duration::from_secs(1);
+/// How often one that is in doubt, or new, has one.
+const DOUBTED: Duration = Duration::from_millis(300);
+/// How long a link counts as one with traffic after the last of it.
+const ACTIVE_FOR: Duration = Duration::from_secs(3);
+/// How long a heartbeat may be unanswered before the link is in doubt; or so many round-trip times.
+const PATIENCE: Duration = Duration::from_millis(400);
+const ROUND_TRIPS: u32 = 3;
+/// How long nothing may come back before a link that is in doubt is dead. Traffic returns to a router in less than 3 s.
+const DEAD_AFTER: Duration = Duration::from_millis(1800);
+/// How many heartbeats must be unanswered by then.
+const DEAD_BEATS: usize = 3;
+/// How long an answer shows that both directions work.
+const PROVEN_FOR: Duration = Duration::from_secs(3);
+/// For how long a new link is asked often.
+const NEW_FOR: Duration = Duration::from_secs(3);
+/// For how long a link that failed is asked each second, and how often afterwards.
+const LATELY: Duration = Duration::from_secs(60);
+const RARELY: Duration = Duration::from_secs(5);
+/// The most that wait for their answers.
+const MAX_ASKED: usize = 32;
+/// What the device counts beyond our own datagrams is traffic from here on: more than a keepalive (32 bytes).
+const TRAFFIC: u64 = 64;
+/// Idle links keep to this grid, so that a thousand of them do not make a thousand deadlines.
+const GRID: Duration = Duration::from_millis(500);
+
+/// The heartbeats of one link, while it has a session.
+#[derive(Debug)]
+pub struct Pulse {
+    /// How often there is one while there is traffic.
+    active: Duration,
+    began: Timestamp,
+    number: u32,
+    next: Timestamp,
+    /// What was not answered since the last answer.
+    asked: VecDeque<(u32, Timestamp)>,
+    /// When an answer came last.
+    echoed: Option<Timestamp>,
+    /// When anything came from the peer last.
+    heard: Timestamp,
+    active_until: Option<Timestamp>,
+    doubted: bool,
+    failed: Option<Timestamp>,
+    counters: Option<Counters>,
+    own: Own,
+    quality: Quality,
+}
+
+/// What the device counted, as of a look at it.
+#[derive(Clone, Copy, Debug)]
+struct Counters {
+    at: Timestamp,
+    heard: u64,
+    sent: u64,
+    /// Since when traffic goes out and nothing comes back.
+    one_way: Option<Timestamp>,
+}
+
+/// What of that is our own, since the last look.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    heard: u64,
+    sent: u64,
+}
+
+/// What the heartbeats of a session showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// The smoothed round-trip time (RFC 6298, 2).
+    pub round_trip: Option<Duration>,
+    /// How much it varies, smoothed (RFC 6298, 2).
+    pub variation: Duration,
+    /// How many heartbeats were sent.
+    pub sent: u32,
+    /// How many of them the peer says arrived.
+    pub arrived: u32,
+    /// How many of its answers arrived here.
+    pub answered: u32,
+    /// How many heartbeats of the peer arrived here.
+    pub received: u32,
+}
+
+impl Pulse {
+    /// Begins with a session; the first heartbeat is due at once. With a peer that routes there is mostly no other way, and it has many
+    /// to answer.
+    pub fn new(now: Timestamp, routes: bool) -> Self {
+        Self {
+            active: if routes { RARELY } else { ACTIVE },
+            began: now,
+            number: 0,
+            next: now,
+            asked: VecDeque::new(),
+            echoed: None,
+            heard: now,
+            active_until: None,
+            doubted: false,
+            failed: None,
+            counters: None,
+            own: Own::default(),
+            quality: Quality::default(),
+        }
+    }
+
+    /// Takes in what the device counted. Whatever it counts came from the peer: WireGuard proves it.
+    pub fn count(&mut self, now: Timestamp, heard: u64, sent: u64) {
+        let own = std::mem::take(&mut self.own);
+        let Some(before) = self.counters else {
+            self.counters = Some(Counters {
+                at: now,
+                heard,
+                sent,
+                one_way: None,
+            });
+            return;
+        };
+        let comes = heard.saturating_sub(before.heard);
+        let goes = sent.saturating_sub(before.sent).saturating_sub(own.sent) > TRAFFIC;
+        if comes > 0 {
+            self.hear(now);
+        }
+        if goes || comes.saturating_sub(own.heard) > TRAFFIC {
+            self.active_until = Some(now + ACTIVE_FOR);
+            self.next = self.next.min(self.last_beat() + self.active);
+        }
+        let one_way = match before.one_way {
+            _ if comes > 0 => None,
+            None if goes => Some(before.at),
+            since => since,
+        };
+        if one_way.is_some_and(|since| now.since(since) >= ACTIVE) {
+            self.doubt(now);
+        }
+        self.counters = Some(Counters {
+            at: now,
+            heard,
+            sent,
+            one_way,
+        });
+    }
+
+    /// Takes in that a datagram of ours with so many bytes goes out, or came in, through the tunnel.
+    pub fn note_own(&mut self, sent: usize, heard: usize) {
+        self.own.sent += on_the_wire(sent);
+        self.own.heard += on_the_wire(heard);
+    }
+
+    /// Takes in that the peer was heard.
+    pub fn hear(&mut self, now: Timestamp) {
+        self.heard = now;
+    }
+
+    /// Takes in a heartbeat of the peer; returns how many there were.
+    pub fn receive(&mut self, now: Timestamp) -> u32 {
+        self.hear(now);
+        self.quality.received += 1;
+        self.quality.received
+    }
+
+    /// Takes in an answer, and how many heartbeats the peer says it received.
+    pub fn echo(&mut self, now: Timestamp, number: u32, arrived: u32) {
+        let Some(place) = self.asked.iter().position(|(asked, _)| *asked == number) else {
+            return;
+        };
+        let (_, at) = self.asked[place];
+        self.asked.drain(..=place);
+        self.hear(now);
+        self.quality.note(now.since(at), arrived);
+        self.echoed = Some(now);
+        self.doubted = false;
+        self.failed = None;
+        self.next = self.on_grid(at + self.interval(now));
+    }
+
+    /// Moves on; returns the number of the heartbeat that is due, if one is.
+    pub fn beat(&mut self, now: Timestamp) -> Option<u32> {
+        if self.is_overdue(now) {
+            self.doubt(now);
+        }
+        if now < self.next {
+            return None;
+        }
+        self.number += 1;
+        self.quality.sent += 1;
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back((self.number, now));
+        self.next = self.on_grid(now + self.interval(now));
+        Some(self.number)
+    }
+
+    /// Has the next heartbeat follow at once: something about the way is different.
+    pub fn hurry(&mut self, now: Timestamp) {
+        self.next = now;
+    }
+
+    /// Notes that the link failed: it is asked whether it works again.
+    pub fn fail(&mut self, now: Timestamp) {
+        self.failed.get_or_insert(now);
+    }
+
+    /// Returns when to look at it again.
+    pub fn next(&self) -> Timestamp {
+        let overdue = self.asked.front().map(|(_, at)| *at + self.patience());
+        let overdue = overdue.filter(|_| !self.doubted && self.failed.is_none());
+        let dead = self
+            .doubted
+            .then(|| self.heard + DEAD_AFTER)
+            .filter(|at| *at > self.last_beat());
+        [overdue, dead].into_iter().flatten().fold(self.next, Timestamp::min)
+    }
+
+    /// Returns whether both directions were found to work just now.
+    pub fn is_proven(&self, now: Timestamp) -> bool {
+        self.echoed.is_some_and(|at| now.since(at) < PROVEN_FOR)
+    }
+
+    /// Returns whether nothing comes back any more.
+    pub fn is_dead(&self, now: Timestamp) -> bool {
+        let unanswered = self.asked.iter().filter(|(_, at)| *at > self.heard).count();
+        self.doubted && unanswered >= DEAD_BEATS && now.since(self.heard) >= DEAD_AFTER
+    }
+
+    /// Returns what was found out.
+    pub fn quality(&self) -> Quality {
+        self.quality
+    }
+
+    /// Returns whether it must be watched closely: with traffic, or in doubt.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.doubted || self.active_until.is_some_and(|until| now < until)
+    }
+
+    fn doubt(&mut self, now: Timestamp) {
+        if !self.doubted {
+            self.doubted = true;
+            self.next = now;
+        }
+    }
+
+    fn last_beat(&self) -> Timestamp {
+        self.asked
+            .back()
+            .map(|(_, at)| *at)
+            .or(self.echoed)
+            .unwrap_or(self.began)
+    }
+
+    fn patience(&self) -> Duration {
+        let round_trips = self.quality.round_trip.unwrap_or_default() * ROUND_TRIPS;
+        PATIENCE.max(round_trips + 4 * self.quality.variation)
+    }
+
+    fn is_overdue(&self, now: Timestamp) -> bool {
+        let oldest = self.asked.front().filter(|(_, at)| *at >= self.heard);
+        oldest.is_some_and(|(_, at)| now.since(*at) >= self.patience())
+    }
+
+    fn interval(&self, now: Timestamp) -> Duration {
+        match (self.failed, self.echoed) {
+            (Some(at), _) if now.since(at) > LATELY => RARELY,
+            (Some(_), _) => ACTIVE,
+            (None, None) if now.since(self.began) < NEW_FOR => DOUBTED,
+            (None, None) => RARELY,
+            (None, Some(_)) if self.doubted => DOUBTED,
+            (None, Some(_)) if self.is_active(now) => self.active,
+            (None, Some(_)) => IDLE,
+        }
+    }
+
+    /// Moves what is far away to the next line of the grid.
+    fn on_grid(&self, at: Timestamp) -> Timestamp {
+        if at.since(self.last_beat()) < RARELY {
+            return at;
+        }
+        let grid = GRID.as_nanos() as u64;
+        let since_start = u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX);
+        Timestamp::from_start(Duration::from_nanos(since_start.next_multiple_of(grid)))
+    }
+}
+
+impl Quality {
+    fn note(&mut self, round_trip: Duration, arrived: u32) {
+        self.answered += 1;
+        self.arrived = arrived;
+        match self.round_trip {
+            None => (self.round_trip, self.variation) = (Some(round_trip), round_trip / 2),
+            Some(smoothed) => {
+                self.variation = (self.variation * 3 + smoothed.abs_diff(round_trip)) / 4;
+                self.round_trip = Some((smoothed * 7 + round_trip) / 8);
+            }
+        }
+    }
+}
+
+/// Returns how many bytes the device counts for a datagram of ours: IPv6 and UDP headers, padded, in a data message (WireGuard
+/// paper, 5.4.6).
+fn on_the_wire(payload: usize) -> u64 {
+    if payload == 0 {
+        return 0;
+    }
+    (32 + (48 + payload).next_multiple_of(16)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_millis(100_000 + milliseconds))
+    }
+
+    /// A peer that answers after so long, until then.
+    struct Path {
+        pulse: Pulse,
+        round_trip: u64,
+        dies: u64,
+        returns: u64,
+        /// Bytes in each 100 ms, to the peer and back.
+        traffic: (u64, u64),
+        sent: Vec<u64>,
+        dead_at: Option<u64>,
+    }
+
+    impl Path {
+        fn new(round_trip: u64) -> Self {
+            Self {
+                pulse: Pulse::new(at(0), false),
+                round_trip,
+                dies: u64::MAX,
+                returns: u64::MAX,
+                traffic: (0, 0),
+                sent: Vec::new(),
+                dead_at: None,
+            }
+        }
+
+        fn works(&self, milliseconds: u64) -> bool {
+            milliseconds < self.dies || milliseconds >= self.returns
+        }
+
+        fn run(&mut self, until: u64) {
+            let (mut echoes, mut heard, mut sent) = (Vec::new(), 0, 0);
+            for now in (0..until).step_by(10) {
+                if let Some(number) = self.pulse.beat(at(now)) {
+                    self.sent.push(now);
+                    self.pulse.note_own(30, 0);
+                    sent += on_the_wire(30);
+                    if self.works(now) {
+                        echoes.push((now + self.round_trip, number));
+                    }
+                }
+                while let Some(place) = echoes.iter().position(|(due, _)| *due <= now) {
+                    let (_, number) = echoes.remove(place);
+                    heard += on_the_wire(40);
+                    self.pulse.note_own(0, 40);
+                    self.pulse.echo(at(now), number, number);
+                }
+                if now % 100 == 0 {
+                    sent += self.traffic.0;
+                    heard += if self.works(now) { self.traffic.1 } else { 0 };
+                }
+                if now % 500 == 0 {
+                    self.pulse.count(at(now), heard, sent);
+                }
+                if self.dead_at.is_none() && self.pulse.is_dead(at(now)) {
+                    self.dead_at = Some(now);
+                    self.pulse.fail(at(now));
+                }
+            }
+        }
+
+        fn beats_in(&self, from: u64, until: u64) -> usize {
+            self.sent.iter().filter(|sent| (from..until).contains(sent)).count()
+        }
+    }
+
+    #[test]
+    fn a_quiet_link_has_one_in_25_seconds_and_one_with_traffic_each_second() {
+        let mut quiet = Path::new(50);
+        quiet.run(200_000);
+        assert!((3..=5).contains(&quiet.beats_in(100_000, 200_000)), "{:?}", quiet.sent);
+        assert_eq!(quiet.dead_at, None);
+        let mut busy = Path::new(50);
+        busy.traffic = (1000, 1000);
+        busy.run(60_000);
+        assert!(
+            (45..=52).contains(&busy.beats_in(10_000, 60_000)),
+            "{}",
+            busy.beats_in(10_000, 60_000)
+        );
+        let quality = busy.pulse.quality();
+        assert_eq!(quality.round_trip, Some(Duration::from_millis(50)));
+        assert_eq!(quality.sent, quality.arrived);
+    }
+
+    #[test]
+    fn a_path_that_dies_under_traffic_is_dead_within_three_seconds_at_any_phase() {
+        for phase in (0..2000).step_by(70) {
+            let mut path = Path::new(50);
+            path.traffic = (1000, 1000);
+            path.dies = 20_000 + phase;
+            path.run(30_000);
+            let took = path.dead_at.expect("it is noticed") - path.dies;
+            assert!((1300..2800).contains(&took), "{took} ms, phase {phase}");
+        }
+    }
+
+    #[test]
+    fn traffic_that_begins_on_a_dead_path_is_noticed_too() {
+        let mut path = Path::new(50);
+        path.traffic = (1000, 0);
+        path.dies = 0;
+        path.pulse.echo(at(0), 0, 0);
+        path.run(10_000);
+        assert!(path.dead_at.is_some_and(|at| at < 3500), "{:?}", path.dead_at);
+    }
+
+    #[test]
+    fn one_that_carries_in_one_direction_only_what_nobody_answers_is_not_doubted_for_long() {
+        let mut path = Path::new(50);
+        path.traffic = (1000, 0);
+        path.run(60_000);
+        assert_eq!(path.dead_at, None);
+        assert!(path.beats_in(10_000, 60_000) <= 180);
+    }
+
+    #[test]
+    fn a_quiet_path_that_dies_is_dead_after_its_next_heartbeat_and_found_again_when_it_returns() {
+        let mut path = Path::new(50);
+        path.dies = 30_000;
+        path.returns = 90_000;
+        path.run(100_000);
+        assert!(
+            path.dead_at.is_some_and(|at| at < 30_000 + 28_000),
+            "{:?}",
+            path.dead_at
+        );
+        assert!(
+            path.pulse
+                .echoed
+                .is_some_and(|echoed| echoed.since(at(90_000)) < 5 * ACTIVE)
+        );
+    }
+
+    #[test]
+    fn a_slow_path_is_not_taken_for_a_dead_one() {
+        let mut path = Path::new(900);
+        path.traffic = (1000, 1000);
+        path.run(60_000);
+        assert_eq!(path.dead_at, None);
+    }
+}

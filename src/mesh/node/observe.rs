@@ -1,0 +1,119 @@
+//! How this node looks from outside: what its peers see, and what they are asked for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::mesh::event::Output;
+use crate::mesh::fact::value::Value;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::mirror::Mirror;
+use crate::mesh::node::Node;
+use crate::mesh::settings::TrustLevel;
+use crate::mesh::time::Timestamp;
+
+/// How often routers are asked: the mapping that they see is kept by it (RFC 4787, REQ-5: 2 minutes).
+const ASK_EVERY: Duration = Duration::from_secs(50);
+/// How long counts what was seen.
+const SEEN_FOR: Duration = Duration::from_secs(180);
+/// The most addresses of this node by the word of others that it tells on.
+const MAX_TOLD: usize = 4;
+
+/// Where others see this node.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// By whom and whether by IPv6: what, and when.
+    by: BTreeMap<(PublicKey, bool), (SocketAddr, Timestamp)>,
+    /// When routers are asked again.
+    pub(super) ask_at: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Takes in what a peer saw.
+    fn note(&mut self, now: Timestamp, peer: &PublicKey, seen: SocketAddr) {
+        self.by.insert((*peer, seen.is_ipv6()), (seen, now));
+    }
+
+    /// Forgets all that are not peers any more.
+    pub(super) fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
+        self.by.retain(|(peer, _), _| is_peer(peer));
+    }
+
+    /// Forgets everything: this machine is elsewhere.
+    pub(super) fn forget(&mut self) {
+        self.by.clear();
+        self.ask_at = None;
+    }
+
+    /// Returns what was seen lately by those whose word counts, each place once.
+    fn lately(&self, now: Timestamp, counts: impl Fn(&PublicKey) -> bool) -> BTreeSet<SocketAddr> {
+        let lately = self.by.iter().filter(|(_, (_, at))| now.since(*at) < SEEN_FOR);
+        lately
+            .filter(|((peer, _), _)| counts(peer))
+            .map(|(_, (seen, _))| *seen)
+            .collect()
+    }
+}
+
+impl Node {
+    /// Takes in where a peer sees this node.
+    pub(super) fn note_seen(&mut self, now: Timestamp, peer: &PublicKey, seen: SocketAddr) {
+        if self.trust.is_endpoint(&seen).is_err() {
+            return;
+        }
+        let before = self.own_reflexive(now);
+        self.seen.note(now, peer, seen);
+        if self.own_reflexive(now) != before {
+            self.agenda.add_peers([*self.auth.public_key()]);
+            self.expect_news(now);
+        }
+    }
+
+    /// Returns where this node can be reached by the word of those that it trusts, and does not know by itself.
+    pub(super) fn own_reflexive(&self, now: Timestamp) -> Vec<SocketAddr> {
+        let own: BTreeSet<_> = self.own_nets().iter().map(|net| net.addr()).collect();
+        let counts = |peer: &PublicKey| {
+            self.census.routers.contains(peer) || self.trust.level(peer) >= Some(TrustLevel::AllowedIPs)
+        };
+        let seen = self.seen.lately(now, counts).into_iter();
+        seen.filter(|seen| !own.contains(&seen.ip())).take(MAX_TOLD).collect()
+    }
+
+    /// Asks routers from where they see this node, by each family that both have: WireGuard itself shows only one.
+    pub(super) fn ask_observers(&mut self, now: Timestamp, device: &Mirror) {
+        if !self.probing.is_able() || self.seen.ask_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.seen.ask_at = Some(now + ASK_EVERY);
+        let routers: Vec<PublicKey> = self.census.routers.iter().copied().collect();
+        for router in routers
+            .into_iter()
+            .filter(|router| self.announced_probes(router).is_some())
+        {
+            for ipv6 in [false, true] {
+                let Some(to) = self.way_to(device, &router, ipv6) else {
+                    continue;
+                };
+                let probe = self.probing.ask(now, &router, to, &mut self.random);
+                self.outputs.extend(probe.map(|payload| Output::Probe { to, payload }));
+            }
+        }
+    }
+
+    /// Returns an address of a router in a family that this machine has.
+    fn way_to(&self, device: &Mirror, router: &PublicKey, ipv6: bool) -> Option<SocketAddr> {
+        let has_family = self
+            .own_nets()
+            .iter()
+            .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::prefix::is_global_unicast(net.addr()));
+        let used = device.peers.get(router).and_then(|peer| peer.endpoint);
+        let told = self.store.about(router).filter_map(|(fact, _)| match &fact.value {
+            Value::Endpoint(endpoint) => Some(*endpoint),
+            _ => None,
+        });
+        let fits = |endpoint: &SocketAddr| endpoint.is_ipv6() == ipv6 && self.trust.is_endpoint(endpoint).is_ok();
+        used.into_iter()
+            .chain(told)
+            .find(|endpoint| has_family && fits(endpoint))
+    }
+}
