@@ -85,11 +85,9 @@ impl Node {
             return;
         }
         self.seen.ask_at = Some(now + ASK_EVERY);
-        let routers: Vec<PublicKey> = self.census.routers.iter().copied().collect();
-        for router in routers
-            .into_iter()
-            .filter(|router| self.announced_probes(router).is_some())
-        {
+        let answers = |router: &&PublicKey| self.announced_probes(router).is_some();
+        let routers: Vec<PublicKey> = self.census.routers.iter().filter(answers).copied().collect();
+        for router in routers {
             for ipv6 in [false, true] {
                 let Some(to) = self.way_to(device, &router, ipv6) else {
                     continue;
@@ -109,7 +107,18 @@ impl Node {
         let used = device.peers.get(router).and_then(|peer| peer.endpoint);
         let told = self.store.about(router).filter_map(|(fact, _)| match &fact.value {
             Value::Endpoint(endpoint) => Some(*endpoint),
-            _ => None,
+            Value::AllowedIp(_)
+            | Value::Member
+            | Value::MemberMetadata(_)
+            | Value::Alive(_)
+            | Value::Digest { .. }
+            | Value::Holdings(_)
+            | Value::Reset(_)
+            | Value::Withdrawn(_)
+            | Value::Probes(_)
+            | Value::Signal(_)
+            | Value::Heartbeat(_)
+            | Value::Echo(_) => None,
         });
         let fits = |endpoint: &SocketAddr| endpoint.is_ipv6() == ipv6 && self.trust.is_endpoint(endpoint).is_ok();
         used.into_iter()
