@@ -72,7 +72,9 @@ pub struct Link {
     nominee: Option<Box<Nominee>>,
     /// The heartbeats of the session, where the peer answers them.
     pulse: Option<Box<Pulse>>,
-    /// Whether both sides send directly, where the peer says so.
+    /// Whether the peer says how it stands to the link, as of the last look.
+    agrees: bool,
+    /// Whether both sides send directly.
     agreement: Option<Box<Agreement>>,
     /// How often it failed lately, and until when it is not trusted again.
     failures: u8,
@@ -135,6 +137,7 @@ impl Link {
             slots: None,
             nominee: None,
             pulse: None,
+            agrees: false,
             agreement: None,
             failures: 0,
             not_before: Timestamp::START,
@@ -177,7 +180,8 @@ impl Link {
 
     /// Returns whether traffic may take this way: the link works, and the other side says the same, where it can.
     pub fn carries(&self) -> bool {
-        self.is_up() && self.agreement.as_ref().is_none_or(|agreement| agreement.is_agreed())
+        let is_agreed = || self.agreement.as_ref().is_some_and(|agreement| agreement.is_agreed());
+        self.is_up() && (!self.agrees || is_agreed())
     }
 
     /// Looks at the peer and moves on. Candidates come in the order in which they should be tried.
@@ -199,9 +203,12 @@ impl Link {
         } else if matches!(self.state, State::Suspect(_)) && contact.is_healthy(now) {
             step.endpoint = self.turn_to(now, contact, candidates, reach);
         }
-        step.beat = self.pulse.as_mut().and_then(|pulse| pulse.beat(now));
         let is_up = self.is_up();
-        if let Some(agreement) = &mut self.agreement {
+        if let Some(pulse) = &mut self.pulse {
+            pulse.settle(now, is_up);
+            step.beat = pulse.beat(now);
+        }
+        if let Some(agreement) = self.agreement.as_mut().filter(|_| self.agrees) {
             agreement.set(now, is_up);
             step.say = agreement.say(now);
         }
@@ -218,21 +225,15 @@ impl Link {
         } else if self.pulse.is_none() {
             self.pulse = Some(Box::new(Pulse::new(now, contact.routes)));
         }
-        match (&self.agreement, contact.beats()) {
-            (None, true) => self.agreement = Some(Box::default()),
-            (Some(_), false) if contact.liveness.is_some() => self.agreement = None,
-            (Some(_), _) | (None, false) => {}
+        self.agrees = contact.beats();
+        if self.agrees {
+            self.agreement.get_or_insert_default();
         }
     }
 
     fn enter(&mut self, now: Timestamp, next: State) {
         if self.state == State::Up {
             self.note_failure(now);
-        }
-        if matches!(next, State::Suspect(_))
-            && let Some(pulse) = &mut self.pulse
-        {
-            pulse.fail(now);
         }
         self.state = next;
         self.since = now;

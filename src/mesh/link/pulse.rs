@@ -10,7 +10,7 @@ use crate::mesh::time::Timestamp;
 
 /// How often a link without traffic has one.
 pub const IDLE: Duration = Duration::from_secs(25);
-/// How often one with traffic, or one that failed, has one.
+/// How often one with traffic, or one that is not used, has one.
 const ACTIVE: Duration = Duration::from_secs(1);
 /// How often one that is in doubt, or new, has one.
 const DOUBTED: Duration = Duration::from_millis(300);
@@ -27,7 +27,7 @@ const DEAD_BEATS: usize = 3;
 const PROVEN_FOR: Duration = Duration::from_secs(3);
 /// For how long a new link is asked often.
 const NEW_FOR: Duration = Duration::from_secs(3);
-/// For how long a link that failed is asked each second, and how often afterwards.
+/// For how long a link that is not used is asked each second, and how often afterwards.
 const LATELY: Duration = Duration::from_secs(60);
 const RARELY: Duration = Duration::from_secs(5);
 /// The most that wait for their answers.
@@ -53,7 +53,8 @@ pub struct Pulse {
     heard: Timestamp,
     active_until: Option<Timestamp>,
     doubted: bool,
-    failed: Option<Timestamp>,
+    /// Since when the link is not used, as it does not work or just begins to.
+    unused: Option<Timestamp>,
     counters: Option<Counters>,
     own: Own,
     quality: Quality,
@@ -107,7 +108,7 @@ impl Pulse {
             heard: now,
             active_until: None,
             doubted: false,
-            failed: None,
+            unused: None,
             counters: None,
             own: Own::default(),
             quality: Quality::default(),
@@ -180,7 +181,6 @@ impl Pulse {
         self.quality.note(now.since(at), arrived);
         self.echoed = Some(now);
         self.doubted = false;
-        self.failed = None;
         self.next = self.on_grid(at + self.interval(now));
     }
 
@@ -207,15 +207,20 @@ impl Pulse {
         self.next = now;
     }
 
-    /// Notes that the link failed: it is asked whether it works again.
-    pub fn fail(&mut self, now: Timestamp) {
-        self.failed.get_or_insert(now);
+    /// Takes in whether the link is used; one that is not is asked often whether it works.
+    pub fn settle(&mut self, now: Timestamp, is_used: bool) {
+        if is_used {
+            self.unused = None;
+        } else if self.unused.is_none() {
+            self.unused = Some(now);
+            self.next = self.next.min(now + ACTIVE);
+        }
     }
 
     /// Returns when to look at it again.
     pub fn next(&self) -> Timestamp {
         let overdue = self.asked.front().map(|(_, at)| *at + self.patience());
-        let overdue = overdue.filter(|_| !self.doubted && self.failed.is_none());
+        let overdue = overdue.filter(|_| !self.doubted && self.unused.is_none());
         let dead = self
             .doubted
             .then(|| self.heard + DEAD_AFTER)
@@ -270,11 +275,10 @@ impl Pulse {
     }
 
     fn interval(&self, now: Timestamp) -> Duration {
-        match (self.failed, self.echoed) {
-            (Some(at), _) if now.since(at) > LATELY => RARELY,
-            (Some(_), _) => ACTIVE,
-            (None, None) if now.since(self.began) < NEW_FOR => DOUBTED,
-            (None, None) => RARELY,
+        match (self.unused, self.echoed) {
+            (_, None) if now.since(self.began) < NEW_FOR => DOUBTED,
+            (Some(at), _) if now.since(at) < LATELY => ACTIVE,
+            (Some(_), _) | (None, None) => RARELY,
             (None, Some(_)) if self.doubted => DOUBTED,
             (None, Some(_)) if self.is_active(now) => self.active,
             (None, Some(_)) => IDLE,
@@ -378,7 +382,7 @@ mod tests {
                 }
                 if self.dead_at.is_none() && self.pulse.is_dead(at(now)) {
                     self.dead_at = Some(now);
-                    self.pulse.fail(at(now));
+                    self.pulse.settle(at(now), false);
                 }
             }
         }
