@@ -10,10 +10,13 @@ use crate::mesh::time::Timestamp;
 /// When a word is said again, after the first time: any may be lost, and each counts once.
 const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
+/// What a version counts: more than 16 months are there in all, and far fewer changes.
+const UNIT: Duration = Duration::from_millis(10);
+
 /// A word about a link: of several, the one with the greatest version counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Standing {
-    /// One more with each change.
+    /// More with each change.
     pub version: u32,
     /// Whether the side that says so may send directly.
     pub ready: bool,
@@ -34,8 +37,10 @@ impl Agreement {
     /// Takes in whether this side is ready; what is new is said at once.
     pub fn set(&mut self, now: Timestamp, ready: bool) {
         if self.own.ready != ready {
+            // A link that was forgotten meanwhile must not count from the beginning.
+            let by_time = u32::try_from(now.since_start().as_millis() / UNIT.as_millis()).unwrap_or(u32::MAX);
             self.own = Standing {
-                version: self.own.version + 1,
+                version: by_time.max(self.own.version.saturating_add(1)),
                 ready,
             };
             self.say = Some((now, 0));
@@ -144,6 +149,10 @@ mod tests {
         agreement.set(at(2000), true);
         assert_eq!(agreement.next(), None);
         agreement.set(at(2000), false);
-        assert_eq!(agreement.say(at(2000)).map(|said| said.version), Some(2));
+        assert_eq!(
+            agreement.say(at(2000)).map(|said| said.version),
+            Some(200),
+            "also where it was forgotten meanwhile"
+        );
     }
 }

@@ -430,6 +430,7 @@ impl Link {
                 (None, Some(slots)) => slots.explain(now, candidates),
                 (None, None) => format!("no answer yet from any of {} candidates", candidates.len()),
             },
+            State::Up if !self.carries() => "it works; traffic waits until the other side says the same".into(),
             State::Up => match contact.endpoint {
                 Some(endpoint) => format!("direct through {endpoint}{}", contact.dialect()),
                 None => "direct".into(),
