@@ -59,6 +59,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The shortest time between two deadlines; what moves a link on waits no longer.
 const MIN_SLEEP: Duration = Duration::from_millis(20);
 
+/// How long the first news after a quiet time waits for what comes in the same moment.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// One node of the mesh, as a machine without IO.
 pub struct Node {
     settings: Settings,
@@ -271,9 +274,10 @@ impl Node {
         self.news_at = Some(self.news_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Pulls the next deadline near, so that what comes in now and shortly is acted on together.
+    /// Pulls the next deadline near, so that what comes in now and shortly is acted on together: what comes after a quiet time nearly
+    /// at once, what follows it after a while.
     fn expect_news(&mut self, now: Timestamp) {
-        let at = now + DEBOUNCE;
+        let at = self.last_pass.map_or(now, |last| last + DEBOUNCE).max(now + GATHER);
         self.news_at = Some(self.news_at.map_or(at, |earlier| earlier.min(at)));
     }
 
