@@ -122,6 +122,10 @@ impl Prober {
                 heard => return heard,
             }
         }
+        if self.resting.is_none() {
+            let until = self.pace.count_turn(Instant::now());
+            self.rest(until)?;
+        }
         Ok(None)
     }
 
@@ -129,7 +133,8 @@ impl Prober {
     fn receive_from(&mut self, at: usize) -> io::Result<Option<Heard>> {
         while self.resting.is_none() {
             let heard = self.lines[at].receiver.receive(self.port.number)?;
-            self.count()?;
+            let until = self.pace.count(Instant::now());
+            self.rest(until)?;
             if heard.is_some() {
                 return Ok(heard);
             }
@@ -137,10 +142,10 @@ impl Prober {
         Ok(None)
     }
 
-    /// Counts a packet. While it rests, nothing wakes this process.
-    fn count(&mut self) -> io::Result<()> {
-        self.resting = self.pace.count(Instant::now());
-        if self.resting.is_none() {
+    /// Takes nothing in until then, if that is to be: nothing wakes this process meanwhile.
+    fn rest(&mut self, until: Option<Instant>) -> io::Result<()> {
+        self.resting = until;
+        if until.is_none() {
             return Ok(());
         }
         self.lines.iter_mut().try_for_each(|line| line.receiver.watch(false))

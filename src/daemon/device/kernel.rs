@@ -278,9 +278,7 @@ fn assemble(replies: &[Message]) -> Option<Reading> {
             WireguardAttribute::PublicKey(key) => public_key = Some(PublicKey::from_bytes(*key)),
             WireguardAttribute::ListenPort(port) => listen_port = *port,
             WireguardAttribute::Fwmark(mark) => fwmark = *mark,
-            WireguardAttribute::Peers(parts) => {
-                parts.iter().for_each(|part| merge(&mut peers, &mut stamps, part));
-            }
+            WireguardAttribute::Peers(parts) => parts.iter().for_each(|part| merge(&mut peers, &mut stamps, part)),
             _ => {}
         }
     }

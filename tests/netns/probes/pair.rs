@@ -48,7 +48,6 @@ pub(super) struct Pair {
 pub(super) struct Side {
     pub(super) interface: Interface,
     pub(super) host: Namespace,
-    public_key: String,
     other_key: String,
     inner: Inner,
 }
@@ -80,7 +79,6 @@ impl Pair {
             Side {
                 interface,
                 host,
-                public_key: keys[own].public.clone(),
                 other_key: keys[1 - own].public.clone(),
                 inner: written.inner,
             }
@@ -150,11 +148,6 @@ impl Side {
     /// Returns the address in the tunnel.
     pub(super) fn inner(&self) -> IpAddr {
         IpAddr::V4(self.inner.v4)
-    }
-
-    /// Returns the name of the interface and the public key of this side.
-    pub(super) fn device(&self) -> (&str, &str) {
-        (&self.interface.name, &self.public_key)
     }
 }
 
