@@ -62,7 +62,8 @@ mod tests {
 
     /// Takes in what comes at this distance, for a second of it; returns how often something was taken and how much.
     fn second(every: Duration) -> (u32, u32) {
-        let (mut now, mut pace) = (Instant::now(), Pace::new(Instant::now()));
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
         let (start, mut turns, mut taken, mut resting) = (now, 0, 0, None);
         let mut waiting = Duration::ZERO;
         while now < start + Duration::from_secs(1) {
@@ -89,14 +90,15 @@ mod tests {
             assert!(taken <= 200 * AT_ONCE + AT_ONCE, "every {microseconds} us: {taken}");
         }
         let (turns, taken) = second(Duration::from_micros(10));
-        assert!((190..=210).contains(&turns), "{turns}");
+        assert!(turns <= 200 + TURNS, "{turns}: after the first window, one a window");
         assert!(taken >= 190 * AT_ONCE, "{taken}");
     }
 
     #[test]
     fn what_is_no_flood_is_taken_at_once() {
         assert_eq!(second(Duration::from_micros(400)), (2500, 2500));
-        let (start, mut pace) = (Instant::now(), Pace::new(Instant::now()));
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
         assert!((1..AT_ONCE).all(|_| pace.count(start).is_none()));
         let until = pace.count(start).expect("that is enough");
         assert!(until <= start + WINDOW);
