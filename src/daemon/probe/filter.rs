@@ -89,32 +89,29 @@ mod tests {
 
     /// Runs a program as the kernel does; returns whether the packet is taken.
     fn takes(program: &[Step], packet: &[u8]) -> bool {
+        run(program, packet).unwrap_or(false)
+    }
+
+    /// Returns nothing where it reads behind the end.
+    fn run(program: &[Step], packet: &[u8]) -> Option<bool> {
+        let load = |length: usize, from: u32| {
+            let bytes = packet.get(from as usize..from as usize + length)?;
+            Some(bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
+        };
         let (mut accumulator, mut index, mut at) = (0, 0, 0);
         loop {
             let step = program[at];
-            let load = |length: usize, from: u32| {
-                let bytes = packet.get(from as usize..from as usize + length)?;
-                Some(bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
-            };
-            let loaded = match step.code {
-                LOAD_HALF => load(2, step.value).map(|value| accumulator = value),
-                LOAD_HALF_BEHIND => load(2, index + step.value).map(|value| accumulator = value),
-                LOAD_WORD_BEHIND => load(4, index + step.value).map(|value| accumulator = value),
-                SKIP_IPV4_HEADER => load(1, step.value).map(|value| index = (value & 15) * 4),
-                SKIP_NOTHING => Some(index = step.value),
-                IF_EQUAL | IF_ANY_BIT => {
-                    let holds = if step.code == IF_EQUAL {
-                        accumulator == step.value
-                    } else {
-                        accumulator & step.value != 0
-                    };
-                    Some(at += usize::from(if holds { step.then } else { step.otherwise }))
-                }
-                RETURN => return step.value > 0,
+            let mut jump = |holds: bool| at += usize::from(if holds { step.then } else { step.otherwise });
+            match step.code {
+                LOAD_HALF => accumulator = load(2, step.value)?,
+                LOAD_HALF_BEHIND => accumulator = load(2, index + step.value)?,
+                LOAD_WORD_BEHIND => accumulator = load(4, index + step.value)?,
+                SKIP_IPV4_HEADER => index = (load(1, step.value)? & 15) * 4,
+                SKIP_NOTHING => index = step.value,
+                IF_EQUAL => jump(accumulator == step.value),
+                IF_ANY_BIT => jump(accumulator & step.value != 0),
+                RETURN => return Some(step.value > 0),
                 code => panic!("instruction {code:#x}"),
-            };
-            if loaded.is_none() {
-                return false;
             }
             at += 1;
         }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use nix::sched::{CloneFlags, setns};
 use tokio::runtime::Builder;
 use wirelink::daemon::probe::{Port, Prober};
+use wirelink::mesh::probe::wire::LEN;
 
 use crate::lab;
 use crate::namespace::{Namespace, PREFIX};
@@ -30,12 +31,17 @@ const ROUTER: &str = "table inet border {
     chain outward { type nat hook postrouting priority srcnat; oifname wan masquerade; }
 }";
 
-/// What WireGuard's mark and port are on, as it leaves a host.
-const COUNTER: &str = "table inet seen {
-    chain leaving { type filter hook output priority filter; policy accept
-        meta mark 7 udp sport 51820 udp dport 51820 udp length 90 counter
-    }
-}";
+/// Returns rules that count what leaves a host with WireGuard's mark and port, and is as long as a probe.
+fn counter() -> String {
+    format!(
+        "table inet seen {{
+            chain leaving {{ type filter hook output priority filter; policy accept
+                meta mark {FWMARK} udp sport {PORT} udp dport {PORT} udp length {} counter
+            }}
+        }}",
+        8 + LEN
+    )
+}
 
 /// The two hosts. Nothing of them is left when this is dropped.
 pub(super) struct Pair {
@@ -75,7 +81,7 @@ impl Pair {
             let name = format!("{INTERFACE}{number}{letter}");
             let interface = Interface::make(&name, &host, &written, &logs);
             host.run(&format!("wg set {name} fwmark {FWMARK}"));
-            host.filter(COUNTER);
+            host.filter(&counter());
             Side {
                 interface,
                 host,
