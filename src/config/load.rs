@@ -43,6 +43,8 @@ pub struct Flags {
     pub prune: Option<String>,
     /// `--leave-peers`
     pub leave_peers: Option<String>,
+    /// `--probe`
+    pub probe: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
     /// `--wait`
@@ -76,12 +78,17 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
     };
     agree(&iface, Draft::read(&lowest)?.iface)?;
     let Draft {
-        debug, wait, settings, ..
+        debug,
+        wait,
+        probe,
+        settings,
+        ..
     } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
     let config = Config {
         iface,
         debug: debug.unwrap_or_default(),
         wait: wait.unwrap_or_default(),
+        probe: probe.unwrap_or(true),
         file,
         state: Some(environment.state),
         settings,
@@ -105,6 +112,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
             .map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value),
         debug: draft.debug.unwrap_or_default(),
         wait: draft.wait.unwrap_or_default(),
+        probe: draft.probe.unwrap_or(true),
         file: Some(file.to_owned()),
         state: None,
         settings: draft.settings,
@@ -149,6 +157,7 @@ impl Flags {
             ("--address-hash", &self.address_hash),
             ("--prune", &self.prune),
             ("--leave-peers", &self.leave_peers),
+            ("--probe", &self.probe),
             ("--debug", &self.debug),
             ("--wait", &self.wait),
         ];

@@ -30,6 +30,9 @@ pub struct Config {
     pub debug: bool,
     /// Whether to wait for an interface that is missing, or vanishes. Default: no, as a mistake in its name would show late.
     pub wait: bool,
+    /// Whether to probe peers from WireGuard's own port, where raw sockets can be had. Default: yes. Off is for machines on which
+    /// nobody may open a raw socket; peers are found in spite of it, but each endpoint that is tried takes 5 s.
+    pub probe: bool,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
     /// The folder of what survives a restart; nothing does where there is none.

@@ -151,16 +151,21 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         leave_peers: word("yes"),
         debug: word("on"),
         wait: word("true"),
+        probe: word("off"),
     };
     let Config {
         iface,
         debug,
         wait,
+        probe,
         file,
         state,
         settings,
     } = load(&flags, [nowhere()]).expect("right flags").config;
-    assert_eq!((iface.as_str(), debug, wait, file), ("wg7", true, true, None));
+    assert_eq!(
+        (iface.as_str(), debug, wait, probe, file),
+        ("wg7", true, true, false, None)
+    );
     assert_eq!(state, Some("/var/lib/wirelink".into()));
     assert_eq!((settings.prune, settings.leave_peers), (Prune::All, true));
     assert_eq!(
@@ -320,10 +325,13 @@ proptest! {
             ..Settings::default()
         };
         let config = Config {
-            iface: "wg0".to_owned(), debug: true, wait: false, file: None, state: None, settings: settings.clone(),
+            iface: "wg0".to_owned(), debug: true, wait: false, probe: chatty, file: None, state: None, settings: settings.clone(),
         };
         let draft = read(FileFormat::Json, config.to_json()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(draft.settings, settings);
-        prop_assert_eq!((draft.iface.map(|iface| iface.value), draft.debug), (Some(config.iface), Some(config.debug)));
+        prop_assert_eq!(
+            (draft.iface.map(|iface| iface.value), draft.debug, draft.probe),
+            (Some(config.iface), Some(config.debug), Some(config.probe))
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! The clock of the node: it starts at boot, never steps, and counts the time a machine is suspended.
+//! The clock of the node: it starts at boot, never steps, and counts the time a machine is suspended. Beside it the one on the wall.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fd::OwnedFd;
 use rustix::time::{
@@ -18,6 +18,11 @@ pub(super) fn now() -> Timestamp {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     Timestamp::from_start(Duration::from_secs(seconds) + nanoseconds(now.tv_nsec))
+}
+
+/// Reads the clock on the wall, for what is compared across boots; nothing before 1970.
+pub(super) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn nanoseconds(count: i64) -> Duration {

@@ -7,6 +7,7 @@ pub mod host;
 pub mod lock;
 mod netlink;
 mod ports;
+pub mod probe;
 mod resolver;
 mod restore;
 mod rtnl;

@@ -1,5 +1,6 @@
 //! One node with its device, its machine and its socket: the event loop.
 
+mod probing;
 mod surroundings;
 
 use std::fmt::Display;
@@ -29,6 +30,8 @@ use crate::mesh::settings::Settings;
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
+use self::probing::Probing;
+
 /// How many datagrams are taken in before it is looked whether something else is due.
 const AT_ONCE: usize = 64;
 /// When a device that could not be read is read again.
@@ -46,6 +49,7 @@ pub(super) struct Shell {
     up: bool,
     ports: Ports,
     socket: Socket,
+    probing: Probing,
     resolver: Resolver,
     alarm: Alarm,
     report: Signal,
@@ -100,12 +104,15 @@ impl Shell {
             node.handle(now(), Input::Remembered(Box::new(file.load())));
         }
         tracing::info!("{}, {iface} at {} {ports}", device.backend(), node.address());
+        let probing = Probing::start(config.probe, &device, &found.state);
+        node.handle(now(), Input::Prober(probing.state()));
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
             lock: found.lock,
             settings,
             ports,
             socket,
+            probing,
             alarm,
             report,
             resolver: Resolver::default(),
@@ -150,6 +157,7 @@ impl Shell {
                 () = self.lock.show() => {}
                 () = self.host.changed() => self.look_around().await?,
                 answer = self.resolver.answer() => self.take_answer(answer),
+                readable = self.probing.readable() => self.hear_probes(readable),
                 readable = self.socket.readable() => {
                     readable.context("the socket failed")?;
                     self.hear();
@@ -175,6 +183,7 @@ impl Shell {
             }
             Ok(state) => {
                 self.follow_ports(&state).await;
+                self.follow_probes(&state);
                 self.node.handle(now(), Input::Device(&state));
                 self.node.handle(now(), Input::Timeout);
             }
@@ -234,7 +243,7 @@ impl Shell {
                         tracing::debug!("nothing sent to {to}: {error}");
                     }
                 }
-                Output::Probe { .. } => {}
+                Output::Probe { to, payload } => self.probing.send(to, &payload),
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Notify(event) if self.contest.was_told(&event) => tracing::debug!("{event}, again"),
                 Output::Notify(event) => log(&event),

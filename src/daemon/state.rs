@@ -10,13 +10,14 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use self::form::{MAX_LEN, Misfit, Owner};
 pub(super) use self::writer::Writer;
+use super::clock::since_1970;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::memory::Memory;
 
@@ -155,11 +156,6 @@ impl StateFile {
         in_place?;
         File::open(&self.folder)?.sync_all()
     }
-}
-
-/// Returns the time on the wall: ages across boots are counted by no other clock.
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

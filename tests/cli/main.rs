@@ -161,6 +161,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--address-hash",
             "--prune",
             "--leave-peers",
+            "--probe",
             "--debug",
             "--wait",
             "--dump",
@@ -264,7 +265,7 @@ fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
         "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
-        "LeavePeers": false, "Peers": [],
+        "LeavePeers": false, "Probe": true, "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -326,7 +327,7 @@ fn a_dump_is_a_file_for_the_same_settings() {
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "Wait": true, "AddressHash": "blake2s",
-        "Prune": "all", "LeavePeers": true, "ReportIfaces": ["file"], "HideIfaces": ["file"],
+        "Prune": "all", "LeavePeers": true, "Probe": true, "ReportIfaces": ["file"], "HideIfaces": ["file"],
         "AllowPrefixes": ["10.0.0.0/8"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -340,6 +341,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "AddressHash",
             "Prune",
             "LeavePeers",
+            "Probe",
             "ReportIfaces",
             "HideIfaces",
             "AllowPrefixes",
@@ -355,6 +357,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_ADDRESS_HASH", "sha1"),
         ("WIRELINK_PRUNE", "Never"),
         ("WIRELINK_LEAVE_PEERS", "off"),
+        ("WIRELINK_PROBE", "off"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
         ("WIRELINK_ALLOW_PREFIXES", "10.99.0.0/16, fd99::/48"),
@@ -369,6 +372,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--address-hash=blake2s",
         "--prune=all",
         "--leave-peers",
+        "--probe",
     ];
     let list = |items: &[&str]| json!(items);
     let (file, lists) = (
@@ -389,6 +393,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(set),
             json!(hash),
             json!(if set { "all" } else { "never" }),
+            json!(set),
             json!(set),
             report,
             hide,
@@ -538,6 +543,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Prune": "some"} => Prune: "some" is not a choice: introduced, all or never
         json: {"Prune": true} => Prune: true is not a choice
         yaml: leave-peers: perhaps => leave-peers: "perhaps" is not a boolean
+        json: {"Probe": "maybe"} => Probe: "maybe" is not a boolean
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s
         json: {"ReportIfaces": ["eth0", "wg[0-"]} => ReportIfaces[1]: "wg[0-" is not | glob | veth*
         json: {"AllowPrefixes": ["::/0", "10.0.0.0/33"]} => AllowPrefixes[1]: "10.0.0.0/33" is not a prefix | /24

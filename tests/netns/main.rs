@@ -19,6 +19,7 @@ mod neighbours;
 mod network;
 mod operator;
 mod play;
+mod probes;
 mod router;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "the two worlds share it, and neither needs all")]

@@ -350,6 +350,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         iface: host.interface().to_owned(),
         debug: false,
         wait: false,
+        probe: true,
         file: None,
         state: None,
         settings,

@@ -270,22 +270,22 @@ fn allowed_ips(prefixes: impl IntoIterator<Item = (IpNet, Option<WireguardAllowe
 /// Puts the parts of a dump together; `None` where the device has no key.
 fn assemble(replies: &[Message]) -> Option<Reading> {
     let mut public_key = None;
-    let mut listen_port = 0;
+    let (mut listen_port, mut fwmark) = (0, 0);
     let mut peers = BTreeMap::new();
     let mut stamps = BTreeMap::new();
     for attribute in replies.iter().flat_map(|reply| &reply.0.attributes) {
         match attribute {
             WireguardAttribute::PublicKey(key) => public_key = Some(PublicKey::from_bytes(*key)),
             WireguardAttribute::ListenPort(port) => listen_port = *port,
-            WireguardAttribute::Peers(parts) => {
-                parts.iter().for_each(|part| merge(&mut peers, &mut stamps, part));
-            }
+            WireguardAttribute::Fwmark(mark) => fwmark = *mark,
+            WireguardAttribute::Peers(parts) => parts.iter().for_each(|part| merge(&mut peers, &mut stamps, part)),
             _ => {}
         }
     }
     Some(Reading {
         public_key: public_key?,
         listen_port,
+        fwmark,
         peers,
         stamps,
     })

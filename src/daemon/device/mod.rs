@@ -10,8 +10,9 @@ mod uapi_text;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use super::clock::since_1970;
 use super::netlink::NetlinkError;
 use super::rtnl::{self, Rtnl};
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
@@ -150,6 +151,7 @@ pub struct Device {
     index: u32,
     backend: Backend,
     handshakes: HandshakeClock,
+    fwmark: u32,
 }
 
 #[derive(Debug)]
@@ -165,6 +167,8 @@ enum Backend {
 struct Reading {
     public_key: PublicKey,
     listen_port: u16,
+    /// 0 where there is none.
+    fwmark: u32,
     peers: BTreeMap<PublicKey, PeerState>,
     stamps: BTreeMap<PublicKey, Stamp>,
 }
@@ -192,6 +196,7 @@ impl Device {
             } else {
                 USERSPACE_WOBBLE
             }),
+            fwmark: 0,
         };
         device.reading().await?;
         Ok(device)
@@ -200,6 +205,11 @@ impl Device {
     /// Returns the index of the interface.
     pub const fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Returns the mark of all packets that WireGuard sends, as it was last read; 0 where there is none.
+    pub const fn fwmark(&self) -> u32 {
+        self.fwmark
     }
 
     /// Calls the device by its new name from now on; what drives it knows it by other means.
@@ -237,12 +247,13 @@ impl Device {
         let Reading {
             public_key,
             listen_port,
+            fwmark,
             mut peers,
             stamps,
         } = self.reading().await?;
+        self.fwmark = fwmark;
         // Before 1970 no stamp means anything; all handshakes then look new, once.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for (peer, at) in self.handshakes.read(now, wall, &stamps) {
+        for (peer, at) in self.handshakes.read(now, since_1970(), &stamps) {
             if let Some(peer) = peers.get_mut(&peer) {
                 peer.last_handshake = Some(at);
             }

@@ -59,7 +59,7 @@ pub(super) fn private_key(reply: &[u8]) -> Result<Option<PrivateKey>, BadReply> 
 
 /// Parses a reply to `get=1`. Keys that are not known are skipped: the protocol grows.
 pub(super) fn parse(reply: &[u8]) -> Result<Dump, BadReply> {
-    let mut listen_port = 0;
+    let (mut listen_port, mut fwmark) = (0, 0);
     let mut peers: BTreeMap<PublicKey, Parsed> = BTreeMap::new();
     let mut current = None;
     for line in lines(reply)? {
@@ -71,6 +71,7 @@ pub(super) fn parse(reply: &[u8]) -> Result<Dump, BadReply> {
                 current = Some(peer);
             }
             ("listen_port", None) => listen_port = value.parse().map_err(|_| BadReply("listen_port"))?,
+            ("fwmark", None) => fwmark = number(value, "fwmark")?,
             (_, Some(peer)) => peers.entry(peer).or_default().take(key, value)?,
             (_, None) => {}
         }
@@ -83,6 +84,7 @@ pub(super) fn parse(reply: &[u8]) -> Result<Dump, BadReply> {
     let reading = private_key(reply)?.map(|private_key| Reading {
         public_key: private_key.public_key(),
         listen_port,
+        fwmark,
         peers,
         stamps,
     });
@@ -262,7 +264,7 @@ mod tests {
     fn a_reply_is_read_in_full() {
         let dump = parse(reply().as_bytes()).unwrap();
         let reading = dump.reading.unwrap();
-        assert_eq!((dump.errno, reading.listen_port), (0, 51820));
+        assert_eq!((dump.errno, reading.listen_port, reading.fwmark), (0, 51820, 7));
         let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let peer = &reading.peers[&a];
         assert_eq!(peer.endpoint, Some("[fe80::1]:51821".parse().unwrap()));
@@ -321,6 +323,7 @@ mod tests {
             ("10.0.0.7/24", "10.0.0.7/33"),
             (SECRET, "secret"),
             ("51820", "x"),
+            ("fwmark=7", "fwmark=-7"),
         ] {
             let error = parse(reply().replace(from, to).as_bytes()).unwrap_err();
             assert!(!error.to_string().contains(to), "{error}");

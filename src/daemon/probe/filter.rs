@@ -1,0 +1,201 @@
+//! What the kernel lets through to us of all the UDP that arrives: a classic BPF program (Linux, networking/filter), so that the
+//! traffic of the machine, WireGuard's own before all, never wakes this process.
+
+use socket2::SockFilter;
+
+use super::packet::{Family, UDP_LEN};
+use crate::mesh::probe::wire::MARK;
+
+/// One instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    code: u16,
+    /// How many instructions are left out where the comparison holds.
+    then: u8,
+    /// And where it does not.
+    otherwise: u8,
+    value: u32,
+}
+
+// BPF_LD and BPF_LDX with their sizes and modes, BPF_JMP, BPF_RET (linux/bpf_common.h).
+const LOAD_HALF: u16 = 0x28;
+const LOAD_HALF_BEHIND: u16 = 0x48;
+const LOAD_WORD_BEHIND: u16 = 0x40;
+const SKIP_NOTHING: u16 = 0x01;
+const SKIP_IPV4_HEADER: u16 = 0xb1;
+const IF_EQUAL: u16 = 0x15;
+const IF_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+/// Where an IPv4 header has flags and fragment offset, and which bits are the offset.
+const FRAGMENT: u32 = 6;
+const OFFSET_BITS: u32 = 0x1fff;
+
+/// Returns the filter for what comes to `port`.
+pub(super) fn filter(family: Family, port: u16) -> Vec<SockFilter> {
+    let steps = program(family, port).into_iter();
+    let filter = steps.map(|step| SockFilter::new(step.code, step.then, step.otherwise, step.value));
+    filter.collect()
+}
+
+/// Takes datagrams to the port that are as long as a probe and have its mark. A load from behind the end refuses, too.
+///
+/// Raw sockets show an IPv4 header of any length before that of UDP, and nothing before it where the packet is IPv6 (raw(7)).
+fn program(family: Family, port: u16) -> Vec<Step> {
+    let mut steps = match family {
+        Family::V4 => vec![
+            load(LOAD_HALF, FRAGMENT),
+            compare(IF_ANY_BIT, OFFSET_BITS, 8, 0),
+            load(SKIP_IPV4_HEADER, 0),
+        ],
+        Family::V6 => vec![load(SKIP_NOTHING, 0)],
+    };
+    steps.extend([
+        load(LOAD_HALF_BEHIND, 2),
+        compare(IF_EQUAL, port.into(), 0, 5),
+        load(LOAD_HALF_BEHIND, 4),
+        compare(IF_EQUAL, UDP_LEN.into(), 0, 3),
+        load(LOAD_WORD_BEHIND, 8),
+        compare(IF_EQUAL, u32::from_be_bytes(MARK), 0, 1),
+        load(RETURN, u32::MAX),
+        load(RETURN, 0),
+    ]);
+    steps
+}
+
+const fn load(code: u16, value: u32) -> Step {
+    compare(code, value, 0, 0)
+}
+
+const fn compare(code: u16, value: u32, then: u8, otherwise: u8) -> Step {
+    Step {
+        code,
+        then,
+        otherwise,
+        value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use proptest::prelude::*;
+
+    use super::super::packet::{self, tests::PROBE};
+    use super::*;
+
+    const PORT: u16 = 51820;
+
+    /// Runs a program as the kernel does; returns whether the packet is taken.
+    fn takes(program: &[Step], packet: &[u8]) -> bool {
+        run(program, packet).unwrap_or(false)
+    }
+
+    /// Returns nothing where it reads behind the end.
+    fn run(program: &[Step], packet: &[u8]) -> Option<bool> {
+        let load = |length: usize, from: u32| {
+            let bytes = packet.get(from as usize..from as usize + length)?;
+            Some(bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
+        };
+        let (mut accumulator, mut index, mut at) = (0, 0, 0);
+        loop {
+            let step = program[at];
+            let mut jump = |holds: bool| at += usize::from(if holds { step.then } else { step.otherwise });
+            match step.code {
+                LOAD_HALF => accumulator = load(2, step.value)?,
+                LOAD_HALF_BEHIND => accumulator = load(2, index + step.value)?,
+                LOAD_WORD_BEHIND => accumulator = load(4, index + step.value)?,
+                SKIP_IPV4_HEADER => index = (load(1, step.value)? & 15) * 4,
+                SKIP_NOTHING => index = step.value,
+                IF_EQUAL => jump(accumulator == step.value),
+                IF_ANY_BIT => jump(accumulator & step.value != 0),
+                RETURN => return Some(step.value > 0),
+                code => panic!("instruction {code:#x}"),
+            }
+            at += 1;
+        }
+    }
+
+    /// Returns a probe as a raw socket shows it.
+    fn shown(family: Family, options: &[u8]) -> Vec<u8> {
+        let (from, to): (SocketAddr, SocketAddr) = match family {
+            Family::V4 => ("192.0.2.1:0".parse().unwrap(), "192.0.2.2:51820".parse().unwrap()),
+            Family::V6 => (
+                "[2001:db8::1]:0".parse().unwrap(),
+                "[2001:db8::2]:51820".parse().unwrap(),
+            ),
+        };
+        let packet = packet::build(from.ip(), to, 40_000, 64, &PROBE).unwrap();
+        match family {
+            Family::V4 => {
+                let (header, rest) = packet.split_at(20);
+                let mut packet = [header, options, rest].concat();
+                packet[0] += u8::try_from(options.len() / 4).unwrap();
+                packet
+            }
+            Family::V6 => packet[40..].to_vec(),
+        }
+    }
+
+    #[test]
+    fn probes_pass_and_whatever_is_not_exactly_one_does_not() {
+        for (family, options) in [(Family::V4, &[][..]), (Family::V4, &[1; 40]), (Family::V6, &[])] {
+            let program = program(family, PORT);
+            let sound = shown(family, options);
+            assert!(takes(&program, &sound), "{family:?}");
+            let udp = sound.len() - usize::from(UDP_LEN);
+            for (at, what) in [
+                (2, "port"),
+                (3, "port"),
+                (4, "length"),
+                (5, "length"),
+                (8, "mark"),
+                (11, "mark"),
+            ] {
+                let mut other = sound.clone();
+                other[udp + at] ^= 1;
+                assert!(!takes(&program, &other), "{family:?}: another {what}");
+            }
+            let mut other = sound.clone();
+            (other[udp], other[udp + 12]) = (7, 7);
+            assert!(
+                takes(&program, &other),
+                "{family:?}: who sent it and what it says is not for the kernel"
+            );
+            assert!(!takes(&program, &sound[..udp + 11]), "{family:?}: cut");
+            assert!(
+                !takes(&super::program(family, PORT + 1), &sound),
+                "{family:?}: not our port"
+            );
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_fragmented_packet_does_not_pass() {
+        let program = program(Family::V4, PORT);
+        for (at, bit, taken) in [(6, 0x20, true), (6, 0x40, true), (6, 0x10, false), (7, 1, false)] {
+            let mut packet = shown(Family::V4, &[]);
+            packet[at] |= bit;
+            assert_eq!(takes(&program, &packet), taken, "byte {at}, bit {bit:#x}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_has_passed(bytes in proptest::collection::vec(any::<u8>(), 0..160), cut in 0..160usize, v4: bool) {
+            let family = if v4 { Family::V4 } else { Family::V6 };
+            let mut packet = shown(family, &[]);
+            for (byte, other) in packet.iter_mut().zip(&bytes) {
+                *byte = if other % 3 == 0 { *other } else { *byte };
+            }
+            packet.truncate(cut);
+            let source = "[2001:db8::1]:0".parse().unwrap();
+            let read = match family {
+                Family::V4 => packet::read_ipv4(&packet, PORT).is_some(),
+                Family::V6 => packet::read_ipv6(&packet, source, PORT).is_some(),
+            };
+            prop_assert!(!read || takes(&program(family, PORT), &packet));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Probes on their way between the node and the raw sockets.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::Shell;
+use crate::daemon::clock::{now, since_1970};
+use crate::daemon::device::Device;
+use crate::daemon::probe::{Heard, Port, Prober};
+use crate::mesh::device::DeviceState;
+use crate::mesh::event::{self, Input, NoProbes};
+
+/// The raw sockets, or why there are none.
+pub(super) struct Probing {
+    prober: Result<Prober, NoProbes>,
+    epoch: u64,
+}
+
+impl Probing {
+    /// Opens the raw sockets where they are wanted, and says it where there are none.
+    ///
+    /// The epoch is what the clock on the wall shows, whatever that is, 1970 included: nothing remembers the last one. Where the
+    /// clock was set back since an earlier run, peers that heard that one take the probes of this one for old.
+    pub(super) fn start(wanted: bool, device: &Device, state: &DeviceState) -> Self {
+        let opened = wanted.then(|| Prober::open(port(device, state)));
+        let prober = opened.unwrap_or(Err(NoProbes::Off));
+        if let Err(reason) = &prober {
+            tracing::info!(
+                "no probes, {reason}: where peers can be reached is tried one endpoint after the other, 5 s each"
+            );
+        }
+        Self {
+            prober,
+            epoch: since_1970().as_secs(),
+        }
+    }
+
+    /// Returns what the node is told of it.
+    pub(super) fn state(&self) -> event::Prober {
+        match &self.prober {
+            Ok(_) => event::Prober::Ready { epoch: self.epoch },
+            Err(reason) => event::Prober::Missing(*reason),
+        }
+    }
+
+    /// Waits until a probe can be received, for ever where there are no raw sockets; may be cancelled.
+    pub(super) async fn readable(&mut self) -> io::Result<()> {
+        match &mut self.prober {
+            Ok(prober) => prober.readable().await,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Sends a probe; what cannot be sent is lost.
+    pub(super) fn send(&self, to: SocketAddr, payload: &[u8]) {
+        if let Ok(prober) = &self.prober
+            && let Err(error) = prober.send(to, payload)
+        {
+            tracing::debug!("no probe sent to {to}: {error}");
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<Option<Heard>> {
+        self.prober.as_mut().map_or(Ok(None), Prober::receive)
+    }
+
+    /// Follows WireGuard; where that fails, or nothing but the right was there to open sockets before, new ones may do.
+    fn follow(&mut self, port: Port) -> io::Result<()> {
+        let followed = match &mut self.prober {
+            Ok(prober) => prober.follow(port),
+            Err(NoProbes::Off | NoProbes::NotPermitted) => return Ok(()),
+            Err(NoProbes::NotSupported) => Ok(()),
+        };
+        if followed.is_err() || self.prober.is_err() {
+            self.prober = Prober::open(port);
+        }
+        followed
+    }
+}
+
+/// Returns where WireGuard listens and how it marks its packets.
+fn port(device: &Device, state: &DeviceState) -> Port {
+    Port {
+        number: state.listen_port,
+        fwmark: device.fwmark(),
+    }
+}
+
+impl Shell {
+    /// Hands in what came, as much as is taken in at once.
+    pub(super) fn hear_probes(&mut self, readable: io::Result<()>) {
+        let mut heard = readable.and_then(|()| self.probing.receive());
+        while let Ok(Some(Heard { source, payload })) = heard {
+            let payload = &payload;
+            self.node.handle(now(), Input::Probe { source, payload });
+            heard = self.probing.receive();
+        }
+        if let Err(error) = heard {
+            self.lose_probes(&error);
+        }
+    }
+
+    /// Goes where WireGuard goes: another listen port, another fwmark.
+    pub(super) fn follow_probes(&mut self, state: &DeviceState) {
+        let before = self.probing.state();
+        if let Err(error) = self.probing.follow(port(&self.device, state)) {
+            self.warn(
+                "probes",
+                format_args!("the raw sockets for probes were opened anew: {error}"),
+            );
+        }
+        if self.probing.state() != before {
+            self.node.handle(now(), Input::Prober(self.probing.state()));
+        }
+    }
+
+    /// Does without raw sockets until the device is read next.
+    fn lose_probes(&mut self, error: &io::Error) {
+        self.warn("probes", format_args!("receiving probes failed: {error}"));
+        self.probing.prober = Err(NoProbes::NotSupported);
+        self.node.handle(now(), Input::Prober(self.probing.state()));
+    }
+}
