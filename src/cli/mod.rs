@@ -81,6 +81,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub leave_peers: Option<String>,
 
+    /// Whether to look up the endpoint names in the file of wg-quick, too [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub resolve_wg_quick: Option<String>,
+
     /// Whether to log details [default: false]
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub debug: Option<String>,
@@ -105,6 +109,7 @@ impl RunArgs {
             address_hash: self.address_hash.clone(),
             prune: self.prune.clone(),
             leave_peers: self.leave_peers.clone(),
+            resolve_wg_quick: self.resolve_wg_quick.clone(),
             debug: self.debug.clone(),
             wait: self.wait.clone(),
         }
@@ -157,7 +162,7 @@ Files:
 Environment:
   WIRELINK_CONFIG_PATH                  the directory of these files [default: /etc/wireguard]
   WIRELINK_IFACE, WIRELINK_PORT, WIRELINK_ROUTER, WIRELINK_CHATTY, WIRELINK_ADDRESS_HASH,
-  WIRELINK_PRUNE, WIRELINK_LEAVE_PEERS, WIRELINK_DEBUG, WIRELINK_WAIT
+  WIRELINK_PRUNE, WIRELINK_LEAVE_PEERS, WIRELINK_RESOLVE_WG_QUICK, WIRELINK_DEBUG, WIRELINK_WAIT
                                         as the flags of these names
   WIRELINK_REPORT_IFACES, WIRELINK_HIDE_IFACES
                                         interfaces whose addresses are told to others, or never are:

@@ -27,6 +27,7 @@ impl Config {
             address_hash: settings.address_hash,
             prune: settings.prune,
             leave_peers: settings.leave_peers,
+            resolve_wg_quick: self.wg_quick.is_some(),
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
         serde_json::to_string_pretty(&form).expect("text, numbers and booleans have a form in JSON")
@@ -48,6 +49,7 @@ struct Form<'a> {
     address_hash: AddressHash,
     prune: Prune,
     leave_peers: bool,
+    resolve_wg_quick: bool,
     peers: Vec<PeerForm<'a>>,
 }
 

@@ -14,6 +14,7 @@ mod shell;
 mod socket;
 mod state;
 mod watch;
+mod wg_quick;
 
 pub use netlink::NetlinkError;
 pub use restore::restore;

@@ -20,6 +20,7 @@ use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use super::state::{StateFile, Writer};
+use super::wg_quick::WgQuick;
 use crate::config::Config;
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
@@ -47,6 +48,7 @@ pub(super) struct Shell {
     ports: Ports,
     socket: Socket,
     resolver: Resolver,
+    wg_quick: Option<WgQuick>,
     alarm: Alarm,
     report: Signal,
     contest: Contest,
@@ -109,6 +111,7 @@ impl Shell {
             alarm,
             report,
             resolver: Resolver::default(),
+            wg_quick: config.wg_quick.clone().map(WgQuick::new),
             contest: Contest::default(),
             complaints: Tally::default(),
             not_before: Timestamp::START,
@@ -175,6 +178,7 @@ impl Shell {
             }
             Ok(state) => {
                 self.follow_ports(&state).await;
+                self.read_names();
                 self.node.handle(now(), Input::Device(&state));
                 self.node.handle(now(), Input::Timeout);
             }

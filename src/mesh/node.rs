@@ -4,6 +4,7 @@ mod agenda;
 mod foresee;
 mod hear;
 mod links;
+mod names;
 mod operator;
 mod pass;
 mod probe;
@@ -32,7 +33,6 @@ use super::link::Link;
 use super::link::liveness::Heard;
 use super::membership::Membership;
 use super::mirror::Mirror;
-use super::names::Names;
 use super::overlap::Protected;
 use super::prefix::TunnelRoutes;
 use super::probe::Probing;
@@ -44,6 +44,7 @@ use super::tally::{Ration, Tally};
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
 use agenda::Agenda;
+use names::Places;
 use remember::Recall;
 
 /// How often the device is looked at while a link may change any moment.
@@ -83,7 +84,7 @@ pub struct Node {
     prober: Prober,
     /// How many signals are passed on, by who brings them.
     relayed: Limiter,
-    names: Names,
+    places: Places,
     /// By sender; strangers are one.
     rejections: Tally<Option<PublicKey>, RejectReason>,
     /// How many refused claims are told one by one.
@@ -127,7 +128,7 @@ impl Node {
             probing: Probing::new(own_key, now),
             prober: Prober::Missing(NoProbes::NotSupported),
             relayed: Limiter::new(now),
-            names: Names::default(),
+            places: Places::new(now, &settings),
             rejections: Tally::default(),
             refusals: Ration::default(),
             device: None,
@@ -157,10 +158,13 @@ impl Node {
             Input::Packet { source, payload } => self.hear(now, source, payload),
             Input::Probe { source, payload } => self.hear_probe(now, source, payload),
             Input::Prober(prober) => self.observe_prober(now, prober),
-            Input::Device(read) => match &mut self.device {
-                Some(device) => device.read(read),
-                None => self.device = Some(Mirror::new(read)),
-            },
+            Input::Device(read) => {
+                self.places.observe(now, read);
+                match &mut self.device {
+                    Some(device) => device.read(read),
+                    None => self.device = Some(Mirror::new(read)),
+                }
+            }
             Input::Host(host) => {
                 let own_addresses = host.tunnel_addresses.iter().map(IpNet::addr).collect();
                 let has_moved = self.trust.observe_addresses(own_addresses);
@@ -176,8 +180,12 @@ impl Node {
                 self.expect_news(now);
             }
             Input::Resolved { host, addresses } => {
-                self.names.answer(&host, addresses);
-                self.agenda.add_peers(self.settings.peers.keys().copied());
+                let named = self.places.answer(&host, addresses);
+                self.agenda.add_peers(named);
+                self.expect_news(now);
+            }
+            Input::Named(file) => {
+                self.places.replace_file(file);
                 self.expect_news(now);
             }
             Input::Remembered(memory) => self.recall.adopt(now, *memory),

@@ -352,6 +352,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         wait: false,
         file: None,
         state: None,
+        wg_quick: None,
         settings,
     };
     runtime()?.block_on(daemon::run(config, stop))

@@ -45,6 +45,7 @@ impl Node {
         self.learn_locally(now, &device, &peers);
         peers.extend(self.decide_members(now, &mut device, &peers));
         let knocks = self.advance_links(now, &mut device, &peers);
+        self.follow_names(now, &mut device);
         let decided = self.decide_routes(now, &mut device, &peers) | std::mem::take(&mut self.agenda.device_differs);
         let changed = self.plan(now, &mut device, &peers, decided);
         self.remember_rest(now, &device);
@@ -98,7 +99,6 @@ impl Node {
     }
 
     fn learn_locally(&mut self, now: Timestamp, device: &Mirror, subjects: &BTreeSet<PublicKey>) {
-        self.look_up_names(now);
         let view = local::View {
             settings: &self.settings,
             device,
@@ -109,11 +109,7 @@ impl Node {
             peer_is_ours: &|key| self.membership.introduced(key),
             prefix_is_ours: &|key, prefix| self.routes.introduced(key, prefix),
             probes: self.own_probes(),
-            resolved: &|key| {
-                let hosts = self.settings.peers.get(key).into_iter();
-                let hosts = hosts.flat_map(|peer| &peer.endpoints);
-                hosts.flat_map(|host| self.names.addresses(host)).collect()
-            },
+            resolved: &|key| self.resolved(device, key),
         };
         let facts = subjects.iter().flat_map(|subject| local::facts_about(&view, subject));
         let facts: Vec<_> = facts.collect();
@@ -124,21 +120,6 @@ impl Node {
             }
         }
         self.note_facts();
-    }
-
-    fn look_up_names(&mut self, now: Timestamp) {
-        let named = self
-            .settings
-            .peers
-            .iter()
-            .filter(|(_, peer)| !peer.endpoints.is_empty());
-        for (key, peer) in named {
-            if self.census.healthy.contains(key) || key == self.auth.public_key() {
-                continue;
-            }
-            let asked = peer.endpoints.iter().filter(|host| self.names.ask(now, host));
-            self.outputs.extend(asked.cloned().map(Output::Resolve));
-        }
     }
 
     /// Has members made peers, and others removed; returns whom.
