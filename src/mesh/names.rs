@@ -237,10 +237,8 @@ mod tests {
             assert!(peers.len() <= 16);
             peers.into_iter().for_each(|peer| *counts.entry(peer).or_default() += 1);
         }
-        assert!(
-            counts.len() == 1000 && counts.values().all(|count| *count == 10),
-            "{counts:?}"
-        );
+        let in_turn = counts.values().all(|count| (10..=11).contains(count));
+        assert!(counts.len() == 1000 && in_turn);
     }
 
     #[test]
