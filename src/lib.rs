@@ -7,7 +7,7 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Packet | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
+//! Input  = Remembered(Memory) | Named | Packet | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
 //! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Resolve | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
@@ -26,7 +26,8 @@
 //! | who is a peer | [`mesh::membership`] |
 //! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), the handshake slots |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
-//! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests), [`mesh::names`] (the operator's host names) |
+//! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
+//! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
@@ -48,7 +49,9 @@
 //! 3. Level-triggered: the device is read before each deadline. A failed or foreign change shows as a difference, and the next
 //!    plan repairs it. The plan for a device to which a plan was applied is empty; a steady state writes nothing.
 //! 4. The whole device is planned at once: allowed IPs are one table with one owner per prefix.
-//! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing.
+//! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing. But for one that the
+//!    operator names: a session looks alive for 165 s after its peer went elsewhere, and where it does not answer what it must answer
+//!    ([`mesh::silence`]), the operator's name says more about where it is than the session does ([`mesh::turns`]).
 //! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
 //!    before the device is changed, so that it is known whenever a run ends, and is forgotten when the device shows it to be gone,
 //!    not when that is planned. A stop puts the device back as it was before the first start, the next run's or `wirelink restore`

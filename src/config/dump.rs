@@ -28,6 +28,7 @@ impl Config {
             prune: settings.prune,
             leave_peers: settings.leave_peers,
             probe: self.probe,
+            resolve_wg_quick: self.wg_quick.is_some(),
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
         serde_json::to_string_pretty(&form).expect("text, numbers and booleans have a form in JSON")
@@ -50,6 +51,7 @@ struct Form<'a> {
     prune: Prune,
     leave_peers: bool,
     probe: bool,
+    resolve_wg_quick: bool,
     peers: Vec<PeerForm<'a>>,
 }
 

@@ -22,7 +22,7 @@ pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
 pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
 
 /// The keys of a file.
-pub(super) const TOP: [Key; 14] = [
+pub(super) const TOP: [Key; 15] = [
     Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
     Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
     Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
@@ -45,6 +45,10 @@ pub(super) const TOP: [Key; 14] = [
         .variable("WIRELINK_LEAVE_PEERS")
         .flag("--leave-peers"),
     Key::new("Probe").variable("WIRELINK_PROBE").flag("--probe"),
+    Key::new("ResolveWgQuick")
+        .alias("resolve-wg-quick")
+        .variable("WIRELINK_RESOLVE_WG_QUICK")
+        .flag("--resolve-wg-quick"),
     Key::new("Peers"),
 ];
 

@@ -45,6 +45,8 @@ pub struct Flags {
     pub leave_peers: Option<String>,
     /// `--probe`
     pub probe: Option<String>,
+    /// `--resolve-wg-quick`
+    pub resolve_wg_quick: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
     /// `--wait`
@@ -81,10 +83,12 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         debug,
         wait,
         probe,
+        resolve_wg_quick,
         settings,
         ..
     } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
     let config = Config {
+        wg_quick: wg_quick(resolve_wg_quick, &environment.directory, &iface),
         iface,
         debug: debug.unwrap_or_default(),
         wait: wait.unwrap_or_default(),
@@ -106,10 +110,13 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
 pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, ConfigError> {
     let layer = FileLayer::parse(file, format, bytes)?;
     let draft = Draft::read(&Figment::from(layer))?;
+    let iface = draft
+        .iface
+        .map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value);
+    let directory = file.parent().unwrap_or(Path::new(""));
     Ok(Config {
-        iface: draft
-            .iface
-            .map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value),
+        wg_quick: wg_quick(draft.resolve_wg_quick, directory, &iface),
+        iface,
         debug: draft.debug.unwrap_or_default(),
         wait: draft.wait.unwrap_or_default(),
         probe: draft.probe.unwrap_or(true),
@@ -117,6 +124,12 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         state: None,
         settings: draft.settings,
     })
+}
+
+/// Returns the file of wg-quick, which is beside ours, where its names are to be looked up.
+fn wg_quick(is_wanted: Option<bool>, directory: &Path, iface: &str) -> Option<PathBuf> {
+    let file = || directory.join(format!("{iface}.conf"));
+    is_wanted.unwrap_or_default().then(file)
 }
 
 /// Refuses a file that speaks of another interface than the one whose file it is.
@@ -158,6 +171,7 @@ impl Flags {
             ("--prune", &self.prune),
             ("--leave-peers", &self.leave_peers),
             ("--probe", &self.probe),
+            ("--resolve-wg-quick", &self.resolve_wg_quick),
             ("--debug", &self.debug),
             ("--wait", &self.wait),
         ];

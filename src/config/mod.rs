@@ -37,6 +37,9 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The folder of what survives a restart; nothing does where there is none.
     pub state: Option<PathBuf>,
+    /// The file of wg-quick, where the names in it are to be looked up. Default: none, as it holds the private key, which wirelink
+    /// otherwise only asks the device for.
+    pub wg_quick: Option<PathBuf>,
     /// What the node itself needs.
     pub settings: Settings,
 }

@@ -22,6 +22,7 @@ pub(super) struct Draft {
     pub(super) debug: Option<bool>,
     pub(super) wait: Option<bool>,
     pub(super) probe: Option<bool>,
+    pub(super) resolve_wg_quick: Option<bool>,
     pub(super) settings: Settings,
 }
 
@@ -54,6 +55,7 @@ impl Draft {
             debug: top.one("Debug", Node::boolean)?,
             wait: top.one("Wait", Node::boolean)?,
             probe: top.one("Probe", Node::boolean)?,
+            resolve_wg_quick: top.one("ResolveWgQuick", Node::boolean)?,
             settings: Settings {
                 port: top.one("Port", Node::port)?,
                 router: top.one("Router", Node::router)?.flatten(),

@@ -149,6 +149,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         address_hash: word("BLAKE2s"),
         prune: word("All"),
         leave_peers: word("yes"),
+        resolve_wg_quick: word("on"),
         debug: word("on"),
         wait: word("true"),
         probe: word("off"),
@@ -160,6 +161,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         probe,
         file,
         state,
+        wg_quick,
         settings,
     } = load(&flags, [nowhere()]).expect("right flags").config;
     assert_eq!(
@@ -167,6 +169,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         ("wg7", true, true, false, None)
     );
     assert_eq!(state, Some("/var/lib/wirelink".into()));
+    assert!(wg_quick.is_some_and(|file| file.ends_with("wg7.conf")));
     assert_eq!((settings.prune, settings.leave_peers), (Prune::All, true));
     assert_eq!(
         (settings.port, settings.router, settings.chatty),
@@ -325,10 +328,12 @@ proptest! {
             ..Settings::default()
         };
         let config = Config {
-            iface: "wg0".to_owned(), debug: true, wait: false, probe: chatty, file: None, state: None, settings: settings.clone(),
+            iface: "wg0".to_owned(), debug: true, wait: false, probe: chatty, file: None, state: None,
+            wg_quick: router.map(|_| "wg0.conf".into()), settings: settings.clone(),
         };
         let draft = read(FileFormat::Json, config.to_json()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(draft.settings, settings);
+        prop_assert_eq!(draft.resolve_wg_quick, Some(router.is_some()));
         prop_assert_eq!(
             (draft.iface.map(|iface| iface.value), draft.debug, draft.probe),
             (Some(config.iface), Some(config.debug), Some(config.probe))

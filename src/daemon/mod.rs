@@ -15,6 +15,7 @@ mod shell;
 mod socket;
 mod state;
 mod watch;
+mod wg_quick;
 
 pub use netlink::NetlinkError;
 pub use restore::restore;

@@ -21,6 +21,7 @@ use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use super::state::{StateFile, Writer};
+use super::wg_quick::WgQuick;
 use crate::config::Config;
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
@@ -51,6 +52,7 @@ pub(super) struct Shell {
     socket: Socket,
     probing: Probing,
     resolver: Resolver,
+    wg_quick: Option<WgQuick>,
     alarm: Alarm,
     report: Signal,
     contest: Contest,
@@ -105,7 +107,7 @@ impl Shell {
         }
         tracing::info!("{}, {iface} at {} {ports}", device.backend(), node.address());
         let probing = Probing::start(config.probe, &device, &found.state);
-        node.handle(now(), Input::Prober(probing.state()));
+        node.handle(now(), probing.state());
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
             lock: found.lock,
@@ -116,6 +118,7 @@ impl Shell {
             alarm,
             report,
             resolver: Resolver::default(),
+            wg_quick: config.wg_quick.clone().map(WgQuick::new),
             contest: Contest::default(),
             complaints: Tally::default(),
             not_before: Timestamp::START,
@@ -184,6 +187,7 @@ impl Shell {
             Ok(state) => {
                 self.follow_ports(&state).await;
                 self.follow_probes(&state);
+                self.read_names();
                 self.node.handle(now(), Input::Device(&state));
                 self.node.handle(now(), Input::Timeout);
             }

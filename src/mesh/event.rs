@@ -1,5 +1,6 @@
 //! All that crosses the border between the core and the shell.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub enum Input<'a> {
     },
     /// Whether probes can be sent and heard, from now on.
     Prober {
-        /// When this run began, in seconds since 1970, and never less than an earlier run said: peers know by it what is old.
+        /// When this run began, in milliseconds since 1970, and never less than an earlier run said: peers know by it what is old.
         epoch: u64,
         /// Why there are no probes, where that is so.
         missing: Option<NoProbes>,
@@ -55,6 +56,8 @@ pub enum Input<'a> {
         /// Its addresses, with the port.
         addresses: Vec<SocketAddr>,
     },
+    /// Where the operator's file for wg-quick says by name that peers are; it takes the place of what it said before.
+    Named(BTreeMap<PublicKey, Host>),
     /// What an earlier run of this node remembered, the time since then added; before the first reading of the device.
     Remembered(Box<Memory>),
     /// The moment of [`Node::poll_timeout`](super::node::Node::poll_timeout) has come. Before it, the shell reads the device.

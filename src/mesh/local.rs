@@ -35,7 +35,7 @@ pub struct View<'a> {
     pub reflexive: Vec<SocketAddr>,
     /// What this node announces of its probes, if it has any.
     pub probes: Option<Probes>,
-    /// The addresses that the operator's endpoints of a peer have now.
+    /// The addresses that the operator's endpoints of a peer have now, in the settings or in the file of wg-quick.
     pub resolved: &'a dyn Fn(&PublicKey) -> Vec<SocketAddr>,
 }
 
@@ -50,7 +50,11 @@ pub fn facts_about(view: &View<'_>, subject: &PublicKey) -> Vec<(Fact, FirstHand
         about_peer(view, subject, peer, &mut add);
     }
     if let Some(peer) = view.settings.peers.get(subject) {
-        about_configured(view, subject, peer, &mut add);
+        about_configured(subject, peer, &mut add);
+    }
+    if *subject != view.device.public_key && !view.healthy.contains(subject) {
+        let endpoints = (view.resolved)(subject).into_iter();
+        endpoints.for_each(|endpoint| add(*subject, Value::Endpoint(endpoint), FirstHand::Configured));
     }
     facts
 }
@@ -126,15 +130,11 @@ fn may_say(view: &View<'_>, level: TrustLevel) -> bool {
     view.router || view.own_level >= Some(level)
 }
 
-fn about_configured(view: &View<'_>, key: &PublicKey, peer: &PeerSettings, add: &mut Add<'_>) {
+fn about_configured(key: &PublicKey, peer: &PeerSettings, add: &mut Add<'_>) {
     let metadata = Metadata::new(peer.name.as_deref(), peer.basic);
     add(*key, Value::MemberMetadata(metadata), FirstHand::Configured);
     let prefixes = peer.allowed_ips.iter().filter(|prefix| !is_reserved(prefix));
     prefixes.for_each(|prefix| add(*key, Value::AllowedIp(prefix.trunc()), FirstHand::Configured));
-    if *key != view.device.public_key && !view.healthy.contains(key) {
-        let endpoints = (view.resolved)(key).into_iter();
-        endpoints.for_each(|endpoint| add(*key, Value::Endpoint(endpoint), FirstHand::Configured));
-    }
 }
 
 #[cfg(test)]
@@ -205,7 +205,10 @@ mod tests {
                 prefix_is_ours: &|_, _| false,
                 reflexive: Vec::new(),
                 probes: None,
-                resolved: &|_| vec!["203.0.113.9:1".parse().unwrap()],
+                resolved: &|key| {
+                    let written = self.settings.peers.get(key).into_iter();
+                    written.map(|_| "203.0.113.9:1".parse().unwrap()).collect()
+                },
             });
             let mut text: Vec<String> = said.iter().map(|(fact, source)| describe(fact, *source)).collect();
             text.sort();

@@ -5,8 +5,8 @@
 //!
 //! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
 //! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`; then the deciding modules, which do not import one another (`trust`,
-//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`); then `event`,
-//! `census`, `contest`, `node`, `status`.
+//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `silence`, `turns`); then
+//! `event`, `census`, `contest`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -36,7 +36,9 @@ pub mod probe;
 pub mod refused;
 pub mod route;
 pub mod settings;
+pub mod silence;
 pub mod status;
 pub mod tally;
 pub mod time;
 pub mod trust;
+pub mod turns;

@@ -4,6 +4,7 @@ mod agenda;
 mod foresee;
 mod hear;
 mod links;
+mod names;
 mod observe;
 mod operator;
 mod pass;
@@ -34,7 +35,6 @@ use super::link::Link;
 use super::link::liveness::Heard;
 use super::membership::Membership;
 use super::mirror::Mirror;
-use super::names::Names;
 use super::overlap::Protected;
 use super::prefix::TunnelRoutes;
 use super::probe::Probing;
@@ -46,6 +46,7 @@ use super::tally::{Ration, Tally};
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
 use agenda::Agenda;
+use names::Places;
 use observe::Seen;
 use remember::Recall;
 
@@ -94,7 +95,7 @@ pub struct Node {
     relayed: Limiter,
     /// How many heartbeats are answered.
     echoes: Limiter,
-    names: Names,
+    places: Places,
     /// By sender; strangers are one.
     rejections: Tally<Option<PublicKey>, RejectReason>,
     /// How many refused claims are told one by one.
@@ -140,7 +141,7 @@ impl Node {
             echoes: Limiter::new(now),
             seen: Seen::default(),
             relayed: Limiter::new(now),
-            names: Names::default(),
+            places: Places::new(now, &settings),
             rejections: Tally::default(),
             refusals: Ration::default(),
             device: None,
@@ -172,6 +173,7 @@ impl Node {
             Input::Prober { epoch, missing } => self.observe_prober(now, epoch, missing),
             Input::Device(read) => {
                 self.count_traffic(now, read);
+                self.places.observe(now, read);
                 match &mut self.device {
                     Some(device) => device.read(read),
                     None => self.device = Some(Mirror::new(read)),
@@ -193,8 +195,12 @@ impl Node {
                 self.expect_news(now);
             }
             Input::Resolved { host, addresses } => {
-                self.names.answer(&host, addresses);
-                self.agenda.add_peers(self.settings.peers.keys().copied());
+                let named = self.places.answer(&host, addresses);
+                self.agenda.add_peers(named);
+                self.expect_news(now);
+            }
+            Input::Named(file) => {
+                self.places.replace_file(file);
                 self.expect_news(now);
             }
             Input::Remembered(memory) => self.recall.adopt(now, *memory),

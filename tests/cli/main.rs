@@ -162,6 +162,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--prune",
             "--leave-peers",
             "--probe",
+            "--resolve-wg-quick",
             "--debug",
             "--wait",
             "--dump",
@@ -265,7 +266,7 @@ fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
         "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
-        "LeavePeers": false, "Probe": true, "Peers": [],
+        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -327,7 +328,8 @@ fn a_dump_is_a_file_for_the_same_settings() {
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "Wait": true, "AddressHash": "blake2s",
-        "Prune": "all", "LeavePeers": true, "Probe": true, "ReportIfaces": ["file"], "HideIfaces": ["file"],
+        "Prune": "all", "LeavePeers": true, "Probe": true, "ResolveWgQuick": true, "ReportIfaces": ["file"],
+        "HideIfaces": ["file"],
         "AllowPrefixes": ["10.0.0.0/8"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -342,6 +344,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "Prune",
             "LeavePeers",
             "Probe",
+            "ResolveWgQuick",
             "ReportIfaces",
             "HideIfaces",
             "AllowPrefixes",
@@ -358,6 +361,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_PRUNE", "Never"),
         ("WIRELINK_LEAVE_PEERS", "off"),
         ("WIRELINK_PROBE", "off"),
+        ("WIRELINK_RESOLVE_WG_QUICK", "no"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
         ("WIRELINK_ALLOW_PREFIXES", "10.99.0.0/16, fd99::/48"),
@@ -373,6 +377,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--prune=all",
         "--leave-peers",
         "--probe",
+        "--resolve-wg-quick",
     ];
     let list = |items: &[&str]| json!(items);
     let (file, lists) = (
@@ -393,6 +398,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(set),
             json!(hash),
             json!(if set { "all" } else { "never" }),
+            json!(set),
             json!(set),
             json!(set),
             report,

@@ -14,6 +14,7 @@ mod look;
 mod machine;
 mod manager;
 mod matrix;
+mod names;
 mod namespace;
 mod neighbours;
 mod network;

@@ -147,6 +147,17 @@ impl Network {
         self.roam(&[(hub, edge)]);
     }
 
+    /// Gives a host that is on the internet itself an IPv6 address where it is now, and returns it.
+    pub(crate) fn add_ipv6(&self, name: &str) -> String {
+        let Place { edge, namespace, .. } = self.place(name);
+        let address = |number: u8| format!("2001:db8:{edge:x}::{number}");
+        let add = |number| format!("ip addr add {}/64 nodad dev", address(number));
+        self.internet.run(&format!("{} edge{edge}", add(1)));
+        namespace.run(&format!("{} eth0", add(2)));
+        namespace.run(&format!("ip -6 route add default via {}", address(1)));
+        address(2)
+    }
+
     fn new_edge(&mut self) -> usize {
         self.edges += 1;
         self.edges - 1

@@ -65,6 +65,6 @@ impl Lab {
     }
 }
 
-fn dns_name(hub: &str) -> String {
+pub(crate) fn dns_name(hub: &str) -> String {
     format!("{hub}.wirelink.test")
 }

@@ -50,7 +50,7 @@ impl Backend {
 /// The key pair of a host.
 #[derive(Clone)]
 pub(crate) struct Keys {
-    private: String,
+    pub(crate) private: String,
     pub(crate) public: String,
 }
 

@@ -186,7 +186,7 @@ impl Host {
             node.handle(now, Input::Remembered(Box::new(memory)));
         }
         let missing = (!self.config.probes).then_some(NoProbes::NotPermitted);
-        let epoch = now.since_start().as_secs();
+        let epoch = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX);
         node.handle(now, Input::Prober { epoch, missing });
         // Whatever is left of an earlier run is this one's again.
         self.left_behind &= self.is_v1();

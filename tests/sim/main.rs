@@ -12,6 +12,7 @@ mod liar;
 mod lies;
 mod memory;
 mod mixed;
+mod names;
 mod nat;
 mod net;
 mod overlaps;

@@ -353,6 +353,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         probe: true,
         file: None,
         state: None,
+        wg_quick: None,
         settings,
     };
     runtime()?.block_on(daemon::run(config, stop))

@@ -8,7 +8,7 @@ use crate::daemon::clock::{now, since_1970};
 use crate::daemon::device::Device;
 use crate::daemon::probe::{Heard, Port, Prober};
 use crate::mesh::device::DeviceState;
-use crate::mesh::event::{self, Input, NoProbes};
+use crate::mesh::event::{Input, NoProbes};
 
 /// The raw sockets, or why there are none.
 pub(super) struct Probing {
@@ -31,16 +31,21 @@ impl Probing {
         }
         Self {
             prober,
-            epoch: since_1970().as_secs(),
+            epoch: u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX),
         }
     }
 
     /// Returns what the node is told of it.
-    pub(super) fn state(&self) -> event::Prober {
-        match &self.prober {
-            Ok(_) => event::Prober::Ready { epoch: self.epoch },
-            Err(reason) => event::Prober::Missing(*reason),
+    pub(super) fn state(&self) -> Input<'static> {
+        Input::Prober {
+            epoch: self.epoch,
+            missing: self.missing(),
         }
+    }
+
+    /// Returns why there are no raw sockets, where that is so.
+    fn missing(&self) -> Option<NoProbes> {
+        self.prober.as_ref().err().copied()
     }
 
     /// Waits until a probe can be received, for ever where there are no raw sockets; may be cancelled.
@@ -102,15 +107,15 @@ impl Shell {
 
     /// Goes where WireGuard goes: another listen port, another fwmark.
     pub(super) fn follow_probes(&mut self, state: &DeviceState) {
-        let before = self.probing.state();
+        let before = self.probing.missing();
         if let Err(error) = self.probing.follow(port(&self.device, state)) {
             self.warn(
                 "probes",
                 format_args!("the raw sockets for probes were opened anew: {error}"),
             );
         }
-        if self.probing.state() != before {
-            self.node.handle(now(), Input::Prober(self.probing.state()));
+        if self.probing.missing() != before {
+            self.node.handle(now(), self.probing.state());
         }
     }
 
@@ -118,6 +123,6 @@ impl Shell {
     fn lose_probes(&mut self, error: &io::Error) {
         self.warn("probes", format_args!("receiving probes failed: {error}"));
         self.probing.prober = Err(NoProbes::NotSupported);
-        self.node.handle(now(), Input::Prober(self.probing.state()));
+        self.node.handle(now(), self.probing.state());
     }
 }

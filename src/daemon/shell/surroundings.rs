@@ -72,6 +72,27 @@ impl Shell {
         Ok(())
     }
 
+    /// Tells the node what the file of wg-quick says, where that is news.
+    pub(super) fn read_names(&mut self) {
+        let Some(file) = &mut self.wg_quick else { return };
+        let (read, path) = (file.look(now()), file.path().display());
+        match read {
+            None => {}
+            Some(Ok(said)) => {
+                if !said.odd_lines.is_empty() {
+                    tracing::warn!("{path}: lines {:?} are not understood, and left out", said.odd_lines);
+                }
+                tracing::info!("{path} names the endpoints of {} peers", said.names.len());
+                self.node.handle(now(), Input::Named(said.names));
+            }
+            Some(Err(error)) => {
+                tracing::warn!(
+                    "{path} cannot be read ({error}): what it said of endpoints before, if anything, still counts"
+                );
+            }
+        }
+    }
+
     /// Moves to other ports where the device or its routers did.
     pub(super) async fn follow_ports(&mut self, state: &DeviceState) {
         let Some(ports) = self.ports.follow(&self.settings, state) else {

@@ -7,7 +7,7 @@ use crate::mesh::identity::PublicKey;
 /// That a node sends and answers probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Probes {
-    /// When it was started, in seconds since 1970: what bears less was sent before that.
+    /// When it was started, in milliseconds since 1970: what bears less was sent before that.
     pub epoch: u64,
     /// What is between it and the others.
     pub nat: Nat,
@@ -32,7 +32,7 @@ pub enum Nat {
 pub struct Signal {
     /// Whom it is for.
     pub to: PublicKey,
-    /// When the subject was started, in seconds since 1970.
+    /// When the subject was started, in milliseconds since 1970.
     pub epoch: u64,
     /// Its number among those of the epoch to this node.
     pub counter: u64,

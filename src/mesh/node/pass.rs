@@ -46,6 +46,7 @@ impl Node {
         peers.extend(self.decide_members(now, &mut device, &peers));
         let knocks = self.advance_links(now, &mut device, &peers);
         self.ask_observers(now, &device);
+        self.follow_names(now, &mut device);
         let decided = self.decide_routes(now, &mut device, &peers) | std::mem::take(&mut self.agenda.device_differs);
         let changed = self.plan(now, &mut device, &peers, decided);
         self.remember_rest(now, &device);
@@ -99,7 +100,6 @@ impl Node {
     }
 
     fn learn_locally(&mut self, now: Timestamp, device: &Mirror, subjects: &BTreeSet<PublicKey>) {
-        self.look_up_names(now);
         let view = local::View {
             settings: &self.settings,
             device,
@@ -111,11 +111,7 @@ impl Node {
             prefix_is_ours: &|key, prefix| self.routes.introduced(key, prefix),
             probes: self.own_probes(),
             reflexive: self.own_reflexive(now),
-            resolved: &|key| {
-                let hosts = self.settings.peers.get(key).into_iter();
-                let hosts = hosts.flat_map(|peer| &peer.endpoints);
-                hosts.flat_map(|host| self.names.addresses(host)).collect()
-            },
+            resolved: &|key| self.resolved(device, key),
         };
         let facts = subjects.iter().flat_map(|subject| local::facts_about(&view, subject));
         let facts: Vec<_> = facts.collect();
@@ -126,21 +122,6 @@ impl Node {
             }
         }
         self.note_facts();
-    }
-
-    fn look_up_names(&mut self, now: Timestamp) {
-        let named = self
-            .settings
-            .peers
-            .iter()
-            .filter(|(_, peer)| !peer.endpoints.is_empty());
-        for (key, peer) in named {
-            if self.census.healthy.contains(key) || key == self.auth.public_key() {
-                continue;
-            }
-            let asked = peer.endpoints.iter().filter(|host| self.names.ask(now, host));
-            self.outputs.extend(asked.cloned().map(Output::Resolve));
-        }
     }
 
     /// Has members made peers, and others removed; returns whom.

@@ -205,9 +205,7 @@ impl Node {
             None => peer.and_then(|peer| peer.endpoint),
         };
         let seen = in_use.and_then(|peer| peer.endpoint).into_iter().chain(found);
-        let written = peer.and_then(|_| self.settings.peers.get(key)).into_iter();
-        let written = written.flat_map(|peer| &peer.endpoints);
-        let written = written.flat_map(|host| self.names.addresses(host));
+        let written = peer.map(|_| self.resolved(device, key)).unwrap_or_default();
         let addresses = seen.chain(written).map(|endpoint| endpoint.ip()).collect();
         for address in self.protected.observe_peer(key, addresses) {
             self.agenda

@@ -117,7 +117,7 @@ pub struct Due {
 /// The probes of all peers.
 pub struct Probing {
     own_key: PublicKey,
-    /// When this node was started, in seconds since 1970.
+    /// When this node was started, in milliseconds since 1970.
     epoch: u64,
     /// Whether it can send probes.
     able: bool,

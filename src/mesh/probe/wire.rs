@@ -3,7 +3,7 @@
 //! ```text
 //! mark 4 | version 1 | kind 1 | reserved 2, sent as 0 and ignored
 //! pair 8          who asks whom: finds the peer without trying keys
-//! epoch 8         seconds since 1970 when the sender was started; never less than before
+//! epoch 8         milliseconds since 1970 when the sender was started; never less than before
 //! counter 8       one more with each datagram of that epoch to that peer
 //! transaction 8   drawn by who asks; the answer repeats it
 //! source 18       IPv6 address, or IPv4-mapped, and port from where the probe came; zero in a probe
@@ -45,7 +45,7 @@ pub enum Kind {
 pub struct Message {
     /// Which of them.
     pub kind: Kind,
-    /// When the sender was started, in seconds since 1970.
+    /// When the sender was started, in milliseconds since 1970.
     pub epoch: u64,
     /// Its number among those of the epoch to this peer.
     pub counter: u64,

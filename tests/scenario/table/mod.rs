@@ -191,7 +191,7 @@ fn leaf(name: &'static str, site: usize) -> Leaf {
     }
 }
 
-fn at(border: Border) -> Site {
+pub(crate) fn at(border: Border) -> Site {
     Site {
         border,
         behind: None,

@@ -96,8 +96,8 @@ impl World {
                     .get(peer)
                     .and_then(|peer| peer.last_handshake);
                 let live = last.is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
-                (live && !self.doubts(id, peer))
-                    .then_some("the endpoint of a peer with a live handshake was overwritten")
+                let live = live && !self.doubts(id, peer) && !self.is_by_name(id, change);
+                live.then_some("the endpoint of a peer with a live handshake was overwritten")
             }
             DeviceChange::RemovePeer { .. } => {
                 let early = self.now.since(host.started) <= FACT_TTL;
@@ -118,6 +118,25 @@ impl World {
         let peers = node.map(|node| node.status(self.now).peers).unwrap_or_default();
         let link = peers.iter().find(|link| link.peer.key == *peer);
         link.is_some_and(|link| matches!(link.state, State::Suspect(_)))
+    }
+
+    /// Returns whether an endpoint is set because the operator's name of the peer leads there, or was before, and it was not heard.
+    fn is_by_name(&self, id: HostId, change: &DeviceChange) -> bool {
+        let DeviceChange::SetEndpoint { peer, endpoint } = change else {
+            return false;
+        };
+        let host = &self.hosts[id];
+        let leads = |place: &Endpoint| match place {
+            Endpoint::Address(address) => address == endpoint,
+            Endpoint::Name { name, .. } => {
+                let found = self.net.names.get(name).into_iter().flatten();
+                found.into_iter().any(|address| *address == endpoint.ip())
+            }
+        };
+        let was_there = |sent: &SentTo| sent.before.contains(&Some(*endpoint));
+        let settings = host.config.settings.peers.get(peer);
+        settings.is_some_and(|written| written.endpoints.iter().any(leads))
+            || host.sent_to.get(peer).is_some_and(was_there)
     }
 
     /// Checks that peers of the operator's that a node sent elsewhere are sent again to where they were before it stopped; where
