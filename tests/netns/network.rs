@@ -7,8 +7,9 @@ mod address;
 mod cut;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 
-use self::address::{Lan, gateway, public_address};
+use self::address::{Lan, V6, gateway, public_address};
 use crate::namespace::Namespace;
 use crate::router;
 use crate::scenario::border::Border;
@@ -33,6 +34,8 @@ pub(crate) struct Network {
     /// The sites of the scenario are the first edges; the ones of the hubs follow, then those that hubs move to.
     sites: Vec<Site>,
     edges: usize,
+    /// Whether there is IPv6 at all; then hubs have it.
+    ipv6: bool,
     cuts: BTreeSet<(Name, Name)>,
     isolated: BTreeSet<Name>,
 }
@@ -49,11 +52,12 @@ struct Place {
 impl Network {
     /// Builds the internet, the sites of a scenario, and its hosts where they are at the beginning.
     pub(crate) fn build(world: &str, scenario: &Scenario) -> Self {
-        let ipv6 = scenario.sites.iter().any(|site| site.ipv6.is_some());
-        assert!(!ipv6, "{}: the internet of the lab has no IPv6", scenario.name);
-        let nested_firewall = |site: &Site| site.behind.is_some() && matches!(site.border, Border::Firewall(_));
+        let is_public = |site: &Site| matches!(site.border, Border::Firewall(_)) || site.ipv6.is_some();
         assert!(
-            !scenario.sites.iter().any(nested_firewall),
+            !scenario
+                .sites
+                .iter()
+                .any(|site| site.behind.is_some() && is_public(site)),
             "{}: public addresses behind a NAT",
             scenario.name
         );
@@ -68,6 +72,7 @@ impl Network {
             internet,
             sites: scenario.sites.clone(),
             edges: scenario.sites.len(),
+            ipv6: scenario.sites.iter().any(|site| site.ipv6.is_some()),
             cuts: BTreeSet::new(),
             isolated: BTreeSet::new(),
         };
@@ -107,6 +112,17 @@ impl Network {
         } else {
             public_address(place.edge)
         }
+    }
+
+    /// Returns the IPv6 address that a host has where it is, the same inside and outside.
+    pub(crate) fn v6_address(&self, name: &str) -> Option<Ipv6Addr> {
+        let Place { edge, port, .. } = *self.place(name);
+        let address = if self.routers.contains_key(&edge) {
+            V6(edge).behind(port)
+        } else {
+            V6(edge).edge()
+        };
+        self.has_v6(edge).then_some(address)
     }
 
     /// Lets nothing pass between two hosts any more; all else goes on.
@@ -166,14 +182,21 @@ impl Network {
         self.sites.get(edge).map_or(Border::Open, |site| site.border)
     }
 
+    fn has_v6(&self, edge: usize) -> bool {
+        self.sites.get(edge).map_or(self.ipv6, |site| site.ipv6.is_some())
+    }
+
     fn add_routers(&mut self, world: &str) {
         for (edge, site) in self.sites.iter().enumerate() {
-            let Some(rules) = router::rules(site.border) else {
+            let Some(rules) = router::rules(site.border, site.ipv6) else {
                 continue;
             };
             let (router, lan) = (Namespace::new(world, &format!("router{edge}")), self.lan(edge));
             router.run("ip link add name lan type bridge");
             router.run(&format!("ip addr add {} dev lan", lan.on_interface(0)));
+            if site.ipv6.is_some() {
+                router.run(&format!("ip addr add {}/64 dev lan nodad", V6(edge).behind(0)));
+            }
             router.run("ip link set dev lan up");
             router.forwards();
             router.filter(&rules);
@@ -225,6 +248,19 @@ impl Network {
             let (net, router) = (self.lan(edge).net(), public_address(edge));
             inside.run(&format!("ip route add {net} via {router}"));
         }
+        if self.has_v6(edge) {
+            self.connect_v6(namespace, device, edge);
+        }
+    }
+
+    fn connect_v6(&self, namespace: &Namespace, device: &str, edge: usize) {
+        let (inside, v6) = (&self.internet, V6(edge));
+        inside.run(&format!("ip addr add {}/64 dev edge{edge} nodad", v6.gateway()));
+        namespace.run(&format!("ip addr add {}/64 dev {device} nodad", v6.edge()));
+        namespace.run(&format!("ip route add default via {}", v6.gateway()));
+        if self.routers.contains_key(&edge) {
+            inside.run(&format!("ip route add {} via {}", v6.net_behind(), v6.edge()));
+        }
     }
 
     /// Connects a device with the LAN of a router.
@@ -238,6 +274,11 @@ impl Network {
         namespace.run(&format!("ip addr add {} dev {device}", lan.on_interface(port)));
         namespace.run(&format!("ip link set dev {device} up"));
         namespace.run(&format!("ip route add default via {}", lan.address(0)));
+        if self.has_v6(edge) {
+            let v6 = V6(edge);
+            namespace.run(&format!("ip addr add {}/64 dev {device} nodad", v6.behind(port)));
+            namespace.run(&format!("ip route add default via {}", v6.behind(0)));
+        }
     }
 
     fn port_of_router(&self, edge: usize) -> usize {

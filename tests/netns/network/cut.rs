@@ -13,7 +13,7 @@ impl Network {
         let on_internet = (&self.internet, self.cuts_on_the_internet());
         for (namespace, rules) in at_routers.chain([on_internet]) {
             let chain = format!("chain between {{ type filter hook forward priority filter; policy accept\n{rules} }}");
-            namespace.filter(&router::replace("ip", "cut", &chain));
+            namespace.filter(&router::replace("inet", "cut", &chain));
         }
         self.switch_as_told();
     }
@@ -22,8 +22,11 @@ impl Network {
     fn cuts_at(&self, edge: usize) -> String {
         let both = self.cuts.iter().flat_map(|(one, other)| [(one, other), (other, one)]);
         let here = both.filter(|(one, other)| self.place(one).edge == edge && self.meeting(one, other).is_empty());
-        here.map(|(one, other)| drop_between(&self.own_address(one), &self.public_address(other)))
-            .collect()
+        here.map(|(one, other)| {
+            let v4 = drop_between("ip", &self.own_address(one), &self.public_address(other));
+            v4 + &self.drop_between_v6(one, other)
+        })
+        .collect()
     }
 
     fn cuts_on_the_internet(&self) -> String {
@@ -32,10 +35,23 @@ impl Network {
             .cuts
             .iter()
             .filter(|(one, other)| stands_there(one) && stands_there(other));
-        let cuts = cuts.map(|(one, other)| drop_between(&self.public_address(one), &self.public_address(other)));
+        let cuts = cuts.map(|(one, other)| {
+            let v4 = drop_between("ip", &self.public_address(one), &self.public_address(other));
+            v4 + &self.drop_between_v6(one, other)
+        });
         let lonely = self.isolated.iter().filter(|name| stands_there(name));
-        let lonely = lonely.map(|name| drop_between(&self.public_address(name), "0.0.0.0/0"));
+        let lonely = lonely.map(|name| {
+            let v6 = self.v6_address(name);
+            let v6 = v6.map(|address| drop_between("ip6", &address.to_string(), "::/0"));
+            drop_between("ip", &self.public_address(name), "0.0.0.0/0") + &v6.unwrap_or_default()
+        });
         cuts.chain(lonely).collect()
+    }
+
+    fn drop_between_v6(&self, one: &str, other: &str) -> String {
+        let both = self.v6_address(one).zip(self.v6_address(other));
+        let rules = both.map(|(one, other)| drop_between("ip6", &one.to_string(), &other.to_string()));
+        rules.unwrap_or_default()
     }
 
     /// Isolated ports of a bridge reach the bridge itself, here the router, but not each other; ports without a bridge reach
@@ -82,8 +98,9 @@ impl Network {
     }
 }
 
-fn drop_between(one: &str, other: &str) -> String {
-    format!("ip saddr {one} ip daddr {other} drop\nip saddr {other} ip daddr {one} drop\n")
+fn drop_between(family: &str, one: &str, other: &str) -> String {
+    let drop = |from, to| format!("{family} saddr {from} {family} daddr {to} drop\n");
+    drop(one, other) + &drop(other, one)
 }
 
 fn set_apart(router: &Namespace, port: usize, apart: bool) {
