@@ -1,12 +1,9 @@
 //! Does a border behave as its name says? Told by plain datagrams, without WireGuard, as RFC 4787 would have it tested.
 
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-
-use nix::sched::{CloneFlags, setns};
 
 use crate::lab;
 use crate::namespace::Namespace;
@@ -81,13 +78,11 @@ impl Behaviour {
 
 /// Opens a socket in a namespace; it stays there, whoever uses it.
 fn socket(namespace: &Namespace, port: u16) -> UdpSocket {
-    let path = File::open(namespace.path()).expect("the namespace is there");
-    let open = move || -> io::Result<UdpSocket> {
-        setns(path, CloneFlags::CLONE_NEWNET)?;
+    let open = || -> io::Result<UdpSocket> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
         socket.set_read_timeout(Some(PATIENCE)).map(|()| socket)
     };
-    let opened = std::thread::spawn(open).join().expect("the thread does not panic");
+    let opened = namespace.inside(open);
     opened.unwrap_or_else(|error| panic!("port {port}: {error}"))
 }
 

@@ -1,7 +1,11 @@
 //! A network namespace, and what runs inside.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::JoinHandle;
+
+use nix::sched::{CloneFlags, setns};
 
 use crate::command;
 
@@ -30,6 +34,26 @@ impl Namespace {
     /// Returns what a thread opens to enter it.
     pub(crate) fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
+    }
+
+    /// Works inside, on a thread of its own: sockets that are made there stay there, whoever uses them.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let work = self.entered(work);
+        let ended = std::thread::scope(|scope| scope.spawn(work).join());
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Has a thread work inside for as long as it likes.
+    pub(crate) fn stay(&self, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+        std::thread::spawn(self.entered(work))
+    }
+
+    fn entered<T, F: FnOnce() -> T>(&self, work: F) -> impl FnOnce() -> T + use<T, F> {
+        let namespace = File::open(self.path()).expect("the namespace is there");
+        move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+            work()
+        }
     }
 
     /// Makes a command that runs inside and is killed with the thread that starts it, even if that is killed itself.

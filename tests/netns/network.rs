@@ -5,9 +5,11 @@
 
 mod address;
 mod cut;
+mod delay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use self::address::{Lan, V6, gateway, public_address};
 use crate::namespace::Namespace;
@@ -36,6 +38,8 @@ pub(crate) struct Network {
     edges: usize,
     /// Whether there is IPv6 at all; then hubs have it.
     ipv6: bool,
+    /// How long a packet takes from one site to another, if that is not what the machine takes.
+    delay: Option<Duration>,
     cuts: BTreeSet<(Name, Name)>,
     isolated: BTreeSet<Name>,
 }
@@ -73,6 +77,7 @@ impl Network {
             sites: scenario.sites.clone(),
             edges: scenario.sites.len(),
             ipv6: scenario.sites.iter().any(|site| site.ipv6.is_some()),
+            delay: None,
             cuts: BTreeSet::new(),
             isolated: BTreeSet::new(),
         };
@@ -241,6 +246,7 @@ impl Network {
         ));
         inside.run(&format!("ip addr add {}/30 dev edge{edge}", gateway(edge)));
         inside.run(&format!("ip link set dev edge{edge} up"));
+        self.delay_at(edge);
         namespace.run(&format!("ip addr add {}/30 dev {device}", public_address(edge)));
         namespace.run(&format!("ip link set dev {device} up"));
         namespace.run(&format!("ip route add default via {}", gateway(edge)));

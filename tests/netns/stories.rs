@@ -78,3 +78,10 @@ fn a_leaf_reaches_the_hub_of_others() {
     play::start_all(&mut lab, Duration::from_secs(30));
     assert_eq!(command::until(soon, || reaches(&lab)), Some(()), "with wirelink");
 }
+
+#[test]
+fn leaves_without_ipv4_go_direct() {
+    let mut lab = Lab::build(&table::native_ipv6());
+    lab.leave_ipv4();
+    play::start_all(&mut lab, Duration::from_secs(30));
+}

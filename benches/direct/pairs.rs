@@ -1,0 +1,116 @@
+//! Two nodes that become direct: from the start of the second one's process until a packet went there and back.
+
+use std::time::Duration;
+
+use crate::eye::Eyes;
+use crate::lab::Lab;
+use crate::options::Options;
+use crate::scenario::course::Course;
+use crate::scenario::{Act, Path, Scenario, oracle, table};
+use crate::stage::{self, SECOND};
+use crate::table::{Figures, Table};
+
+/// Two leaves, by the names of what is before them.
+struct Pair {
+    name: &'static str,
+    scenario: Scenario,
+    ipv4: bool,
+    note: &'static str,
+}
+
+fn pairs() -> Vec<Pair> {
+    let of = |name, scenario, note| Pair {
+        name,
+        scenario,
+        ipv4: true,
+        note,
+    };
+    let without_ipv4 = Pair {
+        ipv4: false,
+        ..of(
+            "ipv6-only",
+            table::native_ipv6(),
+            "stateful firewalls on both sides, no IPv4 but inside the tunnel",
+        )
+    };
+    vec![
+        of("home-home", table::home_home(), ""),
+        of("home-public", table::home_public(), ""),
+        of("forwarded-symmetric", matrix("forwarded-symmetric"), FORWARDED),
+        of("home-symmetric", matrix("home-symmetric"), RESTRICTED),
+        of("firewall-firewall", matrix("firewall-firewall"), ""),
+        of("same-lan", table::same_lan(), "no hairpinning"),
+        of(
+            "double-nat",
+            table::carrier(),
+            "a home router behind another one, towards a home router",
+        ),
+        of(
+            "ipv6-beside-symmetric",
+            table::native_ipv6(),
+            "symmetric on both sides, and IPv6 behind stateful firewalls",
+        ),
+        without_ipv4,
+    ]
+}
+
+const FORWARDED: &str = "home with its port forwarded: the endpoint-independent filtering that nftables can do";
+const RESTRICTED: &str =
+    "impossible: the home router lets in no port that it was not called from, the symmetric one shows none";
+
+fn matrix(name: &str) -> Scenario {
+    let mut all = table::matrix_of_linux().into_iter();
+    all.find(|scenario| scenario.name == name).expect("a pair of the table")
+}
+
+/// Measures all pairs that are asked for.
+pub(crate) fn measure(options: &Options) -> Table {
+    let mut table = Table::new(
+        "From the start of the second node until both are direct, in seconds",
+        &["pair", "runs", "median", "worst", ""],
+    );
+    for pair in pairs().into_iter().filter(|pair| options.wants(pair.name)) {
+        let mut cells = vec![pair.name.to_owned()];
+        if is_possible(&pair.scenario) {
+            let figures = all_runs(&pair, options);
+            let cell = |figure| crate::table::shown(figure, 3);
+            cells.extend([
+                figures.runs().to_string(),
+                cell(figures.median()),
+                cell(figures.worst()),
+            ]);
+        } else {
+            cells.extend(["-", "-", "-"].map(str::to_owned));
+        }
+        cells.push(pair.note.to_owned());
+        table.row(cells);
+    }
+    table
+}
+
+fn is_possible(scenario: &Scenario) -> bool {
+    let mut course = Course::new(scenario);
+    course.take(Act::StartAll);
+    oracle::way(&course, "a", SECOND) == Path::Direct
+}
+
+fn all_runs(pair: &Pair, options: &Options) -> Figures {
+    let mut figures = Figures::default();
+    for run in 1..=options.runs {
+        let took = one_run(pair, options);
+        println!("{} {run}: {took:?}", pair.name);
+        figures.add_time(took);
+    }
+    figures
+}
+
+fn one_run(pair: &Pair, options: &Options) -> Option<Duration> {
+    let prepare = |lab: &Lab| {
+        if !pair.ipv4 {
+            lab.leave_ipv4();
+        }
+    };
+    let mut lab = stage::build(&pair.scenario, options, &["a"], prepare);
+    let eyes = Eyes::open(&lab, "a", SECOND);
+    stage::start_second(&mut lab, &eyes)
+}
