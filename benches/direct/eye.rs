@@ -27,7 +27,7 @@ const ECHO_PORT: u16 = 4007;
 /// What a leaf has of another one, as its device shows it. The thread reads on as long as this lives.
 struct Eye {
     direct: Arc<AtomicBool>,
-    seen: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,18 +45,16 @@ impl Eye {
             peer: lab.public_key(of).parse().expect("wg made this key"),
             prefixes: lab.inner(of).own(),
         };
-        let (direct, closed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (shown, seen) = (Arc::clone(&direct), Arc::clone(&closed));
+        let (direct, closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (shown, until) = (Arc::clone(&direct), Arc::clone(&closed));
         // Netlink sockets are made again and again: so the thread stays in the namespace.
         let thread = lab.namespace(at).stay(move || {
             let runtime = Builder::new_current_thread().enable_all().build();
-            runtime
-                .expect("an event loop")
-                .block_on(watch(&wanted, &shown, &closed));
+            runtime.expect("an event loop").block_on(watch(&wanted, &shown, &until));
         });
         Self {
             direct,
-            seen,
+            closed,
             thread: Some(thread),
         }
     }
@@ -68,7 +66,7 @@ impl Eye {
 
 impl Drop for Eye {
     fn drop(&mut self) {
-        self.seen.store(true, Ordering::Relaxed);
+        self.closed.store(true, Ordering::Relaxed);
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -99,15 +97,15 @@ pub(crate) struct Eyes {
 impl Eyes {
     pub(crate) fn open(lab: &Lab, one: Name, other: Name) -> Self {
         let [asks, answers] = [(one, 0), (other, ECHO_PORT)].map(|(name, port)| socket(lab, name, port));
-        let closed = Arc::new(AtomicBool::new(false));
+        let closed = Arc::<AtomicBool>::default();
         let to = answers.local_addr().expect("it is bound");
-        let seen = Arc::clone(&closed);
+        let until = Arc::clone(&closed);
         Self {
             both: [Eye::open(lab, one, other), Eye::open(lab, other, one)],
             asks,
             to,
             closed,
-            answers: Some(std::thread::spawn(move || echo(&answers, &seen))),
+            answers: Some(std::thread::spawn(move || echo(&answers, &until))),
         }
     }
 
@@ -119,6 +117,14 @@ impl Eyes {
     /// Returns whether neither has.
     pub(crate) fn show_hub(&self) -> bool {
         !self.both.iter().any(Eye::is_direct)
+    }
+
+    /// Makes sure that what goes through the hub is not taken for direct.
+    pub(crate) fn expect_hub(&self) {
+        assert!(
+            !self.show_direct() && !self.echoes(),
+            "direct before the second node runs"
+        );
     }
 
     /// Waits until the devices show it, and an echo went there and back without a router.

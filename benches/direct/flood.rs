@@ -10,10 +10,11 @@ use crate::eye::Eyes;
 use crate::lab::Lab;
 use crate::options::Options;
 use crate::processor;
+use crate::scenario;
 use crate::scenario::border::Border;
-use crate::scenario::{Leaf, Name, Program, Scenario, Site, table};
+use crate::scenario::{Leaf, Name, Program, Scenario, Site};
 use crate::stage;
-use crate::table::{Figures, Table};
+use crate::table::{self as figures, Figures, Table};
 use crate::tunnel::PORT;
 
 /// Datagrams a second.
@@ -32,6 +33,7 @@ const STRANGER: Name = "d";
 /// What was measured in all floods.
 #[derive(Default)]
 struct Rows {
+    /// What came to the target's machine, a second.
     rate: Figures,
     quiet: Figures,
     flooded: Figures,
@@ -42,16 +44,12 @@ struct Rows {
 
 /// Measures as many floods as there are to be runs, one after the other.
 pub(crate) fn measure(options: &Options) -> Table {
-    let mut lab = stage::build(&scenario(), options, &[TARGET, "c"], |_| ());
-    let pairs = [stage::SECOND, "c"].map(|other| Eyes::open(&lab, TARGET, other));
-    lab.start(stage::SECOND);
-    let are_direct = pairs.each_ref().map(|eyes| eyes.direct(stage::LIMIT).is_some());
     let mut table = Table::new(
         "A flood of probes that nobody asked for; the processor in % of a core, median / worst",
         &[
             "links",
             "floods of 5 s",
-            "datagrams a second",
+            "arrived a second",
             "wirelink before",
             "wirelink meanwhile",
             "answers",
@@ -59,6 +57,13 @@ pub(crate) fn measure(options: &Options) -> Table {
             "links given up",
         ],
     );
+    if !options.wants("flood") {
+        return table;
+    }
+    let mut lab = stage::build(&scenario(), options, &[TARGET, "c"], |_| ());
+    let pairs = [stage::SECOND, "c"].map(|other| Eyes::open(&lab, TARGET, other));
+    lab.start(stage::SECOND);
+    let are_direct = pairs.each_ref().map(|eyes| eyes.direct(stage::LIMIT).is_some());
     let mut rows = Rows::default();
     for run in 1..=options.runs {
         flood(&mut lab, &pairs, run, &mut rows);
@@ -66,7 +71,7 @@ pub(crate) fn measure(options: &Options) -> Table {
     table.row(vec![
         are_direct.iter().filter(|direct| **direct).count().to_string(),
         rows.rate.runs().to_string(),
-        rows.rate.both(0),
+        figures::shown(rows.rate.median(), 0),
         rows.quiet.both(1),
         rows.flooded.both(1),
         rows.answers.to_string(),
@@ -94,7 +99,7 @@ fn scenario() -> Scenario {
             .map(site)
             .into(),
         leaves: vec![leaf(TARGET, 0), leaf(stage::SECOND, 1), leaf("c", 2), leaf(STRANGER, 3)],
-        ..table::public_public()
+        ..scenario::table::public_public()
     }
 }
 
@@ -111,9 +116,10 @@ fn flood(lab: &mut Lab, pairs: &[Eyes; 2], run: usize, rows: &mut Rows) {
     let (known, log) = (known(lab), lab.log(TARGET).len());
     let stranger = stranger(lab);
     let (began, before) = (Instant::now(), processor::time_of(process));
-    let sent = send(&stranger, TIME);
+    let arrived = arrived(lab);
+    send(&stranger, TIME);
     let flooded = share(began, before);
-    let rate = sent as f64 / began.elapsed().as_secs_f64();
+    let rate = (self::arrived(lab) - arrived) as f64 / began.elapsed().as_secs_f64();
 
     let answers = std::iter::from_fn(|| stranger.recv(&mut [0; 2048]).ok()).count() as u64;
     let learnt = self::known(lab) != known;
@@ -123,7 +129,7 @@ fn flood(lab: &mut Lab, pairs: &[Eyes; 2], run: usize, rows: &mut Rows) {
         .filter(|line| line.contains("is suspect") || line.contains("is lost"));
     let given_up = given_up.count() + pairs.iter().filter(|eyes| !eyes.show_direct()).count();
     println!(
-        "flood {run}: {rate:.0} datagrams a second, wirelink {quiet:.1} % before and {flooded:.1} % meanwhile, {answers} answers, \
+        "flood {run}: {rate:.0} datagrams arrived a second, wirelink {quiet:.1} % before and {flooded:.1} % meanwhile, {answers} answers, \
          device changed: {learnt}, links given up: {given_up}"
     );
     rows.rate.add(Some(rate));
@@ -132,6 +138,14 @@ fn flood(lab: &mut Lab, pairs: &[Eyes; 2], run: usize, rows: &mut Rows) {
     rows.answers += answers;
     rows.learnt |= learnt;
     rows.lost_links += given_up;
+}
+
+/// Returns how many packets came to the target so far, outside of the tunnel.
+fn arrived(lab: &Lab) -> u64 {
+    let counters = lab.namespace(TARGET).run("cat /proc/net/dev");
+    let line = counters.lines().find_map(|line| line.trim().strip_prefix("eth0:"));
+    let packets = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    packets.expect("a counter of packets")
 }
 
 /// Returns what the target has of all its peers that a probe could change.
@@ -153,9 +167,9 @@ fn stranger(lab: &Lab) -> UdpSocket {
     made.unwrap_or_else(|error| panic!("{target}: {error}"))
 }
 
-/// Sends at the rate, as far as the machine can, and returns how many were sent.
-fn send(socket: &UdpSocket, time: Duration) -> u64 {
-    let (began, mut sent, mut datagram) = (Instant::now(), 0, forged());
+/// Sends at the rate, as far as the machine can.
+fn send(socket: &UdpSocket, time: Duration) {
+    let (began, mut sent, mut datagram) = (Instant::now(), 0u64, forged());
     while began.elapsed() < time {
         let due = began.elapsed().as_micros() as u64 * RATE / 1_000_000;
         if sent >= due {
@@ -170,7 +184,6 @@ fn send(socket: &UdpSocket, time: Duration) -> u64 {
             sent += u64::from(socket.send(&datagram).is_ok());
         }
     }
-    sent
 }
 
 /// Makes a probe as anybody can who knows the source: all of it is right but the tag.

@@ -1,6 +1,7 @@
 //! A flow of packets each way, and what becomes of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,6 +41,12 @@ pub(crate) struct Outcome {
     pub(crate) lost: usize,
     /// The longest time between two arrivals.
     pub(crate) gap: Duration,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lost and {} ms without any", self.lost, self.gap.as_millis())
+    }
 }
 
 impl Flow {

@@ -28,16 +28,18 @@ mod table;
 #[allow(unused_imports)]
 pub(crate) use lab_parts::*;
 use options::{Options, Part};
+use table::Table;
 
 fn main() {
     let options = Options::read(std::env::args().skip(1)).unwrap_or_else(|why| panic!("{why}"));
-    println!("{}", options.headline());
-    for part in &options.parts {
-        let table = match part {
-            Part::Pairs => pairs::measure(&options),
-            Part::Moves => moves::measure(&options),
-            Part::Flood => flood::measure(&options),
-        };
-        println!("\n{table}");
-    }
+    println!("{}\n", options.headline());
+    let measure = |part: &Part| match part {
+        Part::Pairs => pairs::measure(&options),
+        Part::Moves => moves::measure(&options),
+        Part::Flood => flood::measure(&options),
+    };
+    let tables: Vec<Table> = options.parts.iter().map(measure).collect();
+    assert!(!tables.iter().all(Table::is_empty), "nothing has this name");
+    let measured = tables.iter().filter(|table| !table.is_empty());
+    measured.for_each(|table| println!("\n{table}"));
 }

@@ -9,7 +9,7 @@ use crate::flow::{Flow, Outcome};
 use crate::options::Options;
 use crate::scenario::{Scenario, table};
 use crate::stage;
-use crate::table::{Figures, Table};
+use crate::table::{Figures, Table, seconds};
 
 /// What happens in one lab; each leaves the way as the next one needs it.
 const COURSES: [&[Act]; 3] = [
@@ -88,6 +88,7 @@ fn scenario() -> Scenario {
 fn play(course: &[Act], options: &Options, run: usize, rows: &mut BTreeMap<Act, Row>) {
     let mut lab = stage::build(&scenario(), options, &["a"], |_| ());
     let eyes = Eyes::open(&lab, "a", stage::SECOND);
+    eyes.expect_hub();
     let flow = Flow::start(&lab, "a", stage::SECOND);
     std::thread::sleep(AFTERWARDS);
     for act in course {
@@ -96,7 +97,12 @@ fn play(course: &[Act], options: &Options, run: usize, rows: &mut BTreeMap<Act, 
         let done = arrives(&eyes, &flow, act.goal()).then(|| began.elapsed());
         std::thread::sleep(AFTERWARDS + ON_THE_WAY);
         let outcomes = flow.outcome(began, Instant::now() - ON_THE_WAY);
-        println!("{} {run}: {outcomes:?}, in place after {done:?}", act.name());
+        let [there, back] = outcomes;
+        let done_after = seconds(done);
+        println!(
+            "{} {run}: {there} there, {back} back, in place: {done_after}",
+            act.name()
+        );
         if options.wants(act.name()) {
             rows.entry(*act).or_default().add(outcomes, done);
         }

@@ -64,10 +64,7 @@ impl Options {
             }
         }
         if options.parts.is_empty() {
-            options.parts = vec![Part::Pairs];
-            if options.only.is_none() {
-                options.parts.extend([Part::Moves, Part::Flood]);
-            }
+            options.parts = vec![Part::Pairs, Part::Moves, Part::Flood];
         }
         Ok(options)
     }
@@ -80,17 +77,19 @@ impl Options {
     /// Says when, where and by which command this was measured.
     pub(crate) fn headline(&self) -> String {
         let (date, kernel) = (command::run("date -u +%F"), command::run("uname -r"));
-        let wireguard = match Backend::wanted() {
-            Backend::Userspace => "wireguard-go",
-            Backend::Kernel => "the kernel's WireGuard",
+        let (wireguard, command) = match Backend::wanted() {
+            Backend::Userspace => (
+                "wireguard-go",
+                "cargo bench --no-default-features --features lab --bench direct --",
+            ),
+            Backend::Kernel => ("the kernel's WireGuard in qemu", "tests/kernel/run bench"),
         };
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let delay = self.delay.map_or(0, |delay| delay.as_millis());
         format!(
-            "{}, Linux {}, {wireguard}, {cores} cores, load {load} at the beginning, {delay} ms of delay each way\n\n    cargo bench \
-             --no-default-features --features lab --bench direct -- {}",
+            "{}, Linux {}, {wireguard}, {cores} cores, load {load} at the beginning, {delay} ms of delay each way\n\n    {command} {}",
             date.trim(),
             kernel.trim(),
             self.words

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::scenario::course::Course;
 use crate::scenario::{Act, Path, Scenario, oracle, table};
 use crate::stage::{self, SECOND};
-use crate::table::{Figures, Table};
+use crate::table::{self as figures, Figures, Table, seconds};
 
 /// Two leaves, by the names of what is before them.
 struct Pair {
@@ -72,13 +72,9 @@ pub(crate) fn measure(options: &Options) -> Table {
     for pair in pairs().into_iter().filter(|pair| options.wants(pair.name)) {
         let mut cells = vec![pair.name.to_owned()];
         if is_possible(&pair.scenario) {
-            let figures = all_runs(&pair, options);
-            let cell = |figure| crate::table::shown(figure, 3);
-            cells.extend([
-                figures.runs().to_string(),
-                cell(figures.median()),
-                cell(figures.worst()),
-            ]);
+            let took = all_runs(&pair, options);
+            let cell = |figure| figures::shown(figure, 3);
+            cells.extend([took.runs().to_string(), cell(took.median()), cell(took.worst())]);
         } else {
             cells.extend(["-", "-", "-"].map(str::to_owned));
         }
@@ -98,7 +94,7 @@ fn all_runs(pair: &Pair, options: &Options) -> Figures {
     let mut figures = Figures::default();
     for run in 1..=options.runs {
         let took = one_run(pair, options);
-        println!("{} {run}: {took:?}", pair.name);
+        println!("{} {run}: {}", pair.name, seconds(took));
         figures.add_time(took);
     }
     figures
@@ -112,5 +108,6 @@ fn one_run(pair: &Pair, options: &Options) -> Option<Duration> {
     };
     let mut lab = stage::build(&pair.scenario, options, &["a"], prepare);
     let eyes = Eyes::open(&lab, "a", SECOND);
+    eyes.expect_hub();
     stage::start_second(&mut lab, &eyes)
 }

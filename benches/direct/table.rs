@@ -1,6 +1,6 @@
 //! Figures, and how they are shown.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 /// A table in Markdown.
@@ -17,6 +17,11 @@ impl Table {
             head,
             rows: Vec::new(),
         }
+    }
+
+    /// Returns whether nothing was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Adds a row; what is left out at its end stays empty.
@@ -82,14 +87,14 @@ impl Figures {
     }
 }
 
+/// Returns a time as it is told while it is measured.
+pub(crate) fn seconds(time: Option<Duration>) -> String {
+    let figure = time.map(|time| time.as_secs_f64());
+    let unit = if time.is_some() { " s" } else { "" };
+    shown(figure, 3) + unit
+}
+
 /// Returns a figure as it stands in a table.
 pub(crate) fn shown(figure: Option<f64>, digits: usize) -> String {
-    let mut text = String::new();
-    match figure {
-        Some(figure) => {
-            let _ = write!(text, "{figure:.digits$}");
-        }
-        None => text.push_str("not in time"),
-    }
-    text
+    figure.map_or_else(|| "not in time".to_owned(), |figure| format!("{figure:.digits$}"))
 }

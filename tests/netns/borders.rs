@@ -76,14 +76,18 @@ impl Behaviour {
     }
 }
 
-/// Opens a socket in a namespace; it stays there, whoever uses it.
+/// Opens a socket in a namespace, for IPv4.
 fn socket(namespace: &Namespace, port: u16) -> UdpSocket {
+    bound(namespace, SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+}
+
+fn bound(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
     let open = || -> io::Result<UdpSocket> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+        let socket = UdpSocket::bind(address)?;
         socket.set_read_timeout(Some(PATIENCE)).map(|()| socket)
     };
     let opened = namespace.inside(open);
-    opened.unwrap_or_else(|error| panic!("port {port}: {error}"))
+    opened.unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
 /// Sends a datagram, and another if need be, and returns from where it came, if one did.
@@ -156,6 +160,35 @@ fn a_forwarded_port_follows_the_leaf() {
     network.roam(&[("a", 0)]);
     let back = Behaviour::observe(&network);
     assert_eq!(back, Behaviour::expected(Border::FORWARDED), "back again");
+}
+
+#[test]
+fn before_ipv6_there_is_a_firewall_and_no_translation() {
+    for (border, listens) in [(Border::GUARDED, false), (Border::Open, true)] {
+        let home = Site {
+            ipv6: Some(border),
+            ..site(Border::HOME, None)
+        };
+        let mut network = network(vec![home]);
+        let address = |network: &Network, name| IpAddr::V6(network.v6_address(name).expect("it has IPv6"));
+        let [at_a, at_hub] = ["a", "hub"].map(|name| SocketAddr::new(address(&network, name), CALLED));
+        let [inside, hub] = [("a", at_a), ("hub", at_hub)].map(|(name, at)| bound(network.host(name), at));
+        assert_eq!(
+            passes(&hub, at_a, &inside).is_some(),
+            listens,
+            "{border:?}: who was not called"
+        );
+        assert_eq!(
+            passes(&inside, at_hub, &hub),
+            Some(at_a),
+            "{border:?}: nothing is translated"
+        );
+        assert!(passes(&hub, at_a, &inside).is_some(), "{border:?}: an answer is let in");
+        network.cut("a", "hub");
+        assert_eq!(passes(&inside, at_hub, &hub), None, "{border:?}: cut");
+        network.heal("a", "hub");
+        assert!(passes(&inside, at_hub, &hub).is_some(), "{border:?}: healed");
+    }
 }
 
 #[test]
