@@ -96,9 +96,13 @@ impl Namespace {
         written.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     }
 
-    /// Passes packets on.
+    /// Passes packets on, and so from the first moment: while its own address is looked for elsewhere, an interface asks for no
+    /// neighbours (RFC 4862, 5.4), so that is left out on those that are made from now on.
     pub(crate) fn forwards(&self) {
-        self.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        let no_search = "net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0";
+        self.run(&format!(
+            "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 {no_search}"
+        ));
     }
 }
 

@@ -197,13 +197,13 @@ impl Network {
                 continue;
             };
             let (router, lan) = (Namespace::new(world, &format!("router{edge}")), self.lan(edge));
+            router.forwards();
             router.run("ip link add name lan type bridge");
             router.run(&format!("ip addr add {} dev lan", lan.on_interface(0)));
             if site.ipv6.is_some() {
                 router.run(&format!("ip addr add {}/64 dev lan nodad", V6(edge).behind(0)));
             }
             router.run("ip link set dev lan up");
-            router.forwards();
             router.filter(&rules);
             self.routers.insert(edge, router);
         }
