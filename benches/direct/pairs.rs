@@ -1,9 +1,9 @@
 //! Two nodes that become direct: from the start of the second one's process until a packet went there and back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::eye::Eyes;
-use crate::lab::Lab;
+use crate::lab::{Lab, WIRELINK};
 use crate::options::Options;
 use crate::scenario::course::Course;
 use crate::scenario::{Act, Path, Scenario, oracle, table};
@@ -72,16 +72,39 @@ pub(crate) fn measure(options: &Options) -> Table {
     for pair in pairs().into_iter().filter(|pair| options.wants(pair.name)) {
         let mut cells = vec![pair.name.to_owned()];
         if is_possible(&pair.scenario) {
-            let took = all_runs(&pair, options);
-            let cell = |figure| figures::shown(figure, 3);
-            cells.extend([took.runs().to_string(), cell(took.median()), cell(took.worst())]);
+            cells.extend(shown(&all_runs(&pair, options)));
         } else {
             cells.extend(["-", "-", "-"].map(str::to_owned));
         }
         cells.push(pair.note.to_owned());
         table.row(cells);
     }
+    if !table.is_empty() {
+        table.row(program_alone(options));
+    }
     table
+}
+
+/// Measures what is in all of these times and no matter of the network: `ip netns exec`, and the start of the program.
+fn program_alone(options: &Options) -> Vec<String> {
+    let lab = Lab::build(&table::home_public());
+    let mut took = Figures::default();
+    for _ in 0..options.runs {
+        let began = Instant::now();
+        let output = lab.namespace(SECOND).command(&format!("{WIRELINK} --version")).output();
+        assert!(output.is_ok_and(|output| output.status.success()), "it can be started");
+        took.add_time(Some(began.elapsed()));
+    }
+    let mut cells = vec!["(the program alone)".to_owned()];
+    cells.extend(shown(&took));
+    cells.push("`wirelink --version`, in the same way: a part of all of these".to_owned());
+    cells
+}
+
+/// Returns the cells of what was measured.
+fn shown(took: &Figures) -> [String; 3] {
+    let cell = |figure| figures::shown(figure, 3);
+    [took.runs().to_string(), cell(took.median()), cell(took.worst())]
 }
 
 fn is_possible(scenario: &Scenario) -> bool {
