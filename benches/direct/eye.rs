@@ -47,11 +47,13 @@ impl Eye {
         };
         let (direct, closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let (shown, until) = (Arc::clone(&direct), Arc::clone(&closed));
-        // Netlink sockets are made again and again: so the thread stays in the namespace.
-        let thread = lab.namespace(at).stay(move || {
+        let look = move || {
             let runtime = Builder::new_current_thread().enable_all().build();
-            runtime.expect("an event loop").block_on(watch(&wanted, &shown, &until));
-        });
+            let looked = runtime.map(|runtime| runtime.block_on(watch(&wanted, &shown, &until)));
+            looked.expect("an event loop");
+        };
+        // Netlink sockets are made again and again: so the thread is one of the namespace.
+        let thread = lab.namespace(at).inside(|| std::thread::spawn(look));
         Self {
             direct,
             closed,

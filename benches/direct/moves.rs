@@ -94,15 +94,12 @@ fn play(course: &[Act], options: &Options, run: usize, rows: &mut BTreeMap<Act, 
     for act in course {
         let began = Instant::now();
         act.take(&mut lab);
+        let doing = began.elapsed().as_millis();
         let done = arrives(&eyes, &flow, act.goal()).then(|| began.elapsed());
         std::thread::sleep(AFTERWARDS + ON_THE_WAY);
         let outcomes = flow.outcome(began, Instant::now() - ON_THE_WAY);
-        let [there, back] = outcomes;
-        let done_after = seconds(done);
-        println!(
-            "{} {run}: {there} there, {back} back, in place: {done_after}",
-            act.name()
-        );
+        let ([there, back], name, done_after) = (outcomes, act.name(), seconds(done));
+        println!("{name} {run}: {there} there, {back} back, in place: {done_after}; doing it took {doing} ms");
         if options.wants(act.name()) {
             rows.entry(*act).or_default().add(outcomes, done);
         }

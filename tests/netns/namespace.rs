@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::JoinHandle;
 
 use nix::sched::{CloneFlags, setns};
 
@@ -36,24 +35,15 @@ impl Namespace {
         Path::new("/run/netns").join(&self.name)
     }
 
-    /// Works inside, on a thread of its own: sockets that are made there stay there, whoever uses them.
+    /// Works inside, on a thread of its own: sockets and threads that are made there stay there.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let work = self.entered(work);
-        let ended = std::thread::scope(|scope| scope.spawn(work).join());
-        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    /// Has a thread work inside for as long as it likes.
-    pub(crate) fn stay(&self, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-        std::thread::spawn(self.entered(work))
-    }
-
-    fn entered<T, F: FnOnce() -> T>(&self, work: F) -> impl FnOnce() -> T + use<T, F> {
         let namespace = File::open(self.path()).expect("the namespace is there");
-        move || {
+        let enter_and_work = move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
             work()
-        }
+        };
+        let ended = std::thread::scope(|scope| scope.spawn(enter_and_work).join());
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Makes a command that runs inside and is killed with the thread that starts it, even if that is killed itself.

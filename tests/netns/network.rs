@@ -5,6 +5,7 @@
 
 mod address;
 mod cut;
+#[allow(dead_code, reason = "for the benchmark alone")]
 mod delay;
 
 use std::collections::{BTreeMap, BTreeSet};
