@@ -8,6 +8,8 @@ use crate::stage::SECOND;
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Act {
+    /// Nothing: what is lost by itself, on a machine that has too much to do.
+    Nothing,
     /// The second node starts: from the hub to the direct path.
     Start,
     /// Nothing passes directly any more, and nobody says so.
@@ -33,7 +35,8 @@ pub(crate) enum Goal {
 
 impl Act {
     /// Everything, in the order of the table.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Nothing,
         Self::Start,
         Self::Stop,
         Self::Blackhole,
@@ -44,6 +47,7 @@ impl Act {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Nothing => "nothing",
             Self::Start => "start",
             Self::Blackhole => "blackhole",
             Self::Heal => "heal",
@@ -56,6 +60,7 @@ impl Act {
     /// Says what happens, and what is wanted of it.
     pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
+            Self::Nothing => ("for two seconds, through the hub", "nothing lost"),
             Self::Start => ("the second node starts: hub to direct", "nothing lost"),
             Self::Stop => ("the second node stops: direct to hub", "nothing lost"),
             Self::Blackhole => ("the direct path drops all", "gap of 3 s"),
@@ -68,13 +73,14 @@ impl Act {
     pub(crate) fn goal(self) -> Goal {
         match self {
             Self::Start | Self::Heal | Self::Roam | Self::RoamBoth => Goal::Direct,
-            Self::Stop | Self::Blackhole => Goal::Hub,
+            Self::Nothing | Self::Stop | Self::Blackhole => Goal::Hub,
         }
     }
 
     /// Lets it happen.
     pub(crate) fn take(self, lab: &mut Lab) {
         match self {
+            Self::Nothing => {}
             Self::Start => lab.start(SECOND),
             Self::Blackhole => lab.network.cut("a", SECOND),
             Self::Heal => lab.network.heal("a", SECOND),

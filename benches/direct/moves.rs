@@ -13,9 +13,9 @@ use crate::table::{Figures, Table, seconds};
 
 /// What happens in one lab; each leaves the way as the next one needs it.
 const COURSES: [&[Act]; 3] = [
-    &[Act::Start, Act::Blackhole, Act::Heal, Act::Stop],
-    &[Act::Start, Act::Roam],
-    &[Act::Start, Act::RoamBoth],
+    &[Act::Nothing, Act::Start, Act::Blackhole, Act::Heal, Act::Stop],
+    &[Act::Nothing, Act::Start, Act::Roam],
+    &[Act::Nothing, Act::Start, Act::RoamBoth],
 ];
 
 /// How long it is looked on when all is as it should be: what comes late is lost late, too.
@@ -90,7 +90,6 @@ fn play(course: &[Act], options: &Options, run: usize, rows: &mut BTreeMap<Act, 
     let eyes = Eyes::open(&lab, "a", stage::SECOND);
     eyes.expect_hub();
     let flow = Flow::start(&lab, "a", stage::SECOND);
-    std::thread::sleep(AFTERWARDS);
     for act in course {
         let began = Instant::now();
         act.take(&mut lab);
