@@ -1,12 +1,9 @@
 //! Does a border behave as its name says? Told by plain datagrams, without WireGuard, as RFC 4787 would have it tested.
 
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-
-use nix::sched::{CloneFlags, setns};
 
 use crate::lab;
 use crate::namespace::Namespace;
@@ -79,16 +76,18 @@ impl Behaviour {
     }
 }
 
-/// Opens a socket in a namespace; it stays there, whoever uses it.
+/// Opens a socket in a namespace, for IPv4.
 fn socket(namespace: &Namespace, port: u16) -> UdpSocket {
-    let path = File::open(namespace.path()).expect("the namespace is there");
-    let open = move || -> io::Result<UdpSocket> {
-        setns(path, CloneFlags::CLONE_NEWNET)?;
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    bound(namespace, SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+}
+
+fn bound(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
+    let open = || -> io::Result<UdpSocket> {
+        let socket = UdpSocket::bind(address)?;
         socket.set_read_timeout(Some(PATIENCE)).map(|()| socket)
     };
-    let opened = std::thread::spawn(open).join().expect("the thread does not panic");
-    opened.unwrap_or_else(|error| panic!("port {port}: {error}"))
+    let opened = namespace.inside(open);
+    opened.unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
 /// Sends a datagram, and another if need be, and returns from where it came, if one did.
@@ -161,6 +160,35 @@ fn a_forwarded_port_follows_the_leaf() {
     network.roam(&[("a", 0)]);
     let back = Behaviour::observe(&network);
     assert_eq!(back, Behaviour::expected(Border::FORWARDED), "back again");
+}
+
+#[test]
+fn before_ipv6_there_is_a_firewall_and_no_translation() {
+    for (border, listens) in [(Border::GUARDED, false), (Border::Open, true)] {
+        let home = Site {
+            ipv6: Some(border),
+            ..site(Border::HOME, None)
+        };
+        let mut network = network(vec![home]);
+        let address = |network: &Network, name| IpAddr::V6(network.v6_address(name).expect("it has IPv6"));
+        let [at_a, at_hub] = ["a", "hub"].map(|name| SocketAddr::new(address(&network, name), CALLED));
+        let [inside, hub] = [("a", at_a), ("hub", at_hub)].map(|(name, at)| bound(network.host(name), at));
+        assert_eq!(
+            passes(&hub, at_a, &inside).is_some(),
+            listens,
+            "{border:?}: who was not called"
+        );
+        assert_eq!(
+            passes(&inside, at_hub, &hub),
+            Some(at_a),
+            "{border:?}: nothing is translated"
+        );
+        assert!(passes(&hub, at_a, &inside).is_some(), "{border:?}: an answer is let in");
+        network.cut("a", "hub");
+        assert_eq!(passes(&inside, at_hub, &hub), None, "{border:?}: cut");
+        network.heal("a", "hub");
+        assert!(passes(&inside, at_hub, &hub).is_some(), "{border:?}: healed");
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Lab {
     /// What was there before wirelink.
     found: BTreeMap<Name, Found>,
     pub(crate) logs: PathBuf,
+    /// With what every wirelink is started.
+    pub(crate) flags: &'static str,
 }
 
 /// A host beside its namespace.
@@ -77,6 +79,7 @@ impl Lab {
             scenario: scenario.clone(),
             found: BTreeMap::new(),
             logs,
+            flags: "--debug",
         };
         let number = world.trim_start_matches(PREFIX).replace('-', "x");
         lab.add_hosts(&format!("{INTERFACE}{number}"));
@@ -276,7 +279,7 @@ impl Lab {
     /// Starts wirelink on a host, with these flags, too.
     pub(crate) fn start_with(&mut self, name: Name, flags: &str) {
         let line = match self.program(name) {
-            Program::Ours => format!("{WIRELINK} --debug --iface {} {flags}", self.interface(name)),
+            Program::Ours => format!("{WIRELINK} {} --iface {} {flags}", self.flags, self.interface(name)),
             Program::V1 => self.v1(name),
         };
         let settings = Some(self.settings(name)).filter(|folder| folder.exists());

@@ -1,11 +1,9 @@
 //! What the daemon's eyes and hands do on a real machine: the device is changed in small steps, the machine is seen as it is.
 
-use std::fs::File;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use nix::sched::{CloneFlags, setns};
 use tokio::runtime::Builder;
 use wirelink::daemon::device::Device;
 use wirelink::daemon::host::Host;
@@ -27,16 +25,9 @@ const NOW: Timestamp = Timestamp::START;
 
 /// Runs a test in the namespace of a host, on a thread that is its own: whoever runs tests next must not be there.
 fn inside(lab: &Lab, name: &str, test: impl AsyncFnOnce() + Send) {
-    let namespace = File::open(lab.namespace(name).path()).expect("the namespace is there");
-    let run = move || {
-        setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+    lab.namespace(name).inside(|| {
         let runtime = Builder::new_current_thread().enable_all().build();
         runtime.expect("an event loop").block_on(test());
-    };
-    std::thread::scope(|scope| {
-        if let Err(panic) = scope.spawn(run).join() {
-            std::panic::resume_unwind(panic);
-        }
     });
 }
 

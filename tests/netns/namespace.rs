@@ -1,7 +1,10 @@
 //! A network namespace, and what runs inside.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use nix::sched::{CloneFlags, setns};
 
 use crate::command;
 
@@ -30,6 +33,17 @@ impl Namespace {
     /// Returns what a thread opens to enter it.
     pub(crate) fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
+    }
+
+    /// Works inside, on a thread of its own: sockets and threads that are made there stay there.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(self.path()).expect("the namespace is there");
+        let enter_and_work = move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+            work()
+        };
+        let ended = std::thread::scope(|scope| scope.spawn(enter_and_work).join());
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Makes a command that runs inside and is killed with the thread that starts it, even if that is killed itself.
@@ -72,9 +86,13 @@ impl Namespace {
         written.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     }
 
-    /// Passes packets on.
+    /// Passes packets on, and so from the first moment: while its own address is looked for elsewhere, an interface asks for no
+    /// neighbours (RFC 4862, 5.4), so that is left out on those that are made from now on.
     pub(crate) fn forwards(&self) {
-        self.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        let no_search = "net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0";
+        self.run(&format!(
+            "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 {no_search}"
+        ));
     }
 }
 

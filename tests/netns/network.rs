@@ -3,8 +3,16 @@
 //! The internet is one router; every edge hangs on it by a /30 of 203.0.113.0/24. Private addresses have no route there, as with
 //! any provider. A host has one device, `eth0`, and takes it along when it goes elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod address;
+mod cut;
+#[allow(dead_code, reason = "for the benchmark alone")]
+mod delay;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use self::address::{Lan, V6, gateway, public_address};
 use crate::namespace::Namespace;
 use crate::router;
 use crate::scenario::border::Border;
@@ -29,6 +37,10 @@ pub(crate) struct Network {
     /// The sites of the scenario are the first edges; the ones of the hubs follow, then those that hubs move to.
     sites: Vec<Site>,
     edges: usize,
+    /// Whether there is IPv6 at all; then hubs have it.
+    ipv6: bool,
+    /// How long a packet takes from one site to another, if that is not what the machine takes.
+    delay: Option<Duration>,
     cuts: BTreeSet<(Name, Name)>,
     isolated: BTreeSet<Name>,
 }
@@ -45,11 +57,12 @@ struct Place {
 impl Network {
     /// Builds the internet, the sites of a scenario, and its hosts where they are at the beginning.
     pub(crate) fn build(world: &str, scenario: &Scenario) -> Self {
-        let ipv6 = scenario.sites.iter().any(|site| site.ipv6.is_some());
-        assert!(!ipv6, "{}: the internet of the lab has no IPv6", scenario.name);
-        let nested_firewall = |site: &Site| site.behind.is_some() && matches!(site.border, Border::Firewall(_));
+        let is_public = |site: &Site| matches!(site.border, Border::Firewall(_)) || site.ipv6.is_some();
         assert!(
-            !scenario.sites.iter().any(nested_firewall),
+            !scenario
+                .sites
+                .iter()
+                .any(|site| site.behind.is_some() && is_public(site)),
             "{}: public addresses behind a NAT",
             scenario.name
         );
@@ -64,6 +77,8 @@ impl Network {
             internet,
             sites: scenario.sites.clone(),
             edges: scenario.sites.len(),
+            ipv6: scenario.sites.iter().any(|site| site.ipv6.is_some()),
+            delay: None,
             cuts: BTreeSet::new(),
             isolated: BTreeSet::new(),
         };
@@ -103,6 +118,17 @@ impl Network {
         } else {
             public_address(place.edge)
         }
+    }
+
+    /// Returns the IPv6 address that a host has where it is, the same inside and outside.
+    pub(crate) fn v6_address(&self, name: &str) -> Option<Ipv6Addr> {
+        let Place { edge, port, .. } = *self.place(name);
+        let address = if self.routers.contains_key(&edge) {
+            V6(edge).behind(port)
+        } else {
+            V6(edge).edge()
+        };
+        self.has_v6(edge).then_some(address)
     }
 
     /// Lets nothing pass between two hosts any more; all else goes on.
@@ -173,16 +199,23 @@ impl Network {
         self.sites.get(edge).map_or(Border::Open, |site| site.border)
     }
 
+    fn has_v6(&self, edge: usize) -> bool {
+        self.sites.get(edge).map_or(self.ipv6, |site| site.ipv6.is_some())
+    }
+
     fn add_routers(&mut self, world: &str) {
         for (edge, site) in self.sites.iter().enumerate() {
-            let Some(rules) = router::rules(site.border) else {
+            let Some(rules) = router::rules(site.border, site.ipv6) else {
                 continue;
             };
             let (router, lan) = (Namespace::new(world, &format!("router{edge}")), self.lan(edge));
+            router.forwards();
             router.run("ip link add name lan type bridge");
             router.run(&format!("ip addr add {} dev lan", lan.on_interface(0)));
+            if site.ipv6.is_some() {
+                router.run(&format!("ip addr add {}/64 dev lan nodad", V6(edge).behind(0)));
+            }
             router.run("ip link set dev lan up");
-            router.forwards();
             router.filter(&rules);
             self.routers.insert(edge, router);
         }
@@ -225,12 +258,26 @@ impl Network {
         ));
         inside.run(&format!("ip addr add {}/30 dev edge{edge}", gateway(edge)));
         inside.run(&format!("ip link set dev edge{edge} up"));
+        self.delay_at(edge);
         namespace.run(&format!("ip addr add {}/30 dev {device}", public_address(edge)));
         namespace.run(&format!("ip link set dev {device} up"));
         namespace.run(&format!("ip route add default via {}", gateway(edge)));
         if let Border::Firewall(_) = self.border(edge) {
             let (net, router) = (self.lan(edge).net(), public_address(edge));
             inside.run(&format!("ip route add {net} via {router}"));
+        }
+        if self.has_v6(edge) {
+            self.connect_v6(namespace, device, edge);
+        }
+    }
+
+    fn connect_v6(&self, namespace: &Namespace, device: &str, edge: usize) {
+        let (inside, v6) = (&self.internet, V6(edge));
+        inside.run(&format!("ip addr add {}/64 dev edge{edge} nodad", v6.gateway()));
+        namespace.run(&format!("ip addr add {}/64 dev {device} nodad", v6.edge()));
+        namespace.run(&format!("ip route add default via {}", v6.gateway()));
+        if self.routers.contains_key(&edge) {
+            inside.run(&format!("ip route add {} via {}", v6.net_behind(), v6.edge()));
         }
     }
 
@@ -245,6 +292,11 @@ impl Network {
         namespace.run(&format!("ip addr add {} dev {device}", lan.on_interface(port)));
         namespace.run(&format!("ip link set dev {device} up"));
         namespace.run(&format!("ip route add default via {}", lan.address(0)));
+        if self.has_v6(edge) {
+            let v6 = V6(edge);
+            namespace.run(&format!("ip addr add {}/64 dev {device} nodad", v6.behind(port)));
+            namespace.run(&format!("ip route add default via {}", v6.behind(0)));
+        }
     }
 
     fn port_of_router(&self, edge: usize) -> usize {
@@ -261,121 +313,4 @@ impl Network {
         let first = if length == 28 { 16 * edge } else { 0 };
         Lan { net, first, length }
     }
-}
-
-/// What is cut.
-impl Network {
-    /// Brings all filters to what is cut and isolated, wherever the hosts are now.
-    fn pass_as_told(&self) {
-        let at_routers = self.routers.iter().map(|(edge, router)| (router, self.cuts_at(*edge)));
-        let on_internet = (&self.internet, self.cuts_on_the_internet());
-        for (namespace, rules) in at_routers.chain([on_internet]) {
-            let chain = format!("chain between {{ type filter hook forward priority filter; policy accept\n{rules} }}");
-            namespace.filter(&router::replace("ip", "cut", &chain));
-        }
-        self.switch_as_told();
-    }
-
-    /// Returns the rules of a router between its hosts and others; it alone sees which of its hosts it is.
-    fn cuts_at(&self, edge: usize) -> String {
-        let both = self.cuts.iter().flat_map(|(one, other)| [(one, other), (other, one)]);
-        let here = both.filter(|(one, other)| self.place(one).edge == edge && self.meeting(one, other).is_empty());
-        here.map(|(one, other)| drop_between(&self.own_address(one), &self.public_address(other)))
-            .collect()
-    }
-
-    fn cuts_on_the_internet(&self) -> String {
-        let stands_there = |name: &str| !self.routers.contains_key(&self.place(name).edge);
-        let cuts = self
-            .cuts
-            .iter()
-            .filter(|(one, other)| stands_there(one) && stands_there(other));
-        let cuts = cuts.map(|(one, other)| drop_between(&self.public_address(one), &self.public_address(other)));
-        let lonely = self.isolated.iter().filter(|name| stands_there(name));
-        let lonely = lonely.map(|name| drop_between(&self.public_address(name), "0.0.0.0/0"));
-        cuts.chain(lonely).collect()
-    }
-
-    /// Isolated ports of a bridge reach the bridge itself, here the router, but not each other; ports without a bridge reach
-    /// nobody.
-    fn switch_as_told(&self) {
-        let apart: BTreeSet<(usize, usize)> = self
-            .cuts
-            .iter()
-            .flat_map(|(one, other)| self.meeting(one, other))
-            .collect();
-        for (name, place) in &self.hosts {
-            let Some(router) = self.routers.get(&place.edge) else {
-                continue;
-            };
-            let master = if self.isolated.contains(name) {
-                "nomaster"
-            } else {
-                "master lan"
-            };
-            router.run(&format!("ip link set dev port{} {master}", place.port));
-            if master != "nomaster" {
-                set_apart(router, place.port, apart.contains(&(place.edge, place.port)));
-            }
-        }
-        for (edge, site) in self.sites.iter().enumerate() {
-            if let Some(outer) = site.behind {
-                let port = self.port_of_router(edge);
-                set_apart(&self.routers[&outer], port, apart.contains(&(outer, port)));
-            }
-        }
-    }
-
-    /// Returns the two ports of one LAN by which two hosts reach each other, if there is one.
-    fn meeting(&self, one: &str, other: &str) -> Vec<(usize, usize)> {
-        let (one, other) = (self.place(one), self.place(other));
-        let behind = |place: &Place| self.sites.get(place.edge).and_then(|site| site.behind);
-        match (behind(one), behind(other)) {
-            _ if one.edge == other.edge => vec![(one.edge, one.port), (other.edge, other.port)],
-            (Some(outer), Some(same)) if outer == same => [one, other]
-                .map(|place| (outer, self.port_of_router(place.edge)))
-                .to_vec(),
-            (Some(_) | None, Some(_) | None) => Vec::new(),
-        }
-    }
-}
-
-fn drop_between(one: &str, other: &str) -> String {
-    format!("ip saddr {one} ip daddr {other} drop\nip saddr {other} ip daddr {one} drop\n")
-}
-
-fn set_apart(router: &Namespace, port: usize, apart: bool) {
-    let isolated = if apart { "on" } else { "off" };
-    router.run(&format!(
-        "ip link set dev port{port} type bridge_slave isolated {isolated}"
-    ));
-}
-
-/// The addresses of a local network: the router has number 0, whoever is at port `n` has number `n`.
-struct Lan {
-    net: String,
-    first: usize,
-    length: u8,
-}
-
-impl Lan {
-    fn address(&self, number: usize) -> String {
-        format!("{}.{}", self.net, self.first + 1 + number)
-    }
-
-    fn on_interface(&self, number: usize) -> String {
-        format!("{}/{}", self.address(number), self.length)
-    }
-
-    fn net(&self) -> String {
-        format!("{}.{}/{}", self.net, self.first, self.length)
-    }
-}
-
-fn gateway(edge: usize) -> String {
-    format!("203.0.113.{}", 4 * edge + 1)
-}
-
-fn public_address(edge: usize) -> String {
-    format!("203.0.113.{}", 4 * edge + 2)
 }

@@ -6,28 +6,51 @@
 use crate::scenario::border::{Border, Filtering, Mapping, Nat, Ports};
 use crate::tunnel::PORT;
 
-/// Returns the rules of a border between the devices `lan` and `wan`, or `None` where there is none.
+/// Returns the rules of a border between the devices `lan` and `wan`, and of what is before IPv6 there, or `None` where there is none.
 ///
 /// # Panics
 /// Where netfilter cannot be like that: such a scenario is for the simulator alone.
-pub(crate) fn rules(border: Border) -> Option<String> {
+pub(crate) fn rules(border: Border, ipv6: Option<Border>) -> Option<String> {
+    let v6 = ipv6.map_or("", lets_in_v6);
     match border {
-        Border::Open => None,
-        Border::Firewall(filtering) => {
-            assert_eq!(
-                filtering,
-                Filtering::AddressAndPortDependent,
-                "connection tracking knows flows"
-            );
-            Some(table(""))
+        Border::Open => {
+            assert!(matches!(ipv6, None | Some(Border::Open)), "no router could filter it");
+            None
         }
-        Border::Nat(nat) => Some(table(&format!(
-            "chain outward {{ type nat hook postrouting priority srcnat
-                oifname wan masquerade {}
-            }}",
-            masquerade(nat)
-        ))),
+        Border::Firewall(filtering) => {
+            expect_flows(filtering);
+            Some(table(v6, ""))
+        }
+        Border::Nat(nat) => {
+            let outward = format!(
+                "chain outward {{ type nat hook postrouting priority srcnat
+                    meta nfproto ipv4 oifname wan masquerade {}
+                }}",
+                masquerade(nat)
+            );
+            Some(table(v6, &outward))
+        }
     }
+}
+
+/// Returns what lets IPv6 in from outside, beside the answers.
+fn lets_in_v6(border: Border) -> &'static str {
+    match border {
+        Border::Open => "meta nfproto ipv6 accept",
+        Border::Firewall(filtering) => {
+            expect_flows(filtering);
+            ""
+        }
+        Border::Nat(_) => panic!("IPv6 is not translated"),
+    }
+}
+
+fn expect_flows(filtering: Filtering) {
+    assert_eq!(
+        filtering,
+        Filtering::AddressAndPortDependent,
+        "connection tracking knows flows"
+    );
 }
 
 /// Returns the rules that forward WireGuard's port to one leaf.
@@ -66,17 +89,19 @@ fn masquerade(nat: Nat) -> &'static str {
     }
 }
 
-fn table(outward: &str) -> String {
+fn table(v6: &str, outward: &str) -> String {
     format!(
         "table inet border {{
             chain to_router {{ type filter hook input priority filter; policy drop
                 ct state established,related accept
                 iifname lan accept
+                icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
             }}
             chain through {{ type filter hook forward priority filter; policy drop
                 ct state established,related accept
                 iifname lan accept
                 ct status dnat accept
+                {v6}
             }}
             {outward}
         }}"

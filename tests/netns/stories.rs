@@ -56,7 +56,7 @@ stories! {
     quick:
         public_public home_home home_public same_lan
         two_hubs chained_routers chained_routers_apart hub_restarts leaf_roams_before_public short_sleep
-        carrier one_strict_carrier mesh_of_five claims a_liar_for_a_minute;
+        carrier one_strict_carrier native_ipv6 mesh_of_five claims a_liar_for_a_minute;
     slow:
         hub_is_away leaf_roams leaf_comes_home both_roam hub_moves partition isolation revocation
         a_liar_among_friends a_liar_from_the_beginning;
@@ -77,4 +77,11 @@ fn a_leaf_reaches_the_hub_of_others() {
     assert_eq!(command::until(soon, || reaches(&lab)), Some(()), "without wirelink");
     play::start_all(&mut lab, Duration::from_secs(30));
     assert_eq!(command::until(soon, || reaches(&lab)), Some(()), "with wirelink");
+}
+
+#[test]
+fn leaves_without_ipv4_go_direct() {
+    let mut lab = Lab::build(&table::native_ipv6());
+    lab.leave_ipv4();
+    play::start_all(&mut lab, Duration::from_secs(30));
 }

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use rustix::process::Signal;
 
 use super::{Found, Lab};
-use crate::tunnel::{Interface, Written};
+use crate::tunnel::{Interface, PORT, Written};
 
 impl Lab {
     /// Takes the interface of a host away, with all that WireGuard knows.
@@ -35,6 +35,19 @@ impl Lab {
         let host = &self.hosts[name];
         let interface = host.interface.as_ref().expect("there is an interface");
         interface.configure(self.namespace(name), &host.written);
+    }
+
+    /// Takes IPv4 away from the leaves: they reach their hubs by IPv6 alone.
+    pub(crate) fn leave_ipv4(&self) {
+        for leaf in self.leaves() {
+            for hub in self.hubs_of(leaf) {
+                let address = self.network.v6_address(hub).expect("the scenario has IPv6");
+                let (interface, key) = (self.interface(leaf), self.public_key(hub));
+                self.namespace(leaf)
+                    .run(&format!("wg set {interface} peer {key} endpoint [{address}]:{PORT}"));
+            }
+            self.namespace(leaf).run("ip -4 addr flush dev eth0");
+        }
     }
 
     /// Returns what the operator of a host wrote.

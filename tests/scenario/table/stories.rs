@@ -284,7 +284,6 @@ pub(crate) fn native_ipv6() -> Scenario {
     };
     Scenario {
         sites: vec![dual_stack.clone(), dual_stack],
-        worlds: Worlds::Simulator("the lab's sites have no IPv6"),
         ..pair("native-ipv6", Border::SYMMETRIC, Border::SYMMETRIC)
     }
 }
