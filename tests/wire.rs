@@ -305,12 +305,12 @@ fn any_value() -> impl Strategy<Value = Value> {
             |(beat, received, at, address, port)| {
                 let (at, seen) = (Duration::from_micros(at), Some((address, port).into()));
                 let seen = seen.filter(|_| address != [0; 4]);
-                Value::Echo(Echo {
+                Value::Echo(Box::new(Echo {
                     beat,
                     received,
                     at,
                     seen,
-                })
+                }))
             }
         ),
         (
@@ -321,14 +321,14 @@ fn any_value() -> impl Strategy<Value = Value> {
         )
             .prop_map(|(to, [epoch, counter], (word, version), tag)| {
                 let (to, word) = (PublicKey::from_bytes(to), Word::from_byte(word));
-                Value::Signal(Signal {
+                Value::Signal(Box::new(Signal {
                     version,
                     to,
                     epoch,
                     counter,
                     word,
                     tag,
-                })
+                }))
             }),
         (proptest::option::of("\\PC{0,20}"), any::<bool>(), any_items()).prop_map(|(name, basic, rest)| {
             let known = Metadata::new(name.as_deref(), basic);

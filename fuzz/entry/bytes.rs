@@ -61,21 +61,21 @@ impl<'a> Bytes<'a> {
                 epoch: sum,
                 nat: Nat::EndpointIndependent,
             }),
-            12 => Value::Signal(Signal {
+            12 => Value::Signal(Box::new(Signal {
                 to: subject,
                 epoch: sum,
                 counter: sum,
                 word: Word::from_byte(a),
                 version: u32::from(b),
                 tag: [b; 16],
-            }),
+            })),
             13 => Value::Heartbeat(beat(a, b)),
-            14 => Value::Echo(Echo {
+            14 => Value::Echo(Box::new(Echo {
                 beat: beat(a, b),
                 received: u32::from(b),
                 at: Duration::from_micros(sum),
                 seen: Some(SocketAddr::from(([192, 0, 2, a], 1))),
-            }),
+            })),
             _ => Value::Withdrawn(vec![sum; usize::from(a % 4)]),
         };
         let ttl = [0, 1, 20, 130, 255, 65_535][usize::from(self.next() % 6)];

@@ -40,11 +40,11 @@ pub enum Value {
     /// See [`Attribute::Probes`].
     Probes(Probes),
     /// See [`Attribute::Signal`].
-    Signal(Signal),
+    Signal(Box<Signal>),
     /// See [`Attribute::Heartbeat`].
     Heartbeat(Heartbeat),
     /// See [`Attribute::Echo`].
-    Echo(Echo),
+    Echo(Box<Echo>),
 }
 
 /// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire;
@@ -168,9 +168,9 @@ impl Value {
             Attribute::Reset => Self::Reset(hash(bytes)?),
             Attribute::Withdrawn => Self::Withdrawn(withdrawn(bytes)?),
             Attribute::Probes => Self::Probes(Probes::decode(bytes)?),
-            Attribute::Signal => Self::Signal(Signal::decode(bytes)?),
+            Attribute::Signal => Self::Signal(Box::new(Signal::decode(bytes)?)),
             Attribute::Heartbeat => Self::Heartbeat(Heartbeat::decode(bytes)?),
-            Attribute::Echo => Self::Echo(Echo::decode(bytes)?),
+            Attribute::Echo => Self::Echo(Box::new(Echo::decode(bytes)?)),
         })
     }
 }

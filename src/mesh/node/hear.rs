@@ -68,9 +68,9 @@ impl Node {
             }
             Value::Reset(buckets) => self.gossip.heard_reset(now, sender, *buckets, &self.store),
             Value::Withdrawn(hashes) => self.gossip.heard_withdrawn(now, sender, hashes, &self.store),
-            Value::Signal(signal) => self.hear_signal(now, sender, source, accepted.fact().subject, *signal),
+            Value::Signal(signal) => self.hear_signal(now, sender, source, accepted.fact().subject, **signal),
             Value::Heartbeat(beat) => self.hear_heartbeat(now, sender, *beat),
-            Value::Echo(echo) => self.hear_echo(now, sender, *echo),
+            Value::Echo(echo) => self.hear_echo(now, sender, **echo),
             Value::Probes(_) | Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
                 self.learn(now, sender, source, accepted);
             }

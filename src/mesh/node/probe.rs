@@ -159,7 +159,7 @@ impl Node {
     }
 
     fn pass_signal(&mut self, to: &PublicKey, subject: PublicKey, signal: Signal) {
-        let value = Value::Signal(signal);
+        let value = Value::Signal(Box::new(signal));
         let fact = Fact { subject, value };
         self.transmit(&Told {
             peer: *to,

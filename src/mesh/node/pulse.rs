@@ -80,7 +80,7 @@ impl Node {
             at: now.since_start(),
             seen: self.contact(sender).endpoint,
         };
-        self.say_directly(sender, Value::Echo(echo));
+        self.say_directly(sender, Value::Echo(Box::new(echo)));
         if is_news || waits {
             self.agenda.add_peers([*sender]);
             self.hurry(now);
