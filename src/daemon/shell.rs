@@ -351,13 +351,13 @@ impl Shell {
                     let applied = self.device.apply(&change).await;
                     restored = restored.and(applied);
                 }
+                Output::Transmit { to, payload } => {
+                    // A farewell: whoever is not reached finds out by itself.
+                    self.socket.send(to, &payload).ok();
+                }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_)
-                | Output::Transmit { .. }
-                | Output::Probe { .. }
-                | Output::Resolve(_)
-                | Output::Notify(_) => {}
+                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
         restored

@@ -135,7 +135,7 @@ mod tests {
     fn what_is_new_is_said_three_times_and_what_is_newer_anew() {
         let mut agreement = Agreement::default();
         assert_eq!(agreement.say(at(0)), None);
-        agreement.set(at(0), true);
+        agreement.set(at(10), true);
         let mut said = Vec::new();
         while let Some(next) = agreement.next() {
             assert_eq!(agreement.say(next - Duration::from_millis(1)), None);
@@ -145,7 +145,7 @@ mod tests {
             version: 1,
             ready: true,
         };
-        assert_eq!(said, [(at(0), ready), (at(250), ready), (at(1250), ready)]);
+        assert_eq!(said, [(at(10), ready), (at(260), ready), (at(1260), ready)]);
         agreement.set(at(2000), true);
         assert_eq!(agreement.next(), None);
         agreement.set(at(2000), false);

@@ -371,6 +371,13 @@ impl Link {
         }
     }
 
+    /// Lets the link go; returns what the other side must be told, where it counts on it.
+    pub fn withdraw(&mut self, now: Timestamp) -> Option<Standing> {
+        let agreement = self.agreement.as_mut().filter(|agreement| agreement.own().ready)?;
+        agreement.set(now, false);
+        Some(agreement.own())
+    }
+
     /// Returns how this side stands to the link.
     pub fn standing(&self) -> Standing {
         self.agreement

@@ -447,17 +447,13 @@ mod tests {
         let mut path = Path::new(50);
         path.dies = 30_000;
         path.returns = 90_000;
-        path.run(100_000);
+        path.run(96_000);
         assert!(
             path.dead_at.is_some_and(|at| at < 30_000 + 28_000),
             "{:?}",
             path.dead_at
         );
-        assert!(
-            path.pulse
-                .echoed
-                .is_some_and(|echoed| echoed.since(at(90_000)) < 5 * ACTIVE)
-        );
+        assert!(path.pulse.echoed >= Some(at(90_000)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is the operator's: left to the operator while the node runs, put back as it was when the node stops.
 
 use crate::mesh::event::Output;
+use crate::mesh::fact::signal::Word;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::Candidate;
 use crate::mesh::memory::Introduced;
@@ -18,10 +19,22 @@ impl Node {
         if self.settings.leave_peers {
             return self.remember_at_last(now, &device, introduced);
         }
+        self.withdraw(now);
         let has_session = |key: &PublicKey| self.contact_on(&device, key).is_healthy(now);
         let changes = introduced.undo(&device, self.settings.address_hash, &has_session);
         self.outputs.extend(changes.into_iter().map(Output::Configure));
         self.remember_at_last(now, &device, Introduced::default());
+    }
+
+    /// Tells all whose traffic takes a direct link that it must not any more.
+    fn withdraw(&mut self, now: Timestamp) {
+        let withdrawn = self
+            .links
+            .iter_mut()
+            .filter_map(|(key, link)| Some((*key, link.withdraw(now)?)));
+        for (key, standing) in withdrawn.collect::<Vec<_>>() {
+            self.signal(&key, Word::default(), standing);
+        }
     }
 
     /// Returns whether a peer of ours has what we did not give it.

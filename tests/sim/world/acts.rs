@@ -46,7 +46,8 @@ impl World {
             match output {
                 Output::Configure(change) => self.configure(id, change, true),
                 Output::Remember(memory) => self.remember(id, &memory),
-                Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Transmit { .. } => self.carry_out(id, output),
+                Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
         self.check_endpoints(id);

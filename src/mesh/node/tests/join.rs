@@ -7,12 +7,18 @@ use zeroize::Zeroizing;
 use super::super::*;
 use super::world::{HUB, machine, prefix, private, seconds};
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
+use crate::mesh::fact::boot::{Announcement, PROBES};
 use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::memory::Memory;
 use crate::mesh::settings::FACT_TTL;
 
+/// What the leaves announce: they answer no heartbeats here, so their signs of life are enough.
+const SILENT: Announcement = Announcement {
+    capabilities: OURS.capabilities & !PROBES,
+    ..OURS
+};
 const LEAVES: u16 = 1000;
 /// How long the hub of a thousand takes until all know of all.
 const TOLD_WITHIN: Duration = seconds(7);
@@ -124,7 +130,7 @@ impl Leaf {
             let alive = Timed {
                 fact: Fact {
                     subject,
-                    value: Value::Alive(BootId::announcing(OURS, &mut random)),
+                    value: Value::Alive(BootId::announcing(SILENT, &mut random)),
                 },
                 ttl: FACT_TTL,
             };
