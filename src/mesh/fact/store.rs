@@ -127,8 +127,8 @@ impl Store {
             .is_some_and(|(_, stored)| stored.origin == Origin::Remembered)
     }
 
-    /// Lets a fact that nobody is told live no longer by memory, but by the word of `origin`, however long that is.
-    fn supersede(&mut self, id: FactId, expires: Timestamp, origin: Origin) {
+    /// Lets a fact that nobody is told live no longer by memory, or hearsay, but by the word of `origin`, however long that is.
+    pub fn supersede(&mut self, id: FactId, expires: Timestamp, origin: Origin) {
         if let Some((_, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) {
             stored.expires = Timestamp::START;
             self.earliest = self.earliest.map(|earliest| earliest.min(expires));

@@ -82,9 +82,15 @@ impl Node {
         let stored = self.store.get(&fact);
         let ours = stored.map(|stored| stored.expires);
         let better = stored.filter(|stored| !self.trust.may_renew(sender, &fact.subject, stored.origin));
-        let insertion = match better.map(|stored| stored.id) {
-            Some(id) => Insertion::Known(id),
-            None => self.store.insert(now, accepted),
+        let hearsay = stored.filter(|stored| self.replaces_hearsay(sender, &fact.subject, stored.origin));
+        let insertion = match (better, hearsay) {
+            (Some(stored), _) => Insertion::Known(stored.id),
+            (None, Some(stored)) => {
+                let id = stored.id;
+                self.store.supersede(id, now + life, Origin::Peer(*sender));
+                Insertion::New(id)
+            }
+            (None, None) => self.store.insert(now, accepted),
         };
         let (id, is_news, is_longer) = match insertion {
             Insertion::New(id) => (id, true, true),
@@ -107,6 +113,11 @@ impl Node {
         }
     }
 
+    /// Returns whether what the sender says is passed on, and what is stored is not, because somebody else said it.
+    fn replaces_hearsay(&self, sender: &PublicKey, subject: &PublicKey, stored: Origin) -> bool {
+        self.trust.is_hearsay(subject, stored) && !self.trust.is_hearsay(subject, Origin::Peer(*sender))
+    }
+
     /// Renews what the peer told, if nothing of it was lost; by now it may be trusted less than when it told it.
     fn hear_digest(&mut self, now: Timestamp, sender: &PublicKey, (buckets, sum): (u64, FactHash), life: Duration) {
         let Some(renewed) = self.gossip.heard_digest(now, sender, buckets, sum) else {
@@ -120,7 +131,11 @@ impl Node {
                 continue;
             }
             if self.trust.believes(sender, fact) {
-                if self.trust.may_renew(sender, &fact.subject, stored.origin) {
+                if self.replaces_hearsay(sender, &fact.subject, stored.origin) {
+                    let fact = fact.clone();
+                    self.store.supersede(id, now + life, Origin::Peer(*sender));
+                    self.gossip.add_news(fact);
+                } else if self.trust.may_renew(sender, &fact.subject, stored.origin) {
                     self.store.renew(id, now + life, Origin::Peer(*sender));
                 }
             } else {

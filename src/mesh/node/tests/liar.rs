@@ -162,3 +162,20 @@ fn rejections_are_counted_by_sender_and_seldom_logged() {
     };
     assert_eq!((of(Some(world.machines[HUB].key)), of(None)), (1000, 2000));
 }
+
+#[test]
+fn what_was_hearsay_is_its_subjects_own_word_once_that_says_it_however_shortly() {
+    let mut victim = Victim::trusting(&[(A, TrustLevel::Endpoint), (HUB, TrustLevel::Endpoint)]);
+    let subject = private(HUB).public_key();
+    victim.hear(A, &[said(HUB, endpoint(7, 1), 255)]);
+    let fact = Fact {
+        subject,
+        value: endpoint(7, 1),
+    };
+    let origin = |victim: &Victim| victim.node.store.get(&fact).map(|stored| stored.origin);
+    assert_eq!(origin(&victim), Some(Origin::Peer(private(A).public_key())));
+    victim.hear(HUB, &[said(HUB, endpoint(7, 1), 200)]);
+    assert_eq!(origin(&victim), Some(Origin::Peer(subject)), "so it is passed on");
+    victim.hear(A, &[said(HUB, endpoint(7, 1), 255)]);
+    assert_eq!(origin(&victim), Some(Origin::Peer(subject)));
+}
