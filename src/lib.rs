@@ -7,13 +7,14 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
-//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Resolve | Notify(Event)  one ordered queue
+//! Input  = Remembered(Memory) | Named | Packet | Probe | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
+//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Resolve | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address
 //!          -> judge          Accepted   this sender may say this about that subject, else Notify(Rejected)
-//!          -> Store::insert             the deadline is pulled near (50 ms); a packet does nothing else
+//!          -> Store::insert             the deadline is pulled near (5 to 50 ms); a packet does nothing else
+//!          -> heartbeats, probes and signals for others are answered or passed on at once, within a rate
 //! deadline -> Store::expire -> review: whom to look at -> census -> local facts -> membership -> links -> routes -> plan -> Configure ...
 //!          -> gossip -> wire::pack -> Auth::tag -> Transmit ...;  next deadline = earliest of the parts, with its reason
 //! ```
@@ -24,7 +25,9 @@
 //! | what is said, and how it looks on the wire | [`mesh::fact`]: [`attribute`](mesh::fact::attribute) (the table), [`value`](mesh::fact::value), [`wire`](mesh::fact::wire), [`boot`](mesh::fact::boot) IDs |
 //! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
 //! | who is a peer | [`mesh::membership`] |
-//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), the handshake slots |
+//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), `nominee` (the path that answered), the handshake slots |
+//! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside) |
+//! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
@@ -49,7 +52,8 @@
 //! 3. Level-triggered: the device is read before each deadline. A failed or foreign change shows as a difference, and the next
 //!    plan repairs it. The plan for a device to which a plan was applied is empty; a steady state writes nothing.
 //! 4. The whole device is planned at once: allowed IPs are one table with one owner per prefix.
-//! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing. But for one that the
+//! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing. But for a link that is
+//!    Suspect and answers a probe elsewhere: what was just heard there says more than a session that is silent. And for one that the
 //!    operator names: a session looks alive for 165 s after its peer went elsewhere, and where it does not answer what it must answer
 //!    ([`mesh::silence`]), the operator's name says more about where it is than the session does ([`mesh::turns`]).
 //! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
@@ -76,6 +80,8 @@
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
+//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places; heartbeats, 32 of each | one for each peer | 130; 3,500; 1,000 | 18 |
+//! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
 //! | memory: what is on the device because of us, or soon may be, as it was written last | the prefixes given, 16,384 that may be, and 16 endpoints of each peer of the operator's | 130; 500 | 11 |
@@ -133,6 +139,14 @@
 //! - A peer of ours that has no session, and whose initiation arrived half a second ago and led to nothing, is made again: it crossed
 //!   with our own, both are lost, and WireGuard, which forgets then when it last sent one, would send the next only 5 s later
 //!   ([`mesh::link`]). A look at the device tells by the counter of bytes, which the [`mesh::mirror`] follows of such peers alone.
+//! - A probe that is answered is followed by a datagram through the tunnel, which makes WireGuard send as a keepalive from 0 to N would,
+//!   without a write, and with nothing to put back.
+//! - Only one of two sides begins the handshake after their probes, so that initiations do not cross; the other one when nothing came.
+//! - Words about a link are sealed between its two ends (a signal), so that no relay needs to be believed; the hub passes them on at
+//!   once and keeps nothing.
+//! - Heartbeats come every 25 s on a quiet link, and so do signs of life between nodes of ours, which were 5 s.
+//! - News after a quiet time is acted on after 5 ms, and 50 ms apart from then on: each hop of a fact cost 50 ms before.
+//! - What its subject says takes the place of the same as hearsay, however shortly it lives: hearsay is not passed on.
 //! - A router tells at most 64 peers and 145 kB in one go, so that no deadline takes 10 ms with a thousand of them.
 //! - A round of trying is written down once, with all its candidates, so that probing does not write a file every 5 s. An endpoint at
 //!   which WireGuard found a peer by itself is left when we stop, also where we had tried another one before.

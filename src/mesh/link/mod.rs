@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! Idle     no session, nowhere to try
-//! Probing  not confirmed: one candidate per handshake slot while there is no session; while there is one, waiting to hear the
-//!          peer through the tunnel
-//! Up       a live handshake, and the peer was heard: traffic may take this way
-//! Suspect  was Up, and the peer is not heard, or its handshake is too old: traffic goes back to a router
+//! Probing  not confirmed: where both sides probe, the path that answers is taken (`nominee`); else one candidate per handshake
+//!          slot (`slot`). With a session: waiting for what confirms it
+//! Up       a live handshake, and heartbeats are answered ([`pulse`]), or, of a v1 node, signs of life are heard. Traffic takes this way
+//!          when the other side says the same ([`agreement`])
+//! Suspect  was Up, and nothing comes back, or its handshake is too old: traffic goes back to a router
 //! ```
 //!
-//! Handshakes are WireGuard's business; this machine only chooses where they are sent, and only while Probing. Faster ways to
-//! find the right candidate belong beside `probe`, which now is the slots alone.
+//! Handshakes are WireGuard's business; this machine only chooses where they are sent, while Probing, and where a session that is not
+//! heard any more turns to.
 
 pub mod agreement;
 pub mod candidate;
 mod contact;
+mod explain;
 pub mod liveness;
 mod nominee;
 pub mod pulse;
@@ -419,34 +421,6 @@ impl Link {
         let soon = pulse.into_iter().chain(said).map(|at| at.max(now + MOMENT));
         let held = held.filter(|at| *at > now);
         at.filter(|at| *at > now).into_iter().chain(held).chain(soon).min()
-    }
-
-    /// Returns in one line why traffic does not take this way, or that it does.
-    pub fn explain(&self, now: Timestamp, contact: &Contact, candidates: &[Candidate]) -> String {
-        let heard = contact
-            .liveness
-            .map(|liveness| now.since(liveness.last_heard()).as_secs());
-        match self.state {
-            State::Idle => "no endpoint is known for it".into(),
-            State::Probing if contact.is_healthy(now) => match heard {
-                Some(seconds) => format!("WireGuard is connected; wirelink there was last heard {seconds} s ago"),
-                None => "WireGuard is connected; no wirelink was heard there: does it run, on the same port?".into(),
-            },
-            State::Probing => match (&self.nominee, &self.slots) {
-                (Some(nominee), _) => format!("{} answered a probe, and WireGuard begins there", nominee.endpoint()),
-                (None, Some(slots)) => slots.explain(now, candidates),
-                (None, None) => format!("no answer yet from any of {} candidates", candidates.len()),
-            },
-            State::Up if !self.carries() => "it works; traffic waits until the other side says the same".into(),
-            State::Up => match contact.endpoint {
-                Some(endpoint) => format!("direct through {endpoint}{}", contact.dialect()),
-                None => "direct".into(),
-            },
-            State::Suspect(why) => format!(
-                "{why} for {} s",
-                heard.unwrap_or_else(|| now.since(self.since).as_secs())
-            ),
-        }
     }
 }
 

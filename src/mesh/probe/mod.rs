@@ -7,6 +7,7 @@
 //! replayed, [`rate`] what is too much.
 
 pub mod pairs;
+mod peer;
 pub mod rate;
 pub mod schedule;
 #[cfg(test)]
@@ -14,18 +15,18 @@ mod tests;
 pub mod window;
 pub mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
-use chacha20::rand_core::Rng as _;
 use zeroize::Zeroizing;
 
 use self::pairs::{Pairs, Unproven};
+use self::peer::Peer;
 use self::rate::{Bucket, Limiter};
 use self::schedule::Schedule;
-use self::window::{Stale, Window};
+use self::window::Stale;
 use self::wire::{Kind, Message, ProbeError};
 use super::fact::signal::{Signal, Word};
 use super::identity::PublicKey;
@@ -33,16 +34,8 @@ use super::time::Timestamp;
 
 /// How long an answer proves a path.
 pub const PROOF_FOR: Duration = Duration::from_secs(10);
-/// How long a probe waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The most probes to one peer that wait for their answers.
-const MAX_ASKED: usize = 64;
-/// The most places from which a peer was heard that are kept: ICE calls them peer-reflexive (RFC 8445, 5.1.1).
-const MAX_HEARD_FROM: usize = 4;
 /// How long such a place is one to try.
 const HEARD_FROM_FOR: Duration = Duration::from_secs(300);
-/// How often a place from which a peer asks is asked back at most.
-const ASK_BACK_EVERY: Duration = Duration::from_millis(200);
 /// How many probes are sent in a second on the average, and at once: a newcomer with a thousand peers takes its time.
 const SENT_RATE: u32 = 512;
 /// How soon the next probes follow where that was used up.
@@ -128,27 +121,6 @@ pub struct Probing {
     /// Who is served first next time.
     turn: Option<PublicKey>,
     next: Option<Timestamp>,
-}
-
-/// What is remembered of a peer that is probed, or was heard.
-#[derive(Debug, Default)]
-struct Peer {
-    probes: Window,
-    signals: Window,
-    counter: u64,
-    /// Whom to ask when, while the peer is looked for.
-    schedule: Option<Schedule>,
-    asked: VecDeque<Asked>,
-    heard_from: Vec<(SocketAddr, Timestamp)>,
-    proofs: Vec<Proof>,
-    punched: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    transaction: u64,
-    to: SocketAddr,
-    at: Timestamp,
 }
 
 impl Probing {
@@ -403,65 +375,5 @@ impl Probing {
             }
         }
         Ok(())
-    }
-}
-
-impl Peer {
-    fn count(&mut self) -> u64 {
-        self.counter += 1;
-        self.counter
-    }
-
-    fn ask(&mut self, now: Timestamp, epoch: u64, to: SocketAddr, random: &mut ChaCha20Rng) -> Message {
-        let transaction = random.next_u64();
-        self.asked.retain(|asked| now.since(asked.at) < PATIENCE);
-        if self.asked.len() >= MAX_ASKED {
-            self.asked.pop_front();
-        }
-        self.asked.push_back(Asked {
-            transaction,
-            to,
-            at: now,
-        });
-        Message {
-            kind: Kind::Probe,
-            epoch,
-            counter: self.count(),
-            transaction,
-        }
-    }
-
-    /// Returns what was asked, once.
-    fn answered(&mut self, now: Timestamp, transaction: u64) -> Option<Asked> {
-        let at = self.asked.iter().position(|asked| asked.transaction == transaction)?;
-        self.asked.remove(at).filter(|asked| now.since(asked.at) < PATIENCE)
-    }
-
-    /// Takes in a path that works. An answer from elsewhere proves nothing of where the question went, but is a place to ask
-    /// (RFC 8445, 7.2.5.2.1).
-    fn prove(&mut self, now: Timestamp, asked: Asked, source: SocketAddr) {
-        if asked.to != source {
-            self.hear_from(now, source);
-            return;
-        }
-        self.proofs
-            .retain(|proof| proof.endpoint != source && now.since(proof.at) < PROOF_FOR);
-        self.proofs.push(Proof {
-            endpoint: source,
-            round_trip: now.since(asked.at),
-            at: now,
-        });
-    }
-
-    /// Takes in from where the peer was heard; returns whether to ask there at once.
-    fn hear_from(&mut self, now: Timestamp, source: SocketAddr) -> bool {
-        self.heard_from.retain(|(from, _)| *from != source);
-        if self.heard_from.len() >= MAX_HEARD_FROM {
-            self.heard_from.remove(0);
-        }
-        self.heard_from.push((source, now));
-        let asked_lately = |asked: &Asked| asked.to == source && now.since(asked.at) < ASK_BACK_EVERY;
-        let is_proven = |proof: &Proof| proof.endpoint == source && now.since(proof.at) < PROOF_FOR / 4;
-        self.schedule.is_some() && !self.asked.iter().any(asked_lately) && !self.proofs.iter().any(is_proven)
     }
 }

@@ -1,5 +1,6 @@
 use chacha20::rand_core::SeedableRng as _;
 
+use super::peer::PATIENCE;
 use super::*;
 
 fn key(number: u8) -> PublicKey {

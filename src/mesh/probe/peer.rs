@@ -1,0 +1,104 @@
+//! One peer, as it is probed and answers.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::Rng as _;
+
+use super::schedule::Schedule;
+use super::window::Window;
+use super::wire::{Kind, Message};
+use super::{PROOF_FOR, Proof};
+use crate::mesh::time::Timestamp;
+
+/// How long a probe waits for its answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// The most probes to one peer that wait for their answers.
+const MAX_ASKED: usize = 64;
+/// The most places from which a peer was heard that are kept: ICE calls them peer-reflexive (RFC 8445, 5.1.1).
+const MAX_HEARD_FROM: usize = 4;
+/// How often a place from which a peer asks is asked back at most.
+const ASK_BACK_EVERY: Duration = Duration::from_millis(200);
+
+/// What is remembered of a peer that is probed, or was heard.
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    pub(super) probes: Window,
+    pub(super) signals: Window,
+    pub(super) counter: u64,
+    /// Whom to ask when, while the peer is looked for.
+    pub(super) schedule: Option<Schedule>,
+    pub(super) asked: VecDeque<Asked>,
+    pub(super) heard_from: Vec<(SocketAddr, Timestamp)>,
+    pub(super) proofs: Vec<Proof>,
+    pub(super) punched: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) transaction: u64,
+    pub(super) to: SocketAddr,
+    pub(super) at: Timestamp,
+}
+
+impl Peer {
+    pub(super) fn count(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(super) fn ask(&mut self, now: Timestamp, epoch: u64, to: SocketAddr, random: &mut ChaCha20Rng) -> Message {
+        let transaction = random.next_u64();
+        self.asked.retain(|asked| now.since(asked.at) < PATIENCE);
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(Asked {
+            transaction,
+            to,
+            at: now,
+        });
+        Message {
+            kind: Kind::Probe,
+            epoch,
+            counter: self.count(),
+            transaction,
+        }
+    }
+
+    /// Returns what was asked, once.
+    pub(super) fn answered(&mut self, now: Timestamp, transaction: u64) -> Option<Asked> {
+        let at = self.asked.iter().position(|asked| asked.transaction == transaction)?;
+        self.asked.remove(at).filter(|asked| now.since(asked.at) < PATIENCE)
+    }
+
+    /// Takes in a path that works. An answer from elsewhere proves nothing of where the question went, but is a place to ask
+    /// (RFC 8445, 7.2.5.2.1).
+    pub(super) fn prove(&mut self, now: Timestamp, asked: Asked, source: SocketAddr) {
+        if asked.to != source {
+            self.hear_from(now, source);
+            return;
+        }
+        self.proofs
+            .retain(|proof| proof.endpoint != source && now.since(proof.at) < PROOF_FOR);
+        self.proofs.push(Proof {
+            endpoint: source,
+            round_trip: now.since(asked.at),
+            at: now,
+        });
+    }
+
+    /// Takes in from where the peer was heard; returns whether to ask there at once.
+    pub(super) fn hear_from(&mut self, now: Timestamp, source: SocketAddr) -> bool {
+        self.heard_from.retain(|(from, _)| *from != source);
+        if self.heard_from.len() >= MAX_HEARD_FROM {
+            self.heard_from.remove(0);
+        }
+        self.heard_from.push((source, now));
+        let asked_lately = |asked: &Asked| asked.to == source && now.since(asked.at) < ASK_BACK_EVERY;
+        let is_proven = |proof: &Proof| proof.endpoint == source && now.since(proof.at) < PROOF_FOR / 4;
+        self.schedule.is_some() && !self.asked.iter().any(asked_lately) && !self.proofs.iter().any(is_proven)
+    }
+}
