@@ -25,7 +25,7 @@ use super::wg_quick::WgQuick;
 use crate::config::Config;
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Input, Level, Output};
+use crate::mesh::event::{Event, Input, Interface, Level, Output};
 use crate::mesh::node::Node;
 use crate::mesh::settings::Settings;
 use crate::mesh::tally::Tally;
@@ -47,6 +47,8 @@ pub(super) struct Shell {
     node: Node,
     device: Device,
     host: Host,
+    /// The interfaces of the machine, as they were looked at last.
+    interfaces: Vec<Interface>,
     up: bool,
     ports: Ports,
     socket: Socket,
@@ -108,9 +110,11 @@ impl Shell {
         tracing::info!("{}, {iface} at {} {ports}", device.backend(), node.address());
         let probing = Probing::start(config.probe, &device, &found.state);
         node.handle(now(), probing.state());
+        let interfaces = found.seen.state.interfaces.clone();
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
             lock: found.lock,
+            interfaces,
             settings,
             ports,
             socket,

@@ -189,6 +189,9 @@ impl Node {
                 if self.host.interfaces != host.interfaces {
                     self.probing.reset(now);
                     self.seen.forget();
+                    // What still works answers at once, and what does not is not waited for.
+                    let pulses = self.links.values_mut().filter_map(Link::pulse);
+                    pulses.for_each(|pulse| pulse.challenge(now));
                 }
                 self.host = host;
                 self.agenda.add_all();

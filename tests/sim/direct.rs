@@ -8,10 +8,12 @@ use wirelink::mesh::time::Timestamp;
 
 use crate::draw::Draw;
 use crate::net::{HostId, Quality};
-use crate::scenario::oracle;
+use crate::program::Program;
 use crate::scenario::{Act, Scenario, table};
+use crate::scenario::{Name, oracle};
 use crate::stage::Stage;
 use crate::world::World;
+use crate::{invariants, play};
 
 /// A quarter of a round trip of 50 ms: from a site to the middle.
 const QUARTER: Quality = Quality {
@@ -110,4 +112,37 @@ fn every_pair_that_can_be_direct_links_within_a_second() {
 fn is_possible(scenario: &Scenario) -> bool {
     let stage = Stage::new(scenario, 1);
     oracle::can_be_direct(&stage.course, "a", "b")
+}
+
+/// The fallback: one candidate for each handshake slot.
+#[test]
+fn without_raw_sockets_on_one_side_or_both_it_takes_longer_and_says_why() {
+    let scenario = table::home_home();
+    for without in [["a", "b"].as_slice(), &["a"], &["b"]] {
+        let mut stage = Stage::new(&scenario, 1);
+        for name in without {
+            let id = stage.id(name);
+            stage.world.hosts[id].config.probes = false;
+        }
+        stage.act(Act::Start("hub"));
+        stage.act(Act::Start("a"));
+        stage.run(Duration::from_secs(10));
+        stage.act(Act::Start("b"));
+        stage.run(Duration::from_millis(300));
+        let why = |name: Name| {
+            let node = stage.world.hosts[stage.id(name)].node.as_ref().and_then(Program::ours);
+            let status = node.map(|node| node.status(stage.world.now).to_string());
+            status.unwrap_or_default()
+        };
+        for name in ["a", "b"] {
+            let reason = if without.contains(&name) {
+                "CAP_NET_RAW is missing"
+            } else {
+                "announces no probes"
+            };
+            assert!(why(name).contains(reason), "{name} of {without:?}: {}", why(name));
+        }
+        play::arrive(&mut stage, Duration::from_secs(30)).unwrap_or_else(|why| panic!("{without:?}: {why}"));
+        invariants::check(&mut stage.world).unwrap();
+    }
 }

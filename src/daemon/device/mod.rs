@@ -282,6 +282,18 @@ impl Device {
             Backend::Userspace(uapi) => uapi.apply(change).await,
         }
     }
+
+    /// Has WireGuard choose anew from which address of this machine it sends, as the addresses are others now. The kernel finds out by
+    /// itself; wireguard-go keeps to one that is gone until a handshake fails, 15 s later.
+    ///
+    /// # Errors
+    /// When the device cannot be read or refuses it.
+    pub async fn forget_sources(&mut self) -> Result<(), DeviceError> {
+        match &self.backend {
+            Backend::Kernel(_) => Ok(()),
+            Backend::Userspace(uapi) => uapi.forget_sources().await,
+        }
+    }
 }
 
 /// Refuses what the kernel would refuse as a name, before it becomes part of a path.

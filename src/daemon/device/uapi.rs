@@ -123,6 +123,21 @@ impl Uapi {
         }
     }
 
+    /// Sets the endpoints of all peers that were ever heard to what they are: with each goes the address from which it is sent.
+    pub(super) async fn forget_sources(&self) -> Result<(), DeviceError> {
+        let reading = self.read().await?;
+        let reached = reading.peers.iter().filter(|(_, peer)| peer.rx_bytes > 0);
+        let endpoints = reached.filter_map(|(key, peer)| Some((key, peer.endpoint?)));
+        let request = endpoints.fold(None, |request: Option<SetRequest>, (key, endpoint)| {
+            let request = request.unwrap_or_else(SetRequest::new);
+            Some(request.existing_peer(key).endpoint(endpoint))
+        });
+        match request {
+            Some(request) => self.set(request).await,
+            None => Ok(()),
+        }
+    }
+
     /// Removes a peer and makes it again, in one request.
     async fn make_again(&self, peer: &PublicKey, endpoint: Option<SocketAddr>) -> Result<(), DeviceError> {
         let reply = self.exchange("get=1\n\n").await?;

@@ -26,6 +26,13 @@ impl Shell {
         if seen.up && !addresses.any(|net| net.addr() == self.node.address()) {
             self.put_address_back().await?;
         }
+        let has_moved = self.interfaces != seen.state.interfaces;
+        if has_moved {
+            self.interfaces.clone_from(&seen.state.interfaces);
+            if let Err(error) = self.device.forget_sources().await {
+                self.bear(error)?;
+            }
+        }
         self.node.handle(now(), Input::Host(seen.state));
         Ok(())
     }

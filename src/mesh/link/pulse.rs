@@ -23,6 +23,8 @@ const ROUND_TRIPS: u32 = 3;
 const DEAD_AFTER: Duration = Duration::from_millis(1800);
 /// How many heartbeats must be unanswered by then.
 const DEAD_BEATS: usize = 3;
+/// How long it may take where this machine is elsewhere by now: three heartbeats.
+const MOVED_PATIENCE: Duration = Duration::from_millis(700);
 /// How long an answer shows that both directions work.
 const PROVEN_FOR: Duration = Duration::from_secs(3);
 /// For how long a new link is asked often.
@@ -204,6 +206,15 @@ impl Pulse {
 
     /// Has the next heartbeat follow at once: something about the way is different.
     pub fn hurry(&mut self, now: Timestamp) {
+        self.next = now;
+    }
+
+    /// Doubts the link because this machine is elsewhere: what was heard before says little, and an answer must come soon.
+    pub fn challenge(&mut self, now: Timestamp) {
+        let patience = MOVED_PATIENCE.max(self.patience());
+        self.heard = self.heard.min(now - DEAD_AFTER.saturating_sub(patience));
+        self.doubted = true;
+        self.asked.clear();
         self.next = now;
     }
 

@@ -32,7 +32,7 @@ impl Node {
             since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
             why: link.map_or_else(String::new, |link| {
                 let candidates = candidates(now, link, &own_nets, key, &self.store, &self.trust, &self.probing);
-                link.explain(now, &contact, &candidates)
+                link.explain(now, &contact, &candidates) + &self.explain_slowness(key, link.state())
             }),
             endpoint: contact.endpoint,
             allowed_ips: state
@@ -46,6 +46,20 @@ impl Node {
 }
 
 impl Node {
+    /// Returns why candidates are tried one by one, where they are.
+    fn explain_slowness(&self, key: &PublicKey, state: State) -> String {
+        let is_tried = match state {
+            State::Probing => true,
+            State::Idle | State::Up | State::Suspect(_) => false,
+        };
+        match self.no_probes {
+            _ if !is_tried => String::new(),
+            Some(why) => format!(" (one by one, without probes: {why})"),
+            None if self.announced_probes(key).is_none() => " (one by one: it announces no probes)".into(),
+            None => String::new(),
+        }
+    }
+
     /// Counts refused claims, and tells them one by one as long as they are few.
     pub(super) fn tell_refusals(&mut self, now: Timestamp, refused: &[Refusal]) {
         for refusal in refused {

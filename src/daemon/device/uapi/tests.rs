@@ -167,3 +167,21 @@ async fn where_lists_do_not_give_way_they_are_rewritten() {
     );
     assert_eq!(requests[1], expected);
 }
+
+#[tokio::test]
+async fn sources_are_forgotten_by_setting_the_endpoints_that_are_there() {
+    const REACHED: &str = "private_key=e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a\n\
+        public_key=0101010101010101010101010101010101010101010101010101010101010101\n\
+        endpoint=192.0.2.1:7\nrx_bytes=5\n\
+        public_key=0202020202020202020202020202020202020202020202020202020202020202\n\
+        endpoint=192.0.2.2:7\nerrno=0\n\n";
+    let server = Server::new(vec![REACHED, OK]);
+    server.client(Removal::Single).forget_sources().await.unwrap();
+    let requests = server.requests().await;
+    assert!(requests[1].contains("endpoint=192.0.2.1:7"), "{requests:?}");
+    assert!(requests[1].contains("update_only=true"), "{requests:?}");
+    assert!(!requests[1].contains("192.0.2.2"), "{requests:?}");
+    let nobody = Server::new(vec![TWO_PEERS]);
+    nobody.client(Removal::Single).forget_sources().await.unwrap();
+    assert_eq!(nobody.requests().await.len(), 1, "nothing is set");
+}

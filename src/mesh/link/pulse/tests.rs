@@ -140,3 +140,26 @@ fn a_slow_path_is_not_taken_for_a_dead_one() {
     path.run(60_000);
     assert_eq!(path.dead_at, None);
 }
+
+#[test]
+fn a_machine_that_moved_decides_within_a_second_and_keeps_what_still_answers() {
+    for works in [true, false] {
+        let mut path = Path::new(50);
+        path.traffic = (1000, 1000);
+        path.run(20_000);
+        path.pulse.challenge(at(20_000));
+        let (mut dead_at, mut echoes) = (None, Vec::new());
+        for now in (20_000..23_000).step_by(10) {
+            echoes.extend(path.pulse.beat(at(now)).map(|number| (now + 50, number)));
+            while let Some(place) = echoes.iter().position(|(due, _)| works && *due <= now) {
+                let (_, number) = echoes.remove(place);
+                path.pulse.echo(at(now), number, number);
+            }
+            if dead_at.is_none() && path.pulse.is_dead(at(now)) {
+                dead_at = Some(now - 20_000);
+            }
+        }
+        assert_eq!(dead_at.is_some(), !works);
+        assert!(dead_at.is_none_or(|took| took < 1000), "{dead_at:?}");
+    }
+}
