@@ -19,6 +19,8 @@ const FOLDERS: [&str; 2] = ["/var/run/wireguard", "/run/wireguard"];
 
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// When one that does not understand what is asked for is asked again.
+const SECOND_QUESTION: Duration = Duration::from_millis(300);
 
 /// A reply that is longer is a mistake: ten thousand peers with ten prefixes each take 6 MB.
 const MAX_REPLY: usize = 64 << 20;
@@ -46,20 +48,35 @@ enum Removal {
 impl Uapi {
     /// Finds the socket of the interface, and what its owner understands. Nothing is changed: the peer asked about is made up.
     pub(super) async fn open(iface: &str) -> Result<Self, DeviceError> {
+        Self::question(iface, find_socket(iface)?).await
+    }
+
+    async fn question(iface: &str, path: String) -> Result<Self, DeviceError> {
         let mut uapi = Self {
             iface: iface.to_owned(),
-            path: find_socket(iface)?,
+            path,
             removal: Removal::Single,
         };
         let nobody = super::decoy().map_err(|error| uapi.refused(error))?;
-        let question = SetRequest::new().existing_peer(&nobody);
-        match uapi.exchange(&question.finish()).await {
-            Ok(reply) if uapi_text::errno(&reply) == Ok(0) => {}
-            Ok(_) | Err(DeviceError::Malformed(..)) => return Err(DeviceError::Unsupported(uapi.iface)),
-            Err(error) => return Err(error),
+        if !uapi.updates_only(&nobody).await? {
+            // One that is about to end refuses everything, too.
+            tokio::time::sleep(SECOND_QUESTION).await;
+            if !uapi.updates_only(&nobody).await? {
+                return Err(DeviceError::Unsupported(uapi.iface));
+            }
         }
         uapi.removal = uapi.find_removal(&nobody).await?;
         Ok(uapi)
+    }
+
+    /// Returns whether a change of a peer that is not there makes none.
+    async fn updates_only(&self, nobody: &PublicKey) -> Result<bool, DeviceError> {
+        let question = SetRequest::new().existing_peer(nobody);
+        match self.exchange(&question.finish()).await {
+            Ok(reply) => Ok(uapi_text::errno(&reply) == Ok(0)),
+            Err(DeviceError::Malformed(..)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn find_removal(&self, nobody: &PublicKey) -> Result<Removal, DeviceError> {

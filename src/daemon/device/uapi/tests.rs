@@ -89,6 +89,22 @@ async fn a_connection_that_ends_early_is_an_error() {
 }
 
 #[tokio::test]
+async fn one_that_refuses_everything_as_it_ends_is_not_one_that_cannot_do_it() {
+    let ends = Server::new(vec!["errno=19\n\n", ""]);
+    let error = Uapi::question("wg0", ends.path.to_str().unwrap().to_owned())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, DeviceError::StaleSocket(_)), "{error}");
+    ends.requests().await;
+    let cannot = Server::new(vec!["errno=22\n\n", "errno=22\n\n"]);
+    let error = Uapi::question("wg0", cannot.path.to_str().unwrap().to_owned())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, DeviceError::Unsupported(_)), "{error}");
+    cannot.requests().await;
+}
+
+#[tokio::test]
 async fn a_socket_without_an_owner_is_stale() {
     let server = Server::new(vec![]);
     let client = server.client(Removal::Single);
