@@ -94,13 +94,13 @@ pub struct Link {
 /// How long a link is not trusted again after it failed, the first time, the second, and so on.
 const HOLDS: [Duration; 5] = [
     Duration::ZERO,
+    Duration::from_secs(2),
     Duration::from_secs(5),
     Duration::from_secs(15),
     Duration::from_secs(60),
-    Duration::from_secs(300),
 ];
 /// After how long without a failure all are forgotten.
-const STABLE: Duration = Duration::from_secs(600);
+const STABLE: Duration = Duration::from_secs(60);
 /// How soon a heartbeat follows where a path answered.
 const TURNED: Duration = Duration::from_millis(300);
 /// The shortest time between two looks at a link.

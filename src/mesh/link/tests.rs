@@ -290,3 +290,35 @@ fn a_peer_with_a_new_session_is_told_again_soon_until_it_is_heard() {
     );
     assert_eq!(pace(None, None, 110.0), V1_PERIOD);
 }
+
+#[test]
+fn a_link_that_fails_again_and_again_waits_ever_longer() {
+    const BEATS: BootId = BootId::from_bytes([0, 0, 0, 0, 0, 0, 0x81, 0, 0x80, 0, 0, 0, 0, 0, 0, 7]);
+    let mut link = Link::new(at(0.0), None, false);
+    let (mut now, mut echoes) = (1.0, Vec::new());
+    let mut step = |link: &mut Link, works: bool, until: &dyn Fn(&Link) -> bool| {
+        let began = now;
+        while !until(link) {
+            assert!(now - began < 200.0, "{:?}", link.state());
+            now += 0.05;
+            let seen = contact(Some(now), Some((BEATS, now)));
+            for number in echoes.drain(..) {
+                link.hear_echo(at(now), number, number, Standing::default());
+            }
+            let beat = link.advance(at(now), &seen, &[], &Reach::default()).beat;
+            echoes.extend(beat.filter(|_| works));
+            if let Some(pulse) = link.pulse() {
+                pulse.count(at(now), 0, (now * 10_000.0) as u64);
+            }
+        }
+        now - began
+    };
+    step(&mut link, true, &Link::is_up);
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        step(&mut link, false, &|link| !link.is_up());
+        waits.push(step(&mut link, true, &Link::is_up));
+    }
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1] + 1.5), "{waits:?}");
+    assert!(waits[0] < 3.0 && waits[5] > 50.0, "{waits:?}");
+}
