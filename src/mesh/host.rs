@@ -35,3 +35,59 @@ pub struct Route {
     /// Whether it leads into the WireGuard device.
     pub into_tunnel: bool,
 }
+
+/// How interfaces are called that lead to containers and virtual machines, or into tunnels of other programs.
+const INNER: [&str; 14] = [
+    "docker",
+    "veth",
+    "virbr",
+    "vnet",
+    "lxc",
+    "lxd",
+    "cni",
+    "cali",
+    "flannel",
+    "podman",
+    "tun",
+    "tap",
+    "tailscale",
+    "zt",
+];
+
+impl Interface {
+    /// Returns whether nobody outside can reach this machine by the interface, as its name has it. A bridge of Docker's is called
+    /// `br-` and twelve hexadecimal digits; one that somebody named otherwise may be the LAN.
+    pub fn leads_inside(&self) -> bool {
+        let is_dockers = |digits: &str| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_inner = INNER.iter().any(|inner| self.name.starts_with(inner));
+        is_inner || self.name.strip_prefix("br-").is_some_and(is_dockers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bridges_of_containers_and_other_tunnels_lead_inside_and_a_bridge_to_the_lan_does_not() {
+        let leads_inside = |name: &str| {
+            let interface = Interface {
+                name: name.into(),
+                up: true,
+                addresses: Vec::new(),
+                wireguard: false,
+            };
+            interface.leads_inside()
+        };
+        assert!(
+            ["docker0", "br-0123456789ab", "veth1a2b", "virbr0", "tun0", "tailscale0"]
+                .into_iter()
+                .all(leads_inside)
+        );
+        assert!(
+            !["eth0", "br0", "br-lan", "wlan0", "enp3s0", "bond0", "br-lan-of-12ab"]
+                .into_iter()
+                .any(leads_inside)
+        );
+    }
+}

@@ -187,11 +187,7 @@ impl Node {
                 }
                 self.protected.observe_host(&host);
                 if self.host.interfaces != host.interfaces {
-                    self.probing.reset(now);
-                    self.seen.forget();
-                    // What still works answers at once, and what does not is not waited for.
-                    let pulses = self.links.values_mut().filter_map(Link::pulse);
-                    pulses.for_each(|pulse| pulse.challenge(now));
+                    self.doubt_everything(now);
                 }
                 self.host = host;
                 self.agenda.add_all();
@@ -274,6 +270,16 @@ impl Node {
                 .collect(),
             uncounted_rejections: self.rejections.uncounted(),
         }
+    }
+
+    /// Begins anew with what is known of paths: this machine is elsewhere, or slept. What still works answers at once, and what does not
+    /// is not waited for.
+    fn doubt_everything(&mut self, now: Timestamp) {
+        self.probing.reset(now);
+        self.seen.forget();
+        let pulses = self.links.values_mut().filter_map(Link::pulse);
+        pulses.for_each(|pulse| pulse.challenge(now));
+        self.agenda.add_all();
     }
 
     /// Has what came in acted on at once, but not more often than a pass can be: a link moves on, and each step of it waits for the one

@@ -9,6 +9,7 @@ use wirelink::mesh::time::Timestamp;
 use crate::draw::Draw;
 use crate::net::{HostId, Quality};
 use crate::program::Program;
+use crate::scenario::border::Border;
 use crate::scenario::{Act, Scenario, table};
 use crate::scenario::{Name, oracle};
 use crate::stage::Stage;
@@ -145,4 +146,31 @@ fn without_raw_sockets_on_one_side_or_both_it_takes_longer_and_says_why() {
         play::arrive(&mut stage, Duration::from_secs(30)).unwrap_or_else(|why| panic!("{without:?}: {why}"));
         invariants::check(&mut stage.world).unwrap();
     }
+}
+
+/// Neither of two symmetric NATs shows a port at which the other side could be met; two hubs tell that they are symmetric.
+#[test]
+fn a_pair_that_cannot_work_says_why_and_is_left_alone() {
+    let mut scenario = table::two_hubs();
+    scenario
+        .sites
+        .iter_mut()
+        .for_each(|site| (site.border, site.ipv6) = (Border::SYMMETRIC, None));
+    let mut stage = Stage::new(&scenario, 1);
+    stage.act(Act::StartAll);
+    stage.run(Duration::from_secs(600));
+    let (a, b) = (stage.id("a"), stage.id("b"));
+    let status = |id: HostId| {
+        let node = stage.world.hosts[id].node.as_ref().and_then(Program::ours);
+        node.map(|node| node.status(stage.world.now).to_string())
+            .unwrap_or_default()
+    };
+    for id in [a, b] {
+        assert!(status(id).contains("neither side can be met"), "{}", status(id));
+    }
+    let before = stage.world.hosts[a].wire_sent.packets;
+    stage.run(Duration::from_secs(600));
+    let sent = stage.world.hosts[a].wire_sent.packets - before;
+    assert!(sent < 600, "{sent} packets in ten minutes");
+    invariants::check(&mut stage.world).unwrap();
 }

@@ -189,9 +189,11 @@ impl Exchange {
             let next = self.offer(now, peer, batch, offers.news(), None);
             self.scan_at = next.map_or(self.scan_at, |next| next.min(self.scan_at));
         } else if batch.room > 0 && batch.looks > 0 {
-            let one_by_one = self.knowledge.prune(now) || !self.by_digest();
+            self.knowledge.prune(now);
             let resume = self.resume.take();
             let next = self.offer(now, peer, batch, offers.all(), resume);
+            // Also what was told just now for too short a time.
+            let one_by_one = !self.knowledge.is_empty() || !self.by_digest();
             let again = if one_by_one { SCAN_PERIOD } else { Duration::MAX };
             self.scan_at = next.map_or(now + again, |next| next.min(now + again));
         } else {

@@ -45,15 +45,14 @@ impl Knowledge {
         }
     }
 
-    /// Drops what the peer has forgotten by itself; returns whether anything is left.
-    pub fn prune(&mut self, now: Timestamp) -> bool {
+    /// Drops what the peer has forgotten by itself.
+    pub fn prune(&mut self, now: Timestamp) {
         let now = seconds(now);
         let forgotten = self.0.iter_mut().filter(|until| **until <= now);
         forgotten.for_each(|until| *until = 0);
         let is_known = |until: &u32| *until != 0;
         self.0
             .truncate(self.0.iter().rposition(is_known).map_or(0, |last| last + 1));
-        !self.0.is_empty()
     }
 }
 

@@ -172,7 +172,7 @@ impl<'a> Collector<'a> {
 
 /// Returns whether the address means something only inside some network: RFC 1918, RFC 6598, RFC 4193. Facts do not say whether
 /// a node passes on what the peer named or what it saw; such an address is the former.
-fn is_private(address: IpAddr) -> bool {
+pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || matches!(v4.octets(), [100, 64..128, _, _]),
         IpAddr::V6(v6) => v6.octets()[0] & 0xfe == 0xfc,

@@ -289,7 +289,8 @@ impl Link {
             return turn;
         }
         self.nominee = None;
-        if reach.probed && now.since(self.since) < PROBES_FIRST {
+        if reach.probed && (reach.hopeless || now.since(self.since) < PROBES_FIRST) {
+            self.slots = None;
             return Turn::default();
         }
         let slots = self.slots.get_or_insert_default();
@@ -411,7 +412,7 @@ impl Link {
             State::Probing => {
                 let nominee = self.nominee.as_ref().map(|nominee| nominee.next());
                 let slots = self.slots.as_ref().map(|slots| slots.next());
-                let slots = slots.or((nominee.is_none()).then_some(self.since + PROBES_FIRST));
+                let slots = slots.or(nominee.is_none().then_some(self.since + PROBES_FIRST));
                 nominee.into_iter().chain(slots).min()
             }
             State::Up if contact.basic => staleness,

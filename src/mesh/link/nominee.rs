@@ -37,6 +37,8 @@ pub struct Proof {
 pub struct Reach {
     /// Whether both sides can probe.
     pub probed: bool,
+    /// Whether nothing but luck helps: then WireGuard is not made to try, and probes do, ever more seldom.
+    pub hopeless: bool,
     /// The paths that were found to work lately.
     pub proofs: Vec<Proof>,
 }

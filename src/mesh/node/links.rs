@@ -64,7 +64,7 @@ impl Node {
         let contact = self.contact_on(device, key);
         let yields = self.auth.public_key() > key;
         let found = self.endpoints.before(key).or(found);
-        let reach = self.reach(now, key);
+        let mut reach = self.reach(now, key);
         let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
         let candidates = if link.wants_candidates(now, &contact) {
             candidates(now, link, own_nets, key, &self.store, &self.trust, &self.probing)
@@ -72,6 +72,11 @@ impl Node {
             Vec::new()
         };
         let was_since = link.since();
+        let announced = self.announced_probes(key).map(|probes| probes.nat).unwrap_or_default();
+        reach.hopeless = self.is_hopeless(now, announced, &candidates);
+        let Some(link) = self.links.get_mut(key) else {
+            return false;
+        };
         let step = link.advance(now, &contact, &candidates, &reach);
         let (state, look_at) = (link.state(), link.look_at());
         self.links_at = self.links_at.into_iter().chain(look_at).min();

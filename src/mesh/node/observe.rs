@@ -1,12 +1,14 @@
 //! How this node looks from outside: what its peers see, and what they are asked for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::mesh::event::Output;
+use crate::mesh::fact::signal::Nat;
 use crate::mesh::fact::value::Value;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::candidate::{Candidate, Class, is_private};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::settings::TrustLevel;
@@ -55,15 +57,54 @@ impl Seen {
     }
 }
 
+/// Returns how a NAT maps, by what each observer sees of IPv4, where this node has these addresses (RFC 4787, 4.1).
+fn class(own: &BTreeSet<IpAddr>, seen: &[SocketAddr]) -> Nat {
+    match seen {
+        [] => Nat::Unknown,
+        _ if seen.iter().all(|seen| own.contains(&seen.ip())) => Nat::EndpointIndependent,
+        [_] => Nat::Unknown,
+        [first, rest @ ..] if rest.iter().all(|seen| seen == first) => Nat::EndpointIndependent,
+        [_, ..] => Nat::AddressDependent,
+    }
+}
+
 impl Node {
+    /// Returns what is between this node and the others, as far as at least two of them see it.
+    pub(super) fn own_nat(&self, now: Timestamp) -> Nat {
+        let own = self.own_nets().iter().map(|net| net.addr()).collect();
+        let outside = self.seen.by.iter().filter(|((_, ipv6), (seen, at))| {
+            // Who is in the same network sees no NAT.
+            !ipv6 && now.since(*at) < SEEN_FOR && !self.is_inside(seen.ip())
+        });
+        let seen: Vec<SocketAddr> = outside.map(|(_, (seen, _))| *seen).collect();
+        class(&own, &seen)
+    }
+
+    /// Returns whether an address is a private one of this machine: then whoever sees it is on this side of the NAT.
+    fn is_inside(&self, address: IpAddr) -> bool {
+        let own = self.own_nets();
+        is_private(address) && own.iter().any(|net| net.addr() == address)
+    }
+
+    /// Returns whether neither side shows the other a port at which it could be met, and both have nothing but IPv4 behind NATs.
+    pub(super) fn is_hopeless(&self, now: Timestamp, announced: Nat, candidates: &[Candidate]) -> bool {
+        let behind = |candidate: &Candidate| match Class::of(candidate.endpoint, candidates) {
+            Class::Ipv4 => true,
+            Class::SameLan | Class::Ipv6 => false,
+        };
+        announced == Nat::AddressDependent
+            && self.own_nat(now) == Nat::AddressDependent
+            && candidates.iter().all(behind)
+    }
+
     /// Takes in where a peer sees this node.
     pub(super) fn note_seen(&mut self, now: Timestamp, peer: &PublicKey, seen: SocketAddr) {
         if self.trust.is_endpoint(&seen).is_err() {
             return;
         }
-        let before = self.own_reflexive(now);
+        let before = (self.own_reflexive(now), self.own_nat(now));
         self.seen.note(now, peer, seen);
-        if self.own_reflexive(now) != before {
+        if (self.own_reflexive(now), self.own_nat(now)) != before {
             self.agenda.add_peers([*self.auth.public_key()]);
             self.expect_news(now);
         }
@@ -124,5 +165,27 @@ impl Node {
         used.into_iter()
             .chain(told)
             .find(|endpoint| has_family && fits(endpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_observers_tell_a_nat_that_keeps_the_port_from_one_that_does_not() {
+        let own = [[192, 168, 1, 2].into()].into();
+        let public = [[203, 0, 113, 1].into()].into();
+        let seen = |ports: &[u16]| -> Vec<SocketAddr> {
+            ports
+                .iter()
+                .map(|port| SocketAddr::from(([203, 0, 113, 1], *port)))
+                .collect()
+        };
+        assert_eq!(class(&own, &[]), Nat::Unknown);
+        assert_eq!(class(&own, &seen(&[5])), Nat::Unknown, "one alone says nothing");
+        assert_eq!(class(&own, &seen(&[5, 5, 5])), Nat::EndpointIndependent);
+        assert_eq!(class(&own, &seen(&[5, 6])), Nat::AddressDependent);
+        assert_eq!(class(&public, &seen(&[5])), Nat::EndpointIndependent, "there is none");
     }
 }

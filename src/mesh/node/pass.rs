@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::mesh::dense::repack;
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Output};
+use crate::mesh::event::{Event, Interface, Output};
 use crate::mesh::fact::boot::{BootId, OURS};
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::{Accepted, Fact, Origin};
@@ -64,6 +64,7 @@ impl Node {
         let expired = self.store.expire(now);
         self.gossip.forget(&expired);
         if self.last_pass.is_some_and(|last| now.since(last) > GAP) {
+            self.doubt_everything(now);
             self.resync(now, "this machine slept");
         } else if expired
             .iter()
@@ -109,7 +110,7 @@ impl Node {
             healthy: &self.census.healthy,
             peer_is_ours: &|key| self.membership.introduced(key),
             prefix_is_ours: &|key, prefix| self.routes.introduced(key, prefix),
-            probes: self.own_probes(),
+            probes: self.own_probes(now),
             reflexive: self.own_reflexive(now),
             resolved: &|key| self.resolved(device, key),
         };
@@ -180,7 +181,8 @@ impl Node {
     }
 
     pub(super) fn own_nets(&self) -> Vec<IpNet> {
-        let up = self.host.interfaces.iter().filter(|interface| interface.up);
+        let outside = |interface: &&Interface| interface.up && !interface.leads_inside();
+        let up = self.host.interfaces.iter().filter(outside);
         up.flat_map(|interface| interface.addresses.iter().copied()).collect()
     }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::mesh::event::{NoProbes, Output, RejectReason};
 use crate::mesh::fact::boot::PROBES;
-use crate::mesh::fact::signal::{Nat, Probes, Signal, Word};
+use crate::mesh::fact::signal::{Probes, Signal, Word};
 use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Timed};
 use crate::mesh::gossip::Told;
@@ -27,10 +27,10 @@ impl Node {
     }
 
     /// Returns what this node announces of its probes.
-    pub(super) fn own_probes(&self) -> Option<Probes> {
+    pub(super) fn own_probes(&self, now: Timestamp) -> Option<Probes> {
         self.probing.is_able().then(|| Probes {
             epoch: self.probing.epoch(),
-            nat: Nat::default(),
+            nat: self.own_nat(now),
         })
     }
 
@@ -91,6 +91,7 @@ impl Node {
             at: proof.at,
         };
         Reach {
+            hopeless: false,
             probed: self.probing.is_able() && self.announced_probes(key).is_some(),
             proofs: self.probing.proofs(now, key).into_iter().map(proof).collect(),
         }

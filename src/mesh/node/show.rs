@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::mesh::event::{Event, RefusedPrefix, RejectReason};
+use crate::mesh::fact::signal::Nat;
 use crate::mesh::fact::store::Store;
 use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Origin};
@@ -32,7 +33,7 @@ impl Node {
             since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
             why: link.map_or_else(String::new, |link| {
                 let candidates = candidates(now, link, &own_nets, key, &self.store, &self.trust, &self.probing);
-                link.explain(now, &contact, &candidates) + &self.explain_slowness(key, link.state())
+                link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link.state())
             }),
             endpoint: contact.endpoint,
             allowed_ips: state
@@ -46,8 +47,8 @@ impl Node {
 }
 
 impl Node {
-    /// Returns why candidates are tried one by one, where they are.
-    fn explain_slowness(&self, key: &PublicKey, state: State) -> String {
+    /// Returns why it takes long, where it does.
+    fn explain_slowness(&self, now: Timestamp, key: &PublicKey, state: State) -> String {
         let is_tried = match state {
             State::Probing => true,
             State::Idle | State::Up | State::Suspect(_) => false,
@@ -55,8 +56,13 @@ impl Node {
         match self.no_probes {
             _ if !is_tried => String::new(),
             Some(why) => format!(" (one by one, without probes: {why})"),
-            None if self.announced_probes(key).is_none() => " (one by one: it announces no probes)".into(),
-            None => String::new(),
+            None => match self.announced_probes(key).map(|probes| probes.nat) {
+                None => " (one by one: it announces no probes)".into(),
+                Some(Nat::AddressDependent) if self.own_nat(now) == Nat::AddressDependent => {
+                    " (both NATs give each destination a port of its own: neither side can be met)".into()
+                }
+                Some(_) => String::new(),
+            },
         }
     }
 
