@@ -104,6 +104,33 @@ impl Value {
         }
     }
 
+    /// Returns the endpoint, if it is one.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        if let Self::Endpoint(endpoint) = self {
+            Some(*endpoint)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the prefix, if it is an allowed IP.
+    pub fn allowed_ip(&self) -> Option<IpNet> {
+        if let Self::AllowedIp(prefix) = self {
+            Some(*prefix)
+        } else {
+            None
+        }
+    }
+
+    /// Returns what is announced of probes, if it is that.
+    pub fn probes(&self) -> Option<Probes> {
+        if let Self::Probes(probes) = self {
+            Some(*probes)
+        } else {
+            None
+        }
+    }
+
     /// Returns how many bytes the value takes, with its length where it is extended.
     pub(super) fn len(&self) -> usize {
         match self {

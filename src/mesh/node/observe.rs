@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::mesh::event::Output;
 use crate::mesh::fact::signal::Nat;
-use crate::mesh::fact::value::Value;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Class, is_private};
 use crate::mesh::mirror::Mirror;
@@ -146,21 +145,7 @@ impl Node {
             .iter()
             .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::prefix::is_global_unicast(net.addr()));
         let used = device.peers.get(router).and_then(|peer| peer.endpoint);
-        let told = self.store.about(router).filter_map(|(fact, _)| match &fact.value {
-            Value::Endpoint(endpoint) => Some(*endpoint),
-            Value::AllowedIp(_)
-            | Value::Member
-            | Value::MemberMetadata(_)
-            | Value::Alive(_)
-            | Value::Digest { .. }
-            | Value::Holdings(_)
-            | Value::Reset(_)
-            | Value::Withdrawn(_)
-            | Value::Probes(_)
-            | Value::Signal(_)
-            | Value::Heartbeat(_)
-            | Value::Echo(_) => None,
-        });
+        let told = self.store.about(router).filter_map(|(fact, _)| fact.value.endpoint());
         let fits = |endpoint: &SocketAddr| endpoint.is_ipv6() == ipv6 && self.trust.is_endpoint(endpoint).is_ok();
         used.into_iter()
             .chain(told)

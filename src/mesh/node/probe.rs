@@ -99,20 +99,9 @@ impl Node {
 
     /// Returns what a peer announced of its probes last.
     pub(super) fn announced_probes(&self, key: &PublicKey) -> Option<Probes> {
-        let announced = self.store.about(key).filter_map(|(fact, stored)| match fact.value {
-            Value::Probes(probes) => Some((probes.epoch, stored.expires, probes)),
-            Value::Alive(_)
-            | Value::Endpoint(_)
-            | Value::AllowedIp(_)
-            | Value::Member
-            | Value::MemberMetadata(_)
-            | Value::Digest { .. }
-            | Value::Holdings(_)
-            | Value::Reset(_)
-            | Value::Withdrawn(_)
-            | Value::Signal(_)
-            | Value::Heartbeat(_)
-            | Value::Echo(_) => None,
+        let announced = self.store.about(key).filter_map(|(fact, stored)| {
+            let probes = fact.value.probes()?;
+            Some((probes.epoch, stored.expires, probes))
         });
         announced.max().map(|(_, _, probes)| probes)
     }

@@ -227,21 +227,7 @@ impl Node {
     /// Returns the prefixes that a peer has, and those that facts give it.
     pub(super) fn prefixes_of(&self, device: &Mirror, key: &PublicKey) -> Vec<IpNet> {
         let owned = device.peers.get(key).into_iter().flat_map(|peer| &peer.allowed_ips);
-        let claimed = self.store.about(key).filter_map(|(fact, _)| match fact.value {
-            Value::AllowedIp(prefix) => Some(prefix),
-            Value::Endpoint(_)
-            | Value::Member
-            | Value::MemberMetadata(_)
-            | Value::Alive(_)
-            | Value::Digest { .. }
-            | Value::Holdings(_)
-            | Value::Reset(_)
-            | Value::Withdrawn(_)
-            | Value::Probes(_)
-            | Value::Signal(_)
-            | Value::Heartbeat(_)
-            | Value::Echo(_) => None,
-        });
+        let claimed = self.store.about(key).filter_map(|(fact, _)| fact.value.allowed_ip());
         owned.copied().chain(claimed).collect()
     }
 
