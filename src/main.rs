@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::thread;
 
 use anyhow::Context as _;
@@ -12,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use wirelink::cli::client::NoDaemon;
 use wirelink::cli::{self, Cli, Command, RunArgs, UsageError};
 use wirelink::config::{self, ConfigError};
 use wirelink::daemon;
@@ -27,6 +30,13 @@ fn main() -> ExitCode {
         Some(Command::Address(args)) => cli::address::run(args, io::stdin().lock(), io::stdout().lock()),
         Some(Command::Restore(args)) => cli::restore::run(args, io::stdout().lock()),
         Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), io::stdout().lock()),
+        Some(Command::Status(args)) => cli::status::run(args, io::stdout().lock()),
+        Some(Command::Facts(args)) => cli::facts::run(args, io::stdout().lock()),
+        Some(Command::Events(args)) => cli::events::run(args, io::stdout().lock()),
+        Some(Command::Reload(args)) => cli::steer::reload(args, io::stdout().lock()),
+        Some(Command::Set(args)) => cli::steer::set(args, io::stdout().lock()),
+        Some(Command::Log(args)) => cli::steer::log(args, io::stdout().lock()),
+        Some(Command::Export(args)) => cli::export::run(args, io::stdout().lock()),
         #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => cli::demo::run(args.clone()),
     };
@@ -35,16 +45,26 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell where standard error is closed.
             writeln!(io::stderr(), "wirelink: {error:#}").ok();
-            let ours_to_mend = error.is::<ConfigError>() || error.is::<UsageError>();
-            ExitCode::from(if ours_to_mend { 2 } else { 1 })
+            ExitCode::from(status(&error))
         }
+    }
+}
+
+/// Returns the exit status of a failure.
+fn status(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() || error.is::<UsageError>() {
+        2
+    } else if error.is::<NoDaemon>() {
+        3
+    } else {
+        1
     }
 }
 
 /// Runs the daemon, or shows with which settings it would run.
 fn run(args: &RunArgs) -> anyhow::Result<()> {
     let loaded = config::load(&args.flags(), std::env::vars_os())?;
-    start_logging(loaded.config.debug);
+    let set_debug = start_logging(loaded.config.debug);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -60,7 +80,12 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the event loop cannot be set up")?;
-    let done = runtime.block_on(daemon::run(loaded.config, stop));
+    let flags = args.flags();
+    let steering = daemon::Steering {
+        load: Rc::new(move || config::load(&flags, std::env::vars_os())),
+        set_debug,
+    };
+    let done = runtime.block_on(daemon::run(loaded.config, steering, stop));
     // A lookup of a name may go on for half a minute, and nobody waits for it any more.
     runtime.shutdown_background();
     done
@@ -93,12 +118,17 @@ fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
         .map(drop)
 }
 
-/// Logs to standard error, other crates only what is wrong.
-fn start_logging(debug: bool) {
+/// Returns what is logged: of other crates only what is wrong.
+fn filter(debug: bool) -> Targets {
     let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let filter = Targets::new()
+    Targets::new()
         .with_target("wirelink", ours)
-        .with_default(LevelFilter::WARN);
+        .with_default(LevelFilter::WARN)
+}
+
+/// Logs to standard error; returns what has details logged, or no longer.
+fn start_logging(debug: bool) -> Rc<dyn Fn(bool)> {
+    let (filtered, handle) = reload::Layer::new(filter(debug));
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -110,7 +140,11 @@ fn start_logging(debug: bool) {
     } else {
         lines.boxed()
     };
-    tracing_subscriber::registry().with(lines).with(filter).init();
+    tracing_subscriber::registry().with(filtered).with(lines).init();
+    Rc::new(move |debug| {
+        // There is a registry as long as the process lives.
+        handle.reload(filter(debug)).ok();
+    })
 }
 
 /// Tells whether standard error is the stream that `JOURNAL_STREAM` names by device and inode (systemd.exec); the

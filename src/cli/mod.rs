@@ -1,13 +1,22 @@
 //! The command line: the tree of commands and flags, and what runs a command.
 
 pub mod address;
+pub mod client;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod events;
+pub mod export;
+pub mod facts;
+mod humane;
 pub mod restore;
+pub mod status;
+pub mod steer;
+mod table;
 
 use std::io;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Flags;
@@ -42,6 +51,20 @@ pub enum Command {
     Address(address::AddressArgs),
     /// Show what stands in captured datagrams: hexadecimal in, one a line; JSON out, one object a line
     Decode(decode::DecodeArgs),
+    /// Show how the node and its peers are
+    Status(status::StatusArgs),
+    /// Show what is believed, who said so and for how long it counts
+    Facts(facts::FactsArgs),
+    /// Show what happened lately
+    Events(events::EventsArgs),
+    /// Read the configuration again; links that it does not concern stay as they are
+    Reload(steer::ReloadArgs),
+    /// Treat a peer otherwise, until the daemon is started again
+    Set(steer::SetArgs),
+    /// Log details, or no longer, until the daemon is started again
+    Log(steer::LogArgs),
+    /// Print the peers as they are now as a static configuration, without private keys
+    Export(export::ExportArgs),
     /// Put an interface back as it was before wirelink first ran beside it, after a crash
     Restore(restore::RestoreArgs),
     /// Show on this machine alone how two leaves behind NATs go direct, and what happens when that path breaks
@@ -139,6 +162,12 @@ pub fn go_on(written: io::Result<()>) -> io::Result<bool> {
     }
 }
 
+/// Prints an answer.
+fn print(mut output: impl io::Write, text: &str) -> anyhow::Result<()> {
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    go_on(written).map(drop).context("standard output cannot be written")
+}
+
 const LONG_ABOUT: &str = "\
 Turns a hub-and-spoke WireGuard network into direct links, beside an existing interface.
 
@@ -153,6 +182,8 @@ Examples:
   wirelink --iface wg1 --debug          run beside wg1 and log details
   wirelink --iface wg0 --wait           run whenever there is a wg0, for example for a unit file
   wirelink --iface wg0 --dump           show what the file, the environment and the flags amount to
+  wirelink status                       how each peer is reached, and why not directly
+  wirelink events --follow              what happens
   wg show wg0 public-key | wirelink address -
                                         show the link-local address of this node
 
@@ -160,6 +191,9 @@ Files:
   /etc/wireguard/wirelink.<iface>.json  or .yaml or .toml: the settings for one interface. There need
                                         be none, and may be one. A setting in the environment
                                         outweighs the file, a flag outweighs both.
+
+  /run/wirelink/<iface>.sock            where a running daemon is asked: by root, and by the group wirelink
+                                        where there is one; only root may change something
 
   /var/lib/wirelink/<iface>.json        what survives a restart: what is on the interface because of
                                         wirelink, who is a member, where peers were last reached
@@ -174,15 +208,18 @@ Environment:
                                         interfaces whose addresses are told to others, or never are:
                                         names or globs, separated by commas
 
+  RUNTIME_DIRECTORY                     where the control socket is, instead
   STATE_DIRECTORY                       where the file of what survives a restart is, instead
 
 Signals:
   SIGINT, SIGTERM                       put the interface back as found and stop; the second one
                                         stops at once
+  SIGHUP                                read the configuration again, as `wirelink reload` does
   SIGUSR1                               log what is known of facts and peers
 
 Exit status:
-  0 stopped by a signal, or the command is done;  1 failed;  2 wrong configuration or usage";
+  0 stopped by a signal, or the command is done;  1 failed;  2 wrong configuration or usage;
+  3 no daemon runs that could be asked";
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,18 @@ const DEFAULT_STATE: &str = "/var/lib/wirelink";
 /// Where systemd wants it kept: `StateDirectory=` of the unit (systemd.exec).
 const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
+/// Where the control sockets are, where systemd does not say.
+const DEFAULT_RUNTIME: &str = "/run/wirelink";
+/// Where systemd wants them: `RuntimeDirectory=` of the unit (systemd.exec).
+const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
+
+/// Returns the folder of the control sockets.
+pub fn control_folder(environment: impl IntoIterator<Item = (OsString, OsString)>) -> PathBuf {
+    let mut named = environment.into_iter().filter(|(name, _)| name == RUNTIME_DIRECTORY);
+    let named = named.next().and_then(|(_, value)| first_path(&value));
+    named.unwrap_or_else(|| PathBuf::from(DEFAULT_RUNTIME))
+}
+
 /// The flags, as they were typed.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
@@ -67,6 +79,8 @@ pub struct Loaded {
 /// # Errors
 /// One message about the first thing that is wrong.
 pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Loaded, ConfigError> {
+    let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let control = control_folder(environment.iter().cloned());
     let environment = Environment::read(environment)?;
     let words = [Figment::from(environment.words), Figment::from(flags.words())];
     let iface = words
@@ -95,6 +109,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         probe: probe.unwrap_or(true),
         file,
         state: Some(environment.state),
+        control: Some(control),
         settings,
     };
     Ok(Loaded {
@@ -122,6 +137,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         probe: draft.probe.unwrap_or(true),
         file: Some(file.to_owned()),
         state: None,
+        control: None,
         settings: draft.settings,
     })
 }

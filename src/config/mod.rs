@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use crate::mesh::settings::Settings;
 
 pub use error::ConfigError;
-pub use load::{DEFAULT_IFACE, Flags, Loaded, load, parse};
+pub use load::{DEFAULT_IFACE, Flags, Loaded, control_folder, load, parse};
 pub use read::address_hash;
 pub use tree::FileFormat;
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The folder of what survives a restart; nothing does where there is none.
     pub state: Option<PathBuf>,
+    /// The folder of the control sockets; there is none where there is no folder.
+    pub control: Option<PathBuf>,
     /// The file of wg-quick, where the names in it are to be looked up. Default: none, as it holds the private key, which wirelink
     /// otherwise only asks the device for.
     pub wg_quick: Option<PathBuf>,

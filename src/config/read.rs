@@ -1,5 +1,6 @@
 //! From values to settings: the ways through a configuration, and the values at its top.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use figment::Figment;
@@ -57,6 +58,7 @@ impl Draft {
             probe: top.one("Probe", Node::boolean)?,
             resolve_wg_quick: top.one("ResolveWgQuick", Node::boolean)?,
             settings: Settings {
+                overrides: BTreeMap::new(),
                 port: top.one("Port", Node::port)?,
                 router: top.one("Router", Node::router)?.flatten(),
                 chatty: top.one("Chatty", Node::boolean)?.unwrap_or_default(),

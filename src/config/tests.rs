@@ -161,6 +161,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         probe,
         file,
         state,
+        control,
         wg_quick,
         settings,
     } = load(&flags, [nowhere()]).expect("right flags").config;
@@ -169,6 +170,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         ("wg7", true, true, false, None)
     );
     assert_eq!(state, Some("/var/lib/wirelink".into()));
+    assert_eq!(control, Some("/run/wirelink".into()));
     assert!(wg_quick.is_some_and(|file| file.ends_with("wg7.conf")));
     assert_eq!((settings.prune, settings.leave_peers), (Prune::All, true));
     assert_eq!(
@@ -190,6 +192,9 @@ fn systemd_says_where_what_survives_a_restart_is_kept() {
         let config = load(&Flags::default(), environment).expect("it is right").config;
         assert_eq!(config.state, Some(folder.into()), "{variable}");
     }
+    let environment = [nowhere(), ("RUNTIME_DIRECTORY".into(), "/run/a:/run/b".into())];
+    let config = load(&Flags::default(), environment).expect("it is right").config;
+    assert_eq!(config.control, Some("/run/a".into()));
 }
 
 #[test]
@@ -328,7 +333,7 @@ proptest! {
             ..Settings::default()
         };
         let config = Config {
-            iface: "wg0".to_owned(), debug: true, wait: false, probe: chatty, file: None, state: None,
+            iface: "wg0".to_owned(), debug: true, wait: false, probe: chatty, file: None, state: None, control: None,
             wg_quick: router.map(|_| "wg0.conf".into()), settings: settings.clone(),
         };
         let draft = read(FileFormat::Json, config.to_json()).map_err(|error| TestCaseError::fail(error.to_string()))?;

@@ -1,8 +1,10 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
 mod clock;
+pub mod control;
 pub mod device;
 mod found;
+mod history;
 pub mod host;
 pub mod lock;
 mod netlink;
@@ -14,6 +16,7 @@ mod rtnl;
 mod shell;
 mod socket;
 mod state;
+mod view;
 mod watch;
 mod wg_quick;
 
@@ -21,13 +24,41 @@ pub use netlink::NetlinkError;
 pub use restore::restore;
 pub use state::form;
 
+use std::rc::Rc;
+
 use tokio_util::sync::CancellationToken;
 
 use self::shell::{End, Shell};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Loaded};
+
+/// What a running daemon can have done outside of it.
+#[derive(Clone)]
+pub struct Steering {
+    /// Reads the configuration again.
+    pub load: Rc<dyn Fn() -> Result<Loaded, ConfigError>>,
+    /// Has details logged, or no longer.
+    pub set_debug: Rc<dyn Fn(bool)>,
+}
+
+impl Steering {
+    /// Returns what keeps to a configuration whatever happens.
+    pub fn fixed(config: &Config) -> Self {
+        let config = config.clone();
+        let load = move || {
+            Ok(Loaded {
+                config: config.clone(),
+                warnings: Vec::new(),
+            })
+        };
+        Self {
+            load: Rc::new(load),
+            set_debug: Rc::new(|_| {}),
+        }
+    }
+}
 
 /// Runs a node beside the WireGuard interface that `config` names until `stop`; on a current-thread runtime, in the
-/// network namespace of the calling thread.
+/// network namespace of the calling thread; `steering` is what it is steered by.
 ///
 /// An interface whose private key was changed is another node, which starts anew; one that vanished is waited for, where
 /// `config` says so.
@@ -35,9 +66,9 @@ use crate::config::Config;
 /// # Errors
 /// When the interface is missing, is not WireGuard, may not be changed or vanishes; when another wirelink works on it, or the
 /// port is taken.
-pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(config: Config, steering: Steering, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
-        let mut shell = match Shell::open(&config, &stop).await {
+        let mut shell = match Shell::open(&config, &steering, &stop).await {
             Ok(Some(shell)) => shell,
             Ok(None) => return Ok(()),
             // It went while it was looked at.

@@ -1,8 +1,10 @@
 //! One node with its device, its machine and its socket: the event loop.
 
+mod answers;
 mod probing;
 mod surroundings;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -12,9 +14,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::Steering;
 use super::clock::{Alarm, now};
+use super::control::Control;
 use super::device::{Device, DeviceError};
 use super::found::Found;
+use super::history::History;
 use super::host::Host;
 use super::lock::Lock;
 use super::ports::Ports;
@@ -26,8 +31,9 @@ use crate::config::Config;
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Input, Interface, Level, Output};
+use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
-use crate::mesh::settings::Settings;
+use crate::mesh::settings::{Override, Settings};
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
@@ -65,6 +71,17 @@ pub(super) struct Shell {
     writer: Writer,
     /// What comes next, and waits until something is written.
     held: Option<Output>,
+    began: Timestamp,
+    control: Control,
+    history: History,
+    reload: Signal,
+    steering: Steering,
+    /// Whether probes are wanted.
+    probe: bool,
+    /// Whether details are logged.
+    debug: bool,
+    /// What the operator said since the start.
+    overrides: BTreeMap<PublicKey, Override>,
 }
 
 /// Why a node's service came to its end.
@@ -78,9 +95,14 @@ pub(super) enum End {
 impl Shell {
     /// Opens everything that the node needs, once the interface is up; `None` where `stop` came first. Unless it succeeds,
     /// nothing is changed.
-    pub(super) async fn open(config: &Config, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn open(
+        config: &Config,
+        steering: &Steering,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
         // First, as an unexpected signal would end the process.
         let report = signal(SignalKind::user_defined1()).context("signals cannot be received")?;
+        let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
         let alarm = Alarm::new().context("there is no timer")?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).context("the system has no random numbers")?;
@@ -129,6 +151,14 @@ impl Shell {
             look_again: false,
             writer: Writer::new(file),
             held: None,
+            began: now(),
+            control: Control::open(config.control.as_deref(), &iface),
+            history: History::default(),
+            reload,
+            steering: steering.clone(),
+            probe: config.probe,
+            debug: config.debug,
+            overrides: BTreeMap::new(),
             up: found.seen.up,
             iface,
             node,
@@ -161,6 +191,12 @@ impl Shell {
                     }
                 }
                 _ = self.report.recv() => self.report(),
+                _ = self.reload.recv() => {
+                    if let Err((_, why)) = self.reload() {
+                        tracing::error!("{why}");
+                    }
+                }
+                asked = self.control.asked() => self.answer(asked).await,
                 () = self.lock.show() => {}
                 () = self.host.changed() => self.look_around().await?,
                 answer = self.resolver.answer() => self.take_answer(answer),
@@ -253,11 +289,19 @@ impl Shell {
                 }
                 Output::Probe { to, payload } => self.probing.send(to, &payload),
                 Output::Resolve(host) => self.resolver.ask(host),
-                Output::Notify(event) if self.contest.was_told(&event) => tracing::debug!("{event}, again"),
-                Output::Notify(event) => log(&event),
+                Output::Notify(event) => self.note(&event),
             }
         }
         Ok(())
+    }
+
+    /// Tells an event to the log and to whoever follows.
+    fn note(&mut self, event: &Event) {
+        if self.contest.was_told(event) {
+            return tracing::debug!("{event}, again");
+        }
+        self.control.tell(self.history.note(event));
+        log(event);
     }
 
     /// Returns what is to be done next, unless that must wait until something is written.

@@ -18,7 +18,7 @@ use super::memory::Memory;
 use super::overlap::Overlap;
 use super::probe::Dropped;
 pub use super::refused::RefusedPrefix;
-use super::settings::Host;
+use super::settings::{Host, Settings};
 use super::trust::Refusal;
 
 /// What the shell tells the node.
@@ -58,6 +58,8 @@ pub enum Input<'a> {
     },
     /// Where the operator's file for wg-quick says by name that peers are; it takes the place of what it said before.
     Named(BTreeMap<PublicKey, Host>),
+    /// What the operator decides from now on; the port and how addresses follow from keys are as before.
+    Settings(Box<Settings>),
     /// What an earlier run of this node remembered, the time since then added; before the first reading of the device.
     Remembered(Box<Memory>),
     /// The moment of [`Node::poll_timeout`](super::node::Node::poll_timeout) has come. Before it, the shell reads the device.
@@ -235,6 +237,43 @@ pub enum RejectReason {
 }
 
 impl Event {
+    /// Returns what kind of thing happened, as a stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::LinkEstablished { .. } => "link-established",
+            Self::LinkSuspected { .. } => "link-suspected",
+            Self::LinkLost { .. } => "link-lost",
+            Self::PeerAdded { .. } => "peer-added",
+            Self::PeerRemoved { .. } => "peer-removed",
+            Self::PeerRestarted { .. } => "peer-restarted",
+            Self::PrefixMoved { .. } => "prefix-moved",
+            Self::PrefixRefused(_) => "prefix-refused",
+            Self::MorePrefixesRefused => "more-prefixes-refused",
+            Self::PrefixCleared { .. } => "prefix-cleared",
+            Self::RoleChanged { .. } => "role-changed",
+            Self::Resynced { .. } => "resynced",
+            Self::TooManyMembers => "too-many-members",
+            Self::Rejected { .. } => "rejected",
+        }
+    }
+
+    /// Returns the peer with which it happened, where it is one.
+    pub fn peer(&self) -> Option<&PeerName> {
+        match self {
+            Self::LinkEstablished { peer, .. }
+            | Self::LinkSuspected { peer, .. }
+            | Self::LinkLost { peer }
+            | Self::PeerAdded { peer }
+            | Self::PeerRemoved { peer }
+            | Self::PeerRestarted { peer } => Some(peer),
+            Self::PrefixMoved { to, .. } => to.as_ref(),
+            Self::PrefixRefused(refused) => Some(&refused.claimant),
+            Self::PrefixCleared { claimant, .. } => Some(claimant),
+            Self::Rejected { sender, .. } => sender.as_ref(),
+            Self::MorePrefixesRefused | Self::RoleChanged { .. } | Self::Resynced { .. } | Self::TooManyMembers => None,
+        }
+    }
+
     /// Returns how much it matters.
     pub const fn level(&self) -> Level {
         match self {

@@ -33,6 +33,7 @@ pub mod plan;
 pub mod prefix;
 pub mod prefixes;
 pub mod probe;
+pub mod reason;
 pub mod refused;
 pub mod route;
 pub mod settings;

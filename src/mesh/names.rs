@@ -61,9 +61,8 @@ struct Name {
 impl Names {
     /// Starts with what the settings say.
     pub fn new(now: Timestamp, settings: &Settings) -> Self {
-        let peers = settings.peers.iter().filter(|(_, peer)| !peer.endpoints.is_empty());
         Self {
-            settings: peers.map(|(key, peer)| (*key, peer.endpoints.clone())).collect(),
+            settings: hosts(settings),
             file: BTreeMap::new(),
             known: BTreeMap::new(),
             began: now,
@@ -71,9 +70,19 @@ impl Names {
         }
     }
 
+    /// Takes in what the settings say now; what is named nowhere any more is forgotten.
+    pub fn replace_settings(&mut self, settings: &Settings) {
+        self.settings = hosts(settings);
+        self.forget_unnamed();
+    }
+
     /// Takes in what the file of wg-quick says now; what is named nowhere any more is forgotten.
     pub fn replace_file(&mut self, file: BTreeMap<PublicKey, Host>) {
         self.file = file;
+        self.forget_unnamed();
+    }
+
+    fn forget_unnamed(&mut self) {
         let (settings, file) = (&self.settings, &self.file);
         let is_named = |host: &Host| {
             let mut named = settings.values().flatten().chain(file.values());
@@ -166,6 +175,12 @@ impl Names {
                 .unwrap_or_default(),
         }
     }
+}
+
+/// Returns where the settings say that peers are.
+fn hosts(settings: &Settings) -> BTreeMap<PublicKey, Vec<Host>> {
+    let peers = settings.peers.iter().filter(|(_, peer)| !peer.endpoints.is_empty());
+    peers.map(|(key, peer)| (*key, peer.endpoints.clone())).collect()
 }
 
 #[cfg(test)]

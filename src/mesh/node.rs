@@ -10,8 +10,10 @@ mod operator;
 mod pass;
 mod probe;
 mod pulse;
+mod reason;
 mod remember;
 mod review;
+mod settings;
 mod show;
 mod tell;
 
@@ -202,6 +204,7 @@ impl Node {
                 self.places.replace_file(file);
                 self.expect_news(now);
             }
+            Input::Settings(settings) => self.follow_settings(now, *settings),
             Input::Remembered(memory) => self.recall.adopt(now, *memory),
             Input::Timeout => {
                 // Probes that are due need no look at the device, and nothing else is done for them.
@@ -247,6 +250,8 @@ impl Node {
             key: *self.public_key(),
             address: self.address,
             router: self.router,
+            nat: self.own_nat(now),
+            no_probes: self.no_probes,
             boot_id: self.gossip.boot_id(),
             deadline_in: self
                 .poll_timeout()

@@ -122,6 +122,12 @@ impl Protected {
         }
     }
 
+    /// Takes what the operator wrote in the place of what was written before.
+    pub fn configure(&mut self, settings: &Settings) {
+        let new = Self::new(settings);
+        (self.allowed, self.configured) = (new.allowed, new.configured);
+    }
+
     /// Takes in what the machine is connected to.
     pub fn observe_host(&mut self, host: &HostState) {
         let up = host.interfaces.iter().filter(|interface| interface.up);

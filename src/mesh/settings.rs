@@ -42,6 +42,8 @@ pub struct Settings {
     pub leave_peers: bool,
     /// What the operator knows of single peers; the node's own key may be among them.
     pub peers: BTreeMap<PublicKey, PeerSettings>,
+    /// What the operator said to the running node about single peers; no file holds it.
+    pub overrides: BTreeMap<PublicKey, Override>,
 }
 
 impl Settings {
@@ -49,6 +51,15 @@ impl Settings {
     pub fn fact_port(&self, listen_port: u16) -> Option<u16> {
         self.port.or(listen_port.checked_add(1).filter(|_| listen_port != 0))
     }
+}
+
+/// What the operator said to the running node about one peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Override {
+    /// Whether traffic goes through a router, whatever links are possible. Default: no.
+    pub paused: bool,
+    /// Whose word counts for what, before what is written.
+    pub trust: Option<TrustLevel>,
 }
 
 /// What the operator knows of one peer.

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::event::{PeerName, RefusedPrefix, RejectReason};
+use super::event::{NoProbes, PeerName, RefusedPrefix, RejectReason};
 use super::fact::boot::BootId;
+use super::fact::signal::Nat;
 use super::fact::value::{Metadata, Value};
 use super::fact::{Fact, Origin};
 use super::identity::PublicKey;
 use super::link::State;
+use super::reason::Reason;
 use super::settings::TrustLevel;
 use super::time::Why;
 
@@ -24,6 +26,10 @@ pub struct Status {
     pub address: Ipv6Addr,
     /// Whether it routes for others; `None` before it saw the device.
     pub router: Option<bool>,
+    /// The class of the NAT in front of it.
+    pub nat: Nat,
+    /// Why there are no probes, where that is so.
+    pub no_probes: Option<NoProbes>,
     /// Its boot ID.
     pub boot_id: BootId,
     /// When it next has something to do, and what.
@@ -50,6 +56,8 @@ pub struct PeerStatus {
     /// How long it has been in this state.
     pub since: Duration,
     /// Why traffic goes directly, or why not.
+    pub reason: Reason,
+    /// The same with its circumstances.
     pub why: String,
     /// Where WireGuard sends to.
     pub endpoint: Option<SocketAddr>,
@@ -61,6 +69,21 @@ pub struct PeerStatus {
     pub router: bool,
     /// Whether facts brought it onto the device, and not the operator.
     pub introduced: bool,
+    /// Which way traffic takes to it.
+    pub way: Way,
+    /// How long ago the last handshake was.
+    pub handshake: Option<Duration>,
+}
+
+/// Which way traffic takes to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the peer itself.
+    Direct,
+    /// Through this router.
+    Via(PeerName),
+    /// Nobody is there who takes it.
+    Down,
 }
 
 impl fmt::Display for Status {
@@ -110,11 +133,21 @@ impl Status {
         if *key == self.key {
             return "this node".to_owned();
         }
-        let found = self.peers.binary_search_by_key(key, |peer| peer.peer.key);
-        found.map_or_else(|_| key.short(), |index| self.peers[index].peer.to_string())
+        self.find(key).map_or_else(|| key.short(), |peer| peer.peer.to_string())
     }
 
-    fn source(&self, origin: &Origin) -> String {
+    fn find(&self, key: &PublicKey) -> Option<&PeerStatus> {
+        let found = self.peers.binary_search_by_key(key, |peer| peer.peer.key);
+        found.ok().map(|index| &self.peers[index])
+    }
+
+    /// Returns what a peer of the device is called.
+    pub fn name_of(&self, key: &PublicKey) -> Option<String> {
+        self.find(key)?.peer.name.clone()
+    }
+
+    /// Returns who said something, for people.
+    pub fn source(&self, origin: &Origin) -> String {
         match origin {
             Origin::Observed => "this machine".to_owned(),
             Origin::Configured => "the settings".to_owned(),
@@ -159,27 +192,32 @@ struct Claim<'a>(&'a Fact);
 impl fmt::Display for Claim<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.attribute().row().name)?;
-        match &self.0.value {
-            Value::Alive(boot_id) => write!(f, " {boot_id}"),
-            Value::Endpoint(endpoint) => write!(f, " {endpoint}"),
-            Value::AllowedIp(prefix) => write!(f, " {prefix}"),
-            Value::Member => Ok(()),
-            Value::MemberMetadata(metadata) => f.write_str(&shown(metadata)),
-            Value::Digest { buckets, sum } => write!(f, " {sum:016x} of {} buckets", buckets.count_ones()),
-            Value::Holdings(_) => Ok(()),
-            Value::Reset(buckets) => write!(f, " of {} buckets", buckets.count_ones()),
-            Value::Probes(probes) => write!(f, " since {}", probes.epoch),
-            Value::Heartbeat(_) | Value::Echo(_) => Ok(()),
-            Value::Signal(signal) => write!(f, " to {}", signal.to.short()),
-            Value::Withdrawn(hashes) => write!(f, " {} facts", hashes.len()),
+        match &value_of(self.0)[..] {
+            "" => Ok(()),
+            value => write!(f, " {value}"),
         }
     }
 }
 
+/// Returns the value of a fact for people; nothing where the attribute says it all.
+pub fn value_of(fact: &Fact) -> String {
+    match &fact.value {
+        Value::Alive(boot_id) => boot_id.to_string(),
+        Value::Endpoint(endpoint) => endpoint.to_string(),
+        Value::AllowedIp(prefix) => prefix.to_string(),
+        Value::Member | Value::Holdings(_) | Value::Heartbeat(_) | Value::Echo(_) => String::new(),
+        Value::MemberMetadata(metadata) => shown(metadata),
+        Value::Digest { buckets, sum } => format!("{sum:016x} of {} buckets", buckets.count_ones()),
+        Value::Reset(buckets) => format!("of {} buckets", buckets.count_ones()),
+        Value::Probes(probes) => format!("since {}", probes.epoch),
+        Value::Signal(signal) => format!("to {}", signal.to.short()),
+        Value::Withdrawn(hashes) => format!("{} facts", hashes.len()),
+    }
+}
+
 fn shown(metadata: &Metadata) -> String {
-    let name = metadata.name().map(|name| format!(" {name}")).unwrap_or_default();
-    let basic = if metadata.is_basic() { " (basic)" } else { "" };
-    name + basic
+    let basic = metadata.is_basic().then(|| "(basic)".to_owned());
+    metadata.name().into_iter().chain(basic).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -198,12 +236,15 @@ mod tests {
             },
             state: State::Idle,
             since: Duration::ZERO,
+            reason: Reason::NoEndpoint,
             why: "no endpoint is known for it".into(),
             endpoint: None,
             allowed_ips: Vec::new(),
             trust: None,
             router: false,
             introduced: false,
+            way: Way::Down,
+            handshake: None,
         }
     }
 
@@ -219,6 +260,8 @@ mod tests {
             key: own,
             address: AddressHash::Sha1.link_local(&own),
             router: Some(false),
+            nat: Nat::Unknown,
+            no_probes: None,
             boot_id: BootId::announcing(OURS, &mut ChaCha20Rng::from_seed([0; 32])),
             deadline_in: None,
             peers: vec![peer(1, "alice"), peer(2, "hub")],

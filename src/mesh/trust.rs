@@ -33,6 +33,8 @@ use super::settings::{FACT_TTL, Settings, TrustLevel};
 pub struct TrustPolicy {
     own_key: PublicKey,
     configured: BTreeMap<PublicKey, TrustLevel>,
+    /// What the operator said to the running node: it does not make a trust model of those that are written.
+    overridden: BTreeMap<PublicKey, TrustLevel>,
     peers: BTreeSet<PublicKey>,
     routers: BTreeSet<PublicKey>,
     tunnel: TunnelRoutes,
@@ -84,14 +86,22 @@ impl TrustPolicy {
             .iter()
             .filter_map(|(key, peer)| Some((*key, peer.trust?)))
             .collect();
+        let overrides = settings.overrides.iter();
         Self {
             own_key,
             configured,
+            overridden: overrides.filter_map(|(key, said)| Some((*key, said.trust?))).collect(),
             peers: BTreeSet::new(),
             routers: BTreeSet::new(),
             tunnel: TunnelRoutes::default(),
             own_addresses: BTreeSet::new(),
         }
+    }
+
+    /// Takes other levels of the operator's, in the place of those before.
+    pub fn configure(&mut self, settings: &Settings) {
+        let new = Self::new(self.own_key, settings);
+        (self.configured, self.overridden) = (new.configured, new.overridden);
     }
 
     /// Takes in who is a peer, and who of them routes for others; returns whether that is news.
@@ -117,10 +127,11 @@ impl TrustPolicy {
     }
 
     /// Returns how far the word of a node goes, or `None` where nothing has an opinion. The first opinion counts: the
-    /// operator's; where the operator has none of any peer, that a router is trusted; that the node is a peer.
+    /// operator's, what was said to the running node before what is written; where the operator has none of any peer, that a router is trusted; that the node is a peer.
     pub fn level(&self, node: &PublicKey) -> Option<TrustLevel> {
-        self.configured
+        self.overridden
             .get(node)
+            .or_else(|| self.configured.get(node))
             .copied()
             .or_else(|| (self.trusts_routers() && self.routers.contains(node)).then_some(TrustLevel::Membership))
             .or_else(|| self.peers.contains(node).then_some(TrustLevel::Endpoint))

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::daemon;
+use crate::daemon::{self, Steering};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::prefixes::Prefixes;
 use crate::mesh::settings::Settings;
@@ -353,10 +353,12 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         probe: true,
         file: None,
         state: None,
+        control: None,
         wg_quick: None,
         settings,
     };
-    runtime()?.block_on(daemon::run(config, stop))
+    let steering = Steering::fixed(&config);
+    runtime()?.block_on(daemon::run(config, steering, stop))
 }
 
 async fn make_uplink(network: &Network, home: Ipv4Net) -> anyhow::Result<tun::Device> {

@@ -42,6 +42,7 @@ impl Shell {
             tracing::warn!("{} is called {} now", self.iface, seen.name);
             self.iface.clone_from(&seen.name);
             self.device.rename(&seen.name);
+            self.control.rename(&seen.name);
             self.writer.rename(&seen.name).await;
         }
         if self.up != seen.up {

@@ -245,6 +245,15 @@ impl Store {
         expired
     }
 
+    /// Has those facts expire now that do not hold any more.
+    pub fn doom(&mut self, now: Timestamp, is_over: impl Fn(&Fact, Origin) -> bool) {
+        let entries = self.entries.iter_mut().flatten();
+        for (_, stored) in entries.filter(|(fact, stored)| is_over(fact, stored.origin)) {
+            stored.expires = stored.expires.min(now);
+            self.earliest = self.earliest.map(|earliest| earliest.min(now));
+        }
+    }
+
     /// Returns a moment before which nothing expires.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         self.earliest

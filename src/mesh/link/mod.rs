@@ -85,6 +85,8 @@ pub struct Link {
     /// Whether traffic took this way, as of the last look.
     carried: bool,
     yields: bool,
+    /// Whether the operator wants no direct link for now.
+    paused: bool,
     /// The endpoint that WireGuard had when the peer was first seen.
     found: Option<Box<SocketAddr>>,
     /// The last endpoint with a live session, and until when that counts as one. Both are missing of most of a thousand peers.
@@ -146,6 +148,7 @@ impl Link {
             not_before: Timestamp::START,
             carried: false,
             yields,
+            paused: false,
             found: found.map(Box::new),
             proven: None,
             look_at: Some(now),
@@ -184,7 +187,22 @@ impl Link {
     /// Returns whether traffic may take this way: the link works, and the other side says the same, where it can.
     pub fn carries(&self) -> bool {
         let is_agreed = || self.agreement.as_ref().is_some_and(|agreement| agreement.is_agreed());
-        self.is_up() && (!self.agrees || is_agreed())
+        self.is_up() && !self.paused && (!self.agrees || is_agreed())
+    }
+
+    /// Has traffic go another way whatever the link can do, or no longer so; the other side is told.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Returns whether it failed so often lately that it is not used yet.
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        now < self.not_before
+    }
+
+    /// Returns whether the operator wants no direct link for now.
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Looks at the peer and moves on. Candidates come in the order in which they should be tried.
@@ -206,7 +224,7 @@ impl Link {
         } else if matches!(self.state, State::Suspect(_)) && contact.is_healthy(now) {
             step.endpoint = self.turn_to(now, contact, candidates, reach);
         }
-        let is_up = self.is_up();
+        let is_up = self.is_up() && !self.paused;
         if let Some(pulse) = &mut self.pulse {
             pulse.settle(now, is_up);
             step.beat = pulse.beat(now);

@@ -65,7 +65,9 @@ impl Node {
         let yields = self.auth.public_key() > key;
         let found = self.endpoints.before(key).or(found);
         let mut reach = self.reach(now, key);
+        let paused = self.settings.overrides.get(key).is_some_and(|said| said.paused);
         let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
+        link.pause(paused);
         let candidates = if link.wants_candidates(now, &contact) {
             candidates(now, link, own_nets, key, &self.store, &self.trust, &self.probing)
         } else {

@@ -81,9 +81,19 @@ impl Places {
         }
     }
 
+    /// Takes in what the settings say.
+    pub(super) fn replace_settings(&mut self, settings: &Settings) {
+        self.names.replace_settings(settings);
+        self.forget_unnamed();
+    }
+
     /// Takes in what the file of wg-quick says.
     pub(super) fn replace_file(&mut self, file: BTreeMap<PublicKey, Host>) {
         self.names.replace_file(file);
+        self.forget_unnamed();
+    }
+
+    fn forget_unnamed(&mut self) {
         let named: Vec<PublicKey> = self.names.peers().collect();
         self.watched.retain(|key, _| named.contains(key));
         self.looked = None;

@@ -14,9 +14,10 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Collector, Kind};
 use crate::mesh::link::{Link, State};
 use crate::mesh::node::Node;
+use crate::mesh::prefix::is_reserved;
 use crate::mesh::probe::Probing;
 use crate::mesh::route::Refusal;
-use crate::mesh::status::PeerStatus;
+use crate::mesh::status::{PeerStatus, Way};
 use crate::mesh::tally::Portion;
 use crate::mesh::time::Timestamp;
 use crate::mesh::trust::TrustPolicy;
@@ -27,12 +28,15 @@ impl Node {
         let link = self.links.get(key);
         let own_nets = self.own_nets();
         let state = self.device.as_ref().and_then(|device| device.peers.get(key));
+        let candidates =
+            link.map(|link| candidates(now, link, &own_nets, key, &self.store, &self.trust, &self.probing));
+        let candidates = candidates.unwrap_or_default();
         PeerStatus {
             peer: self.name(key),
             state: link.map_or(State::Idle, Link::state),
             since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
+            reason: self.reason(now, key, &contact, &candidates),
             why: link.map_or_else(String::new, |link| {
-                let candidates = candidates(now, link, &own_nets, key, &self.store, &self.trust, &self.probing);
                 link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link.state())
             }),
             endpoint: contact.endpoint,
@@ -42,6 +46,32 @@ impl Node {
             trust: self.trust.level(key),
             router: self.census.routers.contains(key),
             introduced: self.membership.introduced(key),
+            way: self.way(now, key),
+            handshake: contact.last_handshake.map(|at| now.since(at)),
+        }
+    }
+
+    /// Returns which way traffic takes to a peer: to whoever has its prefixes and a session. One whose prefixes nobody knows is reached
+    /// at its address alone.
+    fn way(&self, now: Timestamp, key: &PublicKey) -> Way {
+        let Some(device) = &self.device else { return Way::Down };
+        let has_session = |key: &PublicKey| self.contact_on(device, key).is_healthy(now);
+        let own = device.peers.get(key);
+        let is_owner = own.is_some_and(|peer| peer.allowed_ips.iter().any(|prefix| !is_reserved(prefix)));
+        if has_session(key) && (is_owner || self.census.routers.contains(key)) {
+            return Way::Direct;
+        }
+        let claimed: Vec<IpNet> = self.prefixes_of(device, key).into_iter().collect();
+        let leads_there = |router: &&PublicKey| {
+            let peer = device.peers.get(*router);
+            let covers =
+                |prefix: &IpNet| peer.is_some_and(|peer| peer.allowed_ips.iter().any(|own| own.contains(prefix)));
+            *router != key && has_session(router) && claimed.iter().any(|prefix| !is_reserved(prefix) && covers(prefix))
+        };
+        match self.census.routers.iter().find(leads_there) {
+            Some(router) => Way::Via(self.name(router)),
+            None if has_session(key) && claimed.iter().all(is_reserved) => Way::Direct,
+            None => Way::Down,
         }
     }
 }

@@ -1,0 +1,77 @@
+//! `wirelink facts`: what is believed.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use clap::Args;
+use comfy_table::Cell;
+use serde_json::json;
+
+use super::client::{Which, unexpected};
+use super::table::Lines;
+use super::{humane, print};
+use crate::control::{Ask, Fact, Response};
+
+/// The flags of `wirelink facts`.
+#[derive(Clone, Debug, Args)]
+pub struct FactsArgs {
+    /// A peer: its name, its key, or the beginning of its key; `self` is this node [default: all]
+    peer: Option<String>,
+    #[command(flatten)]
+    which: Which,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks, and prints.
+///
+/// # Errors
+/// When there is no daemon, or no such peer.
+pub fn run(args: &FactsArgs, output: impl Write) -> anyhow::Result<()> {
+    let peer = args.peer.clone();
+    let Response::Facts {
+        facts,
+        refused,
+        rejected,
+    } = args.which.ask(Ask::Facts { peer })?
+    else {
+        return unexpected();
+    };
+    if args.json {
+        let all =
+            json!({ "version": crate::control::VERSION, "facts": facts, "refused": refused, "rejected": rejected });
+        return print(output, &(serde_json::to_string_pretty(&all)? + "\n"));
+    }
+    let mut lines = Lines::new(&["ABOUT", "WHAT", "VALUE", "FROM", "TRUST", "FOR"]);
+    facts.iter().for_each(|fact| lines.add(cells(fact)));
+    let mut text = if facts.is_empty() {
+        "nothing is believed\n".to_owned()
+    } else {
+        lines.to_string()
+    };
+    for refused in refused {
+        let _ = writeln!(text, "not programmed: {}", refused.text);
+    }
+    for rejected in rejected {
+        let sender = rejected.sender.map_or("strangers".to_owned(), |key| key.short());
+        let _ = writeln!(
+            text,
+            "not believed, {} times, from {sender}: {}",
+            rejected.times, rejected.text
+        );
+    }
+    print(output, &text)
+}
+
+fn cells(fact: &Fact) -> Vec<Cell> {
+    let subject = fact.name.clone().unwrap_or_else(|| fact.subject.short());
+    vec![
+        Cell::new(subject),
+        Cell::new(&fact.attribute),
+        Cell::new(&fact.value),
+        Cell::new(&fact.origin),
+        Cell::new(fact.trust.map(|level| level.to_string()).unwrap_or_default()),
+        Cell::new(humane::time(fact.expires_seconds)),
+    ]
+}

@@ -1,0 +1,161 @@
+//! `wirelink status`: how the node and its peers are.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use clap::Args;
+use comfy_table::Cell;
+
+use super::client::{Which, unexpected};
+use super::table::{Lines, Mood};
+use super::{humane, print};
+use crate::control::{Ask, Node, Path, Peer, Response, Status};
+
+/// The flags of `wirelink status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// A peer: its name, its key, or the beginning of its key [default: all]
+    peer: Option<String>,
+    #[command(flatten)]
+    which: Which,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks, and prints.
+///
+/// # Errors
+/// When there is no daemon, or no such peer.
+pub fn run(args: &StatusArgs, output: impl Write) -> anyhow::Result<()> {
+    let peer = args.peer.clone();
+    let is_one = peer.is_some();
+    let Response::Status(status) = args.which.ask(Ask::Status { peer })? else {
+        return unexpected();
+    };
+    let text = match (args.json, &status.peers[..]) {
+        (true, _) => serde_json::to_string_pretty(&status)? + "\n",
+        (false, [peer]) if is_one => one(peer),
+        (false, _) => all(&status),
+    };
+    print(output, &text)
+}
+
+/// Returns a table of all peers.
+fn all(status: &Status) -> String {
+    let mut lines = Lines::new(&["PEER", "PATH", "RTT", "SEEN", "IN/OUT", "WHY NOT DIRECT"]);
+    for peer in &status.peers {
+        let (path, mood) = path(peer);
+        let cells = vec![
+            Cell::new(name(peer)),
+            lines.coloured(&path, mood),
+            Cell::new(round_trip(peer)),
+            Cell::new(
+                peer.handshake_seconds
+                    .map(humane::time)
+                    .unwrap_or_else(|| "never".to_owned()),
+            ),
+            Cell::new(format!(
+                "{}/{}",
+                humane::bytes(peer.received_bytes),
+                humane::bytes(peer.sent_bytes)
+            )),
+            Cell::new(if peer.path == Path::Direct {
+                ""
+            } else {
+                &peer.reason_text
+            }),
+        ];
+        lines.add(cells);
+    }
+    let table = if status.peers.is_empty() {
+        "no peers\n".to_owned()
+    } else {
+        lines.to_string()
+    };
+    format!("{}\n{table}", headline(&status.node))
+}
+
+fn headline(node: &Node) -> String {
+    let chatty = if node.chatty { ", chatty" } else { "" };
+    let probes = node
+        .no_probes
+        .as_ref()
+        .map_or_else(|| "probing".to_owned(), |why| format!("slow: {why}"));
+    let mut text = format!(
+        "{}: {}{chatty}, {probes}, NAT {}, up {}\n{} at {}, {}\n",
+        node.interface,
+        node.role,
+        node.nat,
+        humane::time(node.up_seconds),
+        node.key,
+        node.address,
+        node.backend,
+    );
+    for said in &node.overrides {
+        let _ = writeln!(text, "until the next start: {said}");
+    }
+    if node.debug {
+        text += "details are logged\n";
+    }
+    text
+}
+
+/// Returns all that is known of one peer.
+fn one(peer: &Peer) -> String {
+    let mut text = format!("{} {}\n", name(peer), peer.key);
+    let mut line = |title: &str, value: String| {
+        let _ = writeln!(text, "  {title:<12} {value}");
+    };
+    line("path", format!("{} ({})", path(peer).0, peer.reason));
+    line("why", peer.reason_text.clone());
+    line(
+        "link",
+        format!("{} for {}", peer.link, humane::time(peer.since_seconds)),
+    );
+    line(
+        "endpoint",
+        peer.endpoint.map_or("none".to_owned(), |endpoint| endpoint.to_string()),
+    );
+    let prefixes: Vec<String> = peer.allowed_ips.iter().map(ToString::to_string).collect();
+    line("allowed IPs", prefixes.join(", "));
+    let handshake = peer.handshake_seconds.map(|age| format!("{} ago", humane::time(age)));
+    line("handshake", handshake.unwrap_or_else(|| "never".to_owned()));
+    line("round trip", round_trip(peer));
+    let traffic = format!(
+        "{} in, {} out",
+        humane::bytes(peer.received_bytes),
+        humane::bytes(peer.sent_bytes)
+    );
+    line("traffic", traffic);
+    let trust = peer.trust.map_or("none".to_owned(), |level| level.to_string());
+    line("trust", trust);
+    let role = if peer.router { "router" } else { "leaf" };
+    let by = if peer.introduced { "facts" } else { "the operator" };
+    line("role", format!("{role}, brought by {by}"));
+    text
+}
+
+/// Returns what a peer is called.
+pub(super) fn name(peer: &Peer) -> String {
+    peer.name.clone().unwrap_or_else(|| peer.key.short())
+}
+
+/// Returns the way to a peer in words.
+pub(super) fn path(peer: &Peer) -> (String, Mood) {
+    match (peer.path, &peer.via) {
+        (Path::Direct, _) => ("direct".to_owned(), Mood::Good),
+        (Path::Via, Some(via)) => (format!("via {via}"), Mood::Fair),
+        (Path::Via, None) => ("via a router".to_owned(), Mood::Fair),
+        (Path::Down, _) => ("down".to_owned(), Mood::Bad),
+    }
+}
+
+fn round_trip(peer: &Peer) -> String {
+    let measured = peer.quality.and_then(|quality| quality.round_trip_ms);
+    match measured {
+        Some(ms) if ms < 10.0 => format!("{ms:.1} ms"),
+        Some(ms) => format!("{ms:.0} ms"),
+        None => "-".to_owned(),
+    }
+}

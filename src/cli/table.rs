@@ -1,0 +1,81 @@
+//! Tables for a terminal: as wide as it is, and coloured where it can be.
+
+use std::io::IsTerminal as _;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, ContentArrangement, Table};
+
+/// How wide a table is where nothing says how wide it may be.
+const WIDTH: u16 = 80;
+
+/// What colour says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    Good,
+    Fair,
+    Bad,
+}
+
+/// A table that is filled line by line.
+pub(super) struct Lines {
+    table: Table,
+    colour: bool,
+}
+
+impl Lines {
+    /// Begins with a headline.
+    pub(super) fn new(headline: &[&str]) -> Self {
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        let is_terminal = std::io::stdout().is_terminal();
+        if !is_terminal {
+            table.set_width(WIDTH);
+        }
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let mut lines = Self {
+            table,
+            colour: is_terminal && !no_colour,
+        };
+        let headline: Vec<Cell> = headline.iter().map(|text| lines.bold(text)).collect();
+        lines.table.set_header(headline);
+        lines
+    }
+
+    /// Adds a line.
+    pub(super) fn add(&mut self, cells: Vec<Cell>) {
+        self.table.add_row(cells);
+    }
+
+    /// Returns a text in a colour, where there are colours.
+    pub(super) fn coloured(&self, text: &str, mood: Mood) -> Cell {
+        let cell = Cell::new(text);
+        if !self.colour {
+            return cell;
+        }
+        cell.fg(match mood {
+            Mood::Good => comfy_table::Color::Green,
+            Mood::Fair => comfy_table::Color::Yellow,
+            Mood::Bad => comfy_table::Color::Red,
+        })
+    }
+
+    fn bold(&mut self, text: &str) -> Cell {
+        let cell = Cell::new(text);
+        if self.colour {
+            cell.add_attribute(Attribute::Bold)
+        } else {
+            cell
+        }
+    }
+}
+
+impl std::fmt::Display for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for line in self.table.lines() {
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,329 @@
+//! What the command line may ask a running daemon, and what that answers: types only.
+//!
+//! A client connects to the socket of an interface and sends one [`Request`], a line of JSON. The daemon answers with one [`Response`], a
+//! line of JSON, or with one for each thing that happens, until either side closes. What a side does not know it leaves out of account:
+//! fields may be added in any version, and [`VERSION`] changes when one is taken away or means something else.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::mesh::identity::PublicKey;
+use crate::mesh::settings::TrustLevel;
+
+/// The version of these types.
+pub const VERSION: u32 = 1;
+/// The longest request, in bytes: a key, a name and some words.
+pub const MAX_REQUEST: usize = 4096;
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`] of the client.
+    pub version: u32,
+    /// What it wants.
+    #[serde(flatten)]
+    pub ask: Ask,
+}
+
+impl Request {
+    /// Returns a request of this version.
+    pub fn new(ask: Ask) -> Self {
+        Self { version: VERSION, ask }
+    }
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Ask {
+    /// How the node and its peers are, or one of them.
+    Status {
+        /// A name, a key or the beginning of a key.
+        peer: Option<String>,
+    },
+    /// What is believed, about all or about one.
+    Facts {
+        /// A name, a key or the beginning of a key.
+        peer: Option<String>,
+    },
+    /// What happened lately.
+    Events {
+        /// Whether to go on with what happens from now on.
+        follow: bool,
+    },
+    /// The peers as they are on the interface now.
+    Export,
+    /// Read the configuration again.
+    Reload,
+    /// Log details, or no longer.
+    Log {
+        /// Whether details are logged.
+        debug: bool,
+    },
+    /// Treat a peer otherwise, until the next start.
+    Set {
+        /// A name, a key or the beginning of a key.
+        peer: String,
+        /// How.
+        change: PeerChange,
+    },
+}
+
+impl Ask {
+    /// Returns whether this changes something, which only root may.
+    pub fn is_change(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::Facts { .. } | Self::Events { .. } | Self::Export => false,
+            Self::Reload | Self::Log { .. } | Self::Set { .. } => true,
+        }
+    }
+}
+
+/// What can be changed about a peer until the next start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerChange {
+    /// No direct link to it.
+    Pause,
+    /// A direct link again, where one is possible.
+    Resume,
+    /// How far its word goes.
+    Trust(TrustLevel),
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Response {
+    /// To [`Ask::Status`].
+    Status(Box<Status>),
+    /// To [`Ask::Facts`].
+    Facts {
+        /// In the order of their subjects.
+        facts: Vec<Fact>,
+        /// What is believed and not done.
+        refused: Vec<Refused>,
+        /// What was not believed.
+        rejected: Vec<Rejected>,
+    },
+    /// To [`Ask::Events`]: one of them.
+    Event(Event),
+    /// To [`Ask::Export`].
+    Export(Export),
+    /// It is done.
+    Done {
+        /// What was done, for people.
+        text: String,
+    },
+    /// It is not done.
+    Error {
+        /// Why, for programs.
+        code: ErrorCode,
+        /// Why, for people.
+        text: String,
+    },
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// It is no request that this version knows.
+    BadRequest,
+    /// Only root may.
+    NotPermitted,
+    /// There is no such peer.
+    NoSuchPeer,
+    /// Several peers are called like that.
+    Ambiguous,
+    /// The configuration is wrong, and nothing is changed.
+    BadConfiguration,
+    /// Some of it works only after a restart, and nothing is changed.
+    NeedsRestart,
+    /// There are too many clients.
+    Busy,
+    /// WireGuard does not answer.
+    DeviceFails,
+}
+
+/// How a node and its peers are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`VERSION`] of the daemon.
+    pub version: u32,
+    /// The node itself.
+    pub node: Node,
+    /// Its peers, in the order of their names.
+    pub peers: Vec<Peer>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// The program and its version.
+    pub program: String,
+    /// The WireGuard interface.
+    pub interface: String,
+    /// What WireGuard that is.
+    pub backend: String,
+    /// The public key.
+    pub key: PublicKey,
+    /// The link-local address in the tunnel.
+    pub address: Ipv6Addr,
+    /// `router`, `leaf` or `unknown`.
+    pub role: String,
+    /// Whether all facts are told to every peer.
+    pub chatty: bool,
+    /// The class of the NAT in front of it.
+    pub nat: String,
+    /// Why there are no probes, where that is so.
+    pub no_probes: Option<String>,
+    /// How long it runs, in seconds.
+    pub up_seconds: u64,
+    /// Whether details are logged.
+    pub debug: bool,
+    /// What was changed until the next start, for people.
+    pub overrides: Vec<String>,
+}
+
+/// A peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The public key.
+    pub key: PublicKey,
+    /// What it is called.
+    pub name: Option<String>,
+    /// Which way traffic takes to it.
+    pub path: Path,
+    /// The router through which it is reached, where that is so.
+    pub via: Option<String>,
+    /// Why traffic does not go directly, or that it does, as a stable code.
+    pub reason: String,
+    /// The same for people.
+    pub reason_text: String,
+    /// The state of the direct link.
+    pub link: String,
+    /// How long it has been so, in seconds.
+    pub since_seconds: u64,
+    /// Where WireGuard sends to.
+    pub endpoint: Option<SocketAddr>,
+    /// The prefixes that WireGuard sends there.
+    pub allowed_ips: Vec<IpNet>,
+    /// Seconds since the last handshake.
+    pub handshake_seconds: Option<u64>,
+    /// Bytes that came from it.
+    pub received_bytes: u64,
+    /// Bytes that went to it.
+    pub sent_bytes: u64,
+    /// What heartbeats measure, where there is a link.
+    pub quality: Option<Quality>,
+    /// How far its word goes.
+    pub trust: Option<TrustLevel>,
+    /// Whether it routes for others.
+    pub router: bool,
+    /// Whether facts brought it onto the interface.
+    pub introduced: bool,
+}
+
+/// Which way traffic takes to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// To the peer itself.
+    Direct,
+    /// Through a router.
+    Via,
+    /// None.
+    Down,
+}
+
+/// What heartbeats measure of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// The smoothed round-trip time, in milliseconds.
+    pub round_trip_ms: Option<f64>,
+}
+
+/// What is believed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    /// About whom.
+    pub subject: PublicKey,
+    /// What that is called.
+    pub name: Option<String>,
+    /// The attribute.
+    pub attribute: String,
+    /// The value.
+    pub value: String,
+    /// Who said so.
+    pub origin: String,
+    /// How far the word of that goes.
+    pub trust: Option<TrustLevel>,
+    /// For how many seconds it still counts.
+    pub expires_seconds: u64,
+}
+
+/// A prefix that is claimed and not programmed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// For whom it is claimed.
+    pub claimant: PublicKey,
+    /// Why not, for people.
+    pub text: String,
+}
+
+/// What was not believed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Who said it; strangers are one.
+    pub sender: Option<PublicKey>,
+    /// Why not, for people.
+    pub text: String,
+    /// How often.
+    pub times: u64,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// `debug`, `info` or `warn`.
+    pub level: String,
+    /// What kind of thing, as a stable code.
+    pub code: String,
+    /// With which peer.
+    pub peer: Option<PublicKey>,
+    /// What happened, for people.
+    pub text: String,
+}
+
+/// The peers of an interface as a static configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Export {
+    /// The WireGuard interface.
+    pub interface: String,
+    /// The peers, in the order of their names.
+    pub peers: Vec<ExportedPeer>,
+}
+
+/// One of them. Secrets are not shown: a peer with a preshared key is said to have one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExportedPeer {
+    /// The public key.
+    pub key: PublicKey,
+    /// What it is called.
+    pub name: Option<String>,
+    /// Whether it has a preshared key, which stays where it is.
+    pub preshared_key: bool,
+    /// Where it is.
+    pub endpoint: Option<SocketAddr>,
+    /// What goes to it.
+    pub allowed_ips: Vec<IpNet>,
+    /// How often something is sent for the sake of NATs, in seconds.
+    pub keepalive_seconds: Option<u16>,
+}

@@ -1,0 +1,201 @@
+//! What the shell answers to whoever asks on the control socket.
+
+use std::collections::BTreeMap;
+
+use super::Shell;
+use crate::config::{Config, ConfigError};
+use crate::control::{Ask, ErrorCode, PeerChange, Response};
+use crate::daemon::clock::now;
+use crate::daemon::control::Asked;
+use crate::daemon::view::{self, Around};
+use crate::daemon::wg_quick::WgQuick;
+use crate::mesh::event::Input;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::settings::{Override, Settings};
+use crate::mesh::status::{PeerStatus, Status};
+
+/// Why what is asked is not done, and what to say of it.
+type Refusal = (ErrorCode, String);
+
+impl Shell {
+    /// Answers a question.
+    pub(super) async fn answer(&mut self, asked: Asked) {
+        let answered = self.consider(&asked.ask).await;
+        let responses = answered.unwrap_or_else(|(code, text)| vec![Response::Error { code, text }]);
+        asked.answer(responses);
+    }
+
+    async fn consider(&mut self, ask: &Ask) -> Result<Vec<Response>, Refusal> {
+        let done = |text: String| Ok(vec![Response::Done { text }]);
+        match ask {
+            Ask::Status { peer } => self.show_status(peer.as_deref()).await.map(|shown| vec![shown]),
+            Ask::Facts { peer } => self.show_facts(peer.as_deref()).map(|shown| vec![shown]),
+            Ask::Events { .. } => Ok(self.history.all().cloned().map(Response::Event).collect()),
+            Ask::Export => {
+                let device = self.device.read(now()).await.map_err(failed)?;
+                let exported = view::export(&self.node.status(now()), &device, &self.iface);
+                Ok(vec![Response::Export(exported)])
+            }
+            Ask::Reload => self.reload().and_then(done),
+            Ask::Log { debug } => {
+                (self.steering.set_debug)(*debug);
+                self.debug = *debug;
+                done(format!("details are {}logged", if *debug { "" } else { "not " }))
+            }
+            Ask::Set { peer, change } => self.change_peer(peer, *change).and_then(done),
+        }
+    }
+
+    async fn show_status(&mut self, peer: Option<&str>) -> Result<Response, Refusal> {
+        let status = self.node.status(now());
+        let one = peer.map(|text| find(&status, text).map(|found| found.peer.key));
+        let one = one.transpose()?;
+        let device = self.device.read(now()).await.map_err(failed)?;
+        let around = Around {
+            iface: &self.iface,
+            backend: self.device.backend().to_string(),
+            up: now().since(self.began),
+            debug: self.debug,
+            chatty: self.settings.chatty,
+            overrides: self.overrides_in_words(&status),
+        };
+        let mut shown = view::status(&status, &device, around);
+        shown.peers.retain(|peer| one.is_none_or(|key| key == peer.key));
+        Ok(Response::Status(Box::new(shown)))
+    }
+
+    fn show_facts(&mut self, peer: Option<&str>) -> Result<Response, Refusal> {
+        let status = self.node.status(now());
+        let subject = match peer {
+            Some("self") => Some(status.key),
+            Some(text) => Some(find(&status, text)?.peer.key),
+            None => None,
+        };
+        let trust = |key: &PublicKey| status.peers.iter().find(|peer| peer.peer.key == *key)?.trust;
+        Ok(view::facts(&status, subject.as_ref(), trust))
+    }
+
+    fn overrides_in_words(&self, status: &Status) -> Vec<String> {
+        let words = self.overrides.iter().map(|(key, said)| {
+            let name = status.name_of(key);
+            let mut words = view::called(key, name.as_deref());
+            if said.paused {
+                words += " paused";
+            }
+            if let Some(level) = said.trust {
+                words += &format!(" trusted with {level}");
+            }
+            words
+        });
+        words.collect()
+    }
+
+    /// Treats a peer otherwise until the next start.
+    fn change_peer(&mut self, text: &str, change: PeerChange) -> Result<String, Refusal> {
+        let status = self.node.status(now());
+        let peer = &find(&status, text)?.peer;
+        let said = self.overrides.entry(peer.key).or_default();
+        let what = match change {
+            PeerChange::Pause => {
+                said.paused = true;
+                "is paused: its traffic goes through a router".to_owned()
+            }
+            PeerChange::Resume => {
+                said.paused = false;
+                "is not paused".to_owned()
+            }
+            PeerChange::Trust(level) => {
+                said.trust = Some(level);
+                format!("is trusted with {level}")
+            }
+        };
+        if *said == Override::default() {
+            self.overrides.remove(&peer.key);
+        }
+        self.settings.overrides.clone_from(&self.overrides);
+        self.hand_in_settings();
+        Ok(format!("{peer} {what}, until wirelink is started again"))
+    }
+
+    /// Reads the configuration again, and follows it; one that is wrong, or needs a restart, changes nothing.
+    pub(super) fn reload(&mut self) -> Result<String, Refusal> {
+        let loaded =
+            (self.steering.load)().map_err(|error: ConfigError| (ErrorCode::BadConfiguration, error.to_string()))?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let config = loaded.config;
+        if let Some(what) = self.needs_restart(&config) {
+            let text = format!("nothing is changed: another {what} needs a restart of wirelink");
+            return Err((ErrorCode::NeedsRestart, text));
+        }
+        if self.wg_quick_path() != config.wg_quick.as_deref() {
+            self.wg_quick = config.wg_quick.clone().map(WgQuick::new);
+            self.node.handle(now(), Input::Named(BTreeMap::new()));
+        }
+        if self.debug != config.debug {
+            (self.steering.set_debug)(config.debug);
+            self.debug = config.debug;
+        }
+        self.settings = Settings {
+            overrides: self.overrides.clone(),
+            ..config.settings
+        };
+        self.hand_in_settings();
+        let file = config
+            .file
+            .map_or("no file".to_owned(), |file| file.display().to_string());
+        tracing::info!("configuration read again ({file})");
+        Ok(format!("configuration read again ({file})"))
+    }
+
+    /// Returns what cannot be followed while the node runs.
+    fn needs_restart(&self, config: &Config) -> Option<&'static str> {
+        let settings = &config.settings;
+        [
+            (settings.port != self.settings.port, "port"),
+            (settings.address_hash != self.settings.address_hash, "address hash"),
+            (config.probe != self.probe, "setting for probes"),
+        ]
+        .into_iter()
+        .find_map(|(differs, what)| differs.then_some(what))
+    }
+
+    fn wg_quick_path(&self) -> Option<&std::path::Path> {
+        self.wg_quick.as_ref().map(WgQuick::path)
+    }
+
+    fn hand_in_settings(&mut self) {
+        let settings = Box::new(self.settings.clone());
+        self.node.handle(now(), Input::Settings(settings));
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Refusal {
+    (ErrorCode::DeviceFails, error.to_string())
+}
+
+/// Finds a peer by its name, its key, or the beginning of its key.
+fn find<'a>(status: &'a Status, text: &str) -> Result<&'a PeerStatus, Refusal> {
+    let by = |holds: &dyn Fn(&PeerStatus) -> bool| status.peers.iter().filter(|peer| holds(peer)).collect::<Vec<_>>();
+    let exact = by(&|peer| peer.peer.name.as_deref() == Some(text) || peer.peer.key.to_string() == text);
+    let found = if exact.is_empty() {
+        by(&|peer| !text.is_empty() && peer.peer.key.to_string().starts_with(text))
+    } else {
+        exact
+    };
+    match found[..] {
+        [one] => Ok(one),
+        [] => Err((
+            ErrorCode::NoSuchPeer,
+            format!("there is no peer {text:?}: `wirelink status` shows all"),
+        )),
+        [..] => Err((
+            ErrorCode::Ambiguous,
+            format!(
+                "{} peers are called {text:?}: use the key, or its beginning",
+                found.len()
+            ),
+        )),
+    }
+}

@@ -1,0 +1,182 @@
+//! What the node shows, in the words of the control socket.
+
+use std::time::Duration;
+
+use crate::control;
+use crate::mesh::device::DeviceState;
+use crate::mesh::fact::signal::Nat;
+use crate::mesh::fact::{Fact, Origin};
+use crate::mesh::identity::PublicKey;
+use crate::mesh::link::State;
+use crate::mesh::settings::TrustLevel;
+use crate::mesh::status::{PeerStatus, Status, Way, value_of};
+
+/// What the shell knows beside the node.
+pub(super) struct Around<'a> {
+    pub(super) iface: &'a str,
+    pub(super) backend: String,
+    pub(super) up: Duration,
+    pub(super) debug: bool,
+    pub(super) chatty: bool,
+    pub(super) overrides: Vec<String>,
+}
+
+/// Returns how the node and its peers are; `device` is read just now, for its counters.
+pub(super) fn status(status: &Status, device: &DeviceState, around: Around<'_>) -> control::Status {
+    let mut peers: Vec<control::Peer> = status.peers.iter().map(|shown| peer(shown, device)).collect();
+    peers.sort_by(|one, other| order(one).cmp(&order(other)));
+    control::Status {
+        version: control::VERSION,
+        node: control::Node {
+            program: concat!("wirelink ", env!("CARGO_PKG_VERSION")).to_owned(),
+            interface: around.iface.to_owned(),
+            backend: around.backend,
+            key: status.key,
+            address: status.address,
+            role: role(status.router).to_owned(),
+            chatty: around.chatty,
+            nat: nat(status.nat).to_owned(),
+            no_probes: status.no_probes.map(|why| why.to_string()),
+            up_seconds: around.up.as_secs(),
+            debug: around.debug,
+            overrides: around.overrides,
+        },
+        peers,
+    }
+}
+
+/// Names first, in their order, and then keys.
+fn order(peer: &control::Peer) -> (bool, Option<&str>, &PublicKey) {
+    (peer.name.is_none(), peer.name.as_deref(), &peer.key)
+}
+
+fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
+    let counted = device.peers.get(&shown.peer.key);
+    let (path, via) = match &shown.way {
+        Way::Direct => (control::Path::Direct, None),
+        Way::Via(router) => (control::Path::Via, Some(called(&router.key, router.name.as_deref()))),
+        Way::Down => (control::Path::Down, None),
+    };
+    control::Peer {
+        key: shown.peer.key,
+        name: shown.peer.name.clone(),
+        path,
+        via,
+        reason: shown.reason.code().to_owned(),
+        reason_text: shown.why.clone(),
+        link: link(shown.state).to_owned(),
+        since_seconds: shown.since.as_secs(),
+        endpoint: shown.endpoint,
+        allowed_ips: shown.allowed_ips.clone(),
+        handshake_seconds: shown.handshake.map(|age| age.as_secs()),
+        received_bytes: counted.map_or(0, |peer| peer.rx_bytes),
+        sent_bytes: counted.map_or(0, |peer| peer.tx_bytes),
+        quality: None,
+        trust: shown.trust,
+        router: shown.router,
+        introduced: shown.introduced,
+    }
+}
+
+/// Returns what is believed, of one subject or of all, what is not done, and what is not believed.
+pub(super) fn facts(
+    status: &Status,
+    subject: Option<&PublicKey>,
+    trust: impl Fn(&PublicKey) -> Option<TrustLevel>,
+) -> control::Response {
+    let is_asked = |key: &PublicKey| subject.is_none_or(|subject| subject == key);
+    let facts = status.facts.iter().filter(|(fact, ..)| is_asked(&fact.subject));
+    let refused = status.refused.iter().filter(|refused| is_asked(&refused.claimant.key));
+    let sent_by = |sender: &Option<PublicKey>| subject.is_none() || sender.as_ref() == subject;
+    let rejected = status.rejections.iter().filter(|(sender, ..)| sent_by(sender));
+    control::Response::Facts {
+        facts: facts
+            .map(|(believed, origin, ttl)| fact(status, believed, origin, *ttl, &trust))
+            .collect(),
+        refused: refused
+            .map(|refused| control::Refused {
+                prefix: refused.prefix,
+                claimant: refused.claimant.key,
+                text: refused.to_string(),
+            })
+            .collect(),
+        rejected: rejected
+            .map(|(sender, reason, times)| control::Rejected {
+                sender: *sender,
+                text: reason.to_string(),
+                times: *times,
+            })
+            .collect(),
+    }
+}
+
+fn fact(
+    status: &Status,
+    fact: &Fact,
+    origin: &Origin,
+    ttl: Duration,
+    trust: impl Fn(&PublicKey) -> Option<TrustLevel>,
+) -> control::Fact {
+    control::Fact {
+        subject: fact.subject,
+        name: status.name_of(&fact.subject),
+        attribute: fact.attribute().row().name.to_owned(),
+        value: value_of(fact),
+        origin: status.source(origin),
+        trust: match origin {
+            Origin::Peer(sender) => trust(sender),
+            Origin::Observed | Origin::Configured | Origin::Remembered => None,
+        },
+        expires_seconds: ttl.as_secs(),
+    }
+}
+
+/// Returns the peers as they are on the interface, without secrets.
+pub(super) fn export(status: &Status, device: &DeviceState, iface: &str) -> control::Export {
+    let peers = status.peers.iter().filter_map(|shown| {
+        let state = device.peers.get(&shown.peer.key)?;
+        Some(control::ExportedPeer {
+            key: shown.peer.key,
+            name: shown.peer.name.clone(),
+            preshared_key: state.preshared,
+            endpoint: state.endpoint,
+            allowed_ips: state.allowed_ips.iter().copied().collect(),
+            keepalive_seconds: state.keepalive,
+        })
+    });
+    control::Export {
+        interface: iface.to_owned(),
+        peers: peers.collect(),
+    }
+}
+
+/// Returns how a peer is spoken of: by its name, or by the beginning of its key.
+pub(super) fn called(key: &PublicKey, name: Option<&str>) -> String {
+    name.map_or_else(|| key.short(), str::to_owned)
+}
+
+fn role(router: Option<bool>) -> &'static str {
+    match router {
+        Some(true) => "router",
+        Some(false) => "leaf",
+        None => "unknown",
+    }
+}
+
+fn nat(class: Nat) -> &'static str {
+    match class {
+        Nat::Unknown => "unknown",
+        Nat::EndpointIndependent => "endpoint-independent",
+        Nat::AddressDependent => "address-dependent",
+        Nat::Blocked => "blocked",
+    }
+}
+
+fn link(state: State) -> &'static str {
+    match state {
+        State::Idle => "idle",
+        State::Probing => "probing",
+        State::Up => "up",
+        State::Suspect(_) => "suspect",
+    }
+}
