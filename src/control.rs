@@ -43,6 +43,11 @@ pub enum Ask {
         /// A name, a key or the beginning of a key.
         peer: Option<String>,
     },
+    /// How a peer came to be as it is.
+    Explain {
+        /// A name, a key or the beginning of a key.
+        peer: String,
+    },
     /// What is believed, about all or about one.
     Facts {
         /// A name, a key or the beginning of a key.
@@ -75,7 +80,9 @@ impl Ask {
     /// Returns whether this changes something, which only root may.
     pub fn is_change(&self) -> bool {
         match self {
-            Self::Status { .. } | Self::Facts { .. } | Self::Events { .. } | Self::Export => false,
+            Self::Status { .. } | Self::Explain { .. } | Self::Facts { .. } | Self::Events { .. } | Self::Export => {
+                false
+            }
             Self::Reload | Self::Log { .. } | Self::Set { .. } => true,
         }
     }
@@ -99,6 +106,8 @@ pub enum PeerChange {
 pub enum Response {
     /// To [`Ask::Status`].
     Status(Box<Status>),
+    /// To [`Ask::Explain`].
+    Explanation(Box<Explanation>),
     /// To [`Ask::Facts`].
     Facts {
         /// In the order of their subjects.
@@ -244,6 +253,52 @@ pub enum Path {
 pub struct Quality {
     /// The smoothed round-trip time, in milliseconds.
     pub round_trip_ms: Option<f64>,
+}
+
+/// How a peer came to be as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// [`VERSION`] of the daemon.
+    pub version: u32,
+    /// How it is.
+    pub peer: Peer,
+    /// What its reason means.
+    pub meaning: String,
+    /// What would have to change.
+    pub remedy: String,
+    /// Who says that it is a member: how this node knows it.
+    pub vouchers: Vec<String>,
+    /// Where it may be, the best first.
+    pub candidates: Vec<Candidate>,
+    /// The class of the NAT in front of this node.
+    pub nat_here: String,
+    /// The class of the NAT in front of the peer, where that announces it.
+    pub nat_there: Option<String>,
+    /// What happened to it lately, in order.
+    pub events: Vec<Event>,
+}
+
+/// Where a peer may be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Where.
+    pub endpoint: SocketAddr,
+    /// How it is known: `host`, `reflexive`, `remembered`, `configured` or `rumour`.
+    pub kind: String,
+    /// Who says so.
+    pub said_by: Option<String>,
+    /// For how many seconds that still counts.
+    pub expires_seconds: Option<u64>,
+    /// How often it was asked by a probe.
+    pub asked: u32,
+    /// How many seconds ago it was asked last.
+    pub asked_seconds: Option<u64>,
+    /// How long its last answer took, in milliseconds.
+    pub answer_ms: Option<f64>,
+    /// How many seconds ago that came.
+    pub answered_seconds: Option<u64>,
+    /// Whether WireGuard sends there.
+    pub in_use: bool,
 }
 
 /// What is believed.

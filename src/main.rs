@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Restore(args)) => cli::restore::run(args, io::stdout().lock()),
         Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), io::stdout().lock()),
         Some(Command::Status(args)) => cli::status::run(args, io::stdout().lock()),
+        Some(Command::Explain(args)) => cli::explain::run(args, io::stdout().lock()),
         Some(Command::Facts(args)) => cli::facts::run(args, io::stdout().lock()),
         Some(Command::Events(args)) => cli::events::run(args, io::stdout().lock()),
         Some(Command::Reload(args)) => cli::steer::reload(args, io::stdout().lock()),

@@ -6,6 +6,7 @@ pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod events;
+pub mod explain;
 pub mod export;
 pub mod facts;
 mod humane;
@@ -53,6 +54,8 @@ pub enum Command {
     Decode(decode::DecodeArgs),
     /// Show how the node and its peers are
     Status(status::StatusArgs),
+    /// Show why a peer is not reached directly, step by step, and what would have to change
+    Explain(explain::ExplainArgs),
     /// Show what is believed, who said so and for how long it counts
     Facts(facts::FactsArgs),
     /// Show what happened lately
@@ -183,6 +186,7 @@ Examples:
   wirelink --iface wg0 --wait           run whenever there is a wg0, for example for a unit file
   wirelink --iface wg0 --dump           show what the file, the environment and the flags amount to
   wirelink status                       how each peer is reached, and why not directly
+  wirelink explain laptop               why it is not direct, and what would have to change
   wirelink events --follow              what happens
   wg show wg0 public-key | wirelink address -
                                         show the link-local address of this node

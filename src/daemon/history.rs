@@ -35,6 +35,10 @@ impl History {
         self.0.iter()
     }
 
+    /// Returns the events with one peer, in their order.
+    pub(super) fn of(&self, peer: &PublicKey) -> impl Iterator<Item = &control::Event> {
+        self.0.iter().filter(move |event| event.peer.as_ref() == Some(peer))
+    }
 }
 
 fn level(level: Level) -> &'static str {

@@ -1,5 +1,6 @@
 //! What the node shows, in the words of the control socket.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::control;
@@ -9,7 +10,7 @@ use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::State;
 use crate::mesh::settings::TrustLevel;
-use crate::mesh::status::{PeerStatus, Status, Way, value_of};
+use crate::mesh::status::{Explanation, PeerStatus, Place, Status, Way, value_of};
 
 /// What the shell knows beside the node.
 pub(super) struct Around<'a> {
@@ -75,6 +76,45 @@ fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
         trust: shown.trust,
         router: shown.router,
         introduced: shown.introduced,
+    }
+}
+
+/// Returns how a peer came to be as it is.
+pub(super) fn explanation(
+    status: &Status,
+    explained: &Explanation,
+    device: &DeviceState,
+    events: Vec<control::Event>,
+) -> control::Explanation {
+    let shown = &explained.peer;
+    control::Explanation {
+        version: control::VERSION,
+        peer: peer(shown, device),
+        meaning: shown.reason.to_string(),
+        remedy: shown.reason.remedy().to_owned(),
+        vouchers: explained.vouchers.iter().map(|origin| status.source(origin)).collect(),
+        candidates: explained
+            .places
+            .iter()
+            .map(|place| candidate(status, place, shown.endpoint))
+            .collect(),
+        nat_here: nat(status.nat).to_owned(),
+        nat_there: explained.nat_there.map(|class| nat(class).to_owned()),
+        events,
+    }
+}
+
+fn candidate(status: &Status, place: &Place, used: Option<SocketAddr>) -> control::Candidate {
+    control::Candidate {
+        endpoint: place.endpoint,
+        kind: place.kind.to_string(),
+        said_by: place.said_by.map(|(origin, _)| status.source(&origin)),
+        expires_seconds: place.said_by.map(|(_, ttl)| ttl.as_secs()),
+        asked: place.asked.map_or(0, |(times, _)| times),
+        asked_seconds: place.asked.map(|(_, ago)| ago.as_secs()),
+        answer_ms: place.answered.map(|(took, _)| took.as_secs_f64() * 1000.0),
+        answered_seconds: place.answered.map(|(_, ago)| ago.as_secs()),
+        in_use: used == Some(place.endpoint),
     }
 }
 

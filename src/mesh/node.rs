@@ -1,6 +1,7 @@
 //! The node: wires the parts together and decides nothing itself.
 
 mod agenda;
+mod explain;
 mod foresee;
 mod hear;
 mod links;

@@ -13,6 +13,7 @@ use super::fact::value::{Metadata, Value};
 use super::fact::{Fact, Origin};
 use super::identity::PublicKey;
 use super::link::State;
+use super::link::candidate::Kind;
 use super::reason::Reason;
 use super::settings::TrustLevel;
 use super::time::Why;
@@ -73,6 +74,34 @@ pub struct PeerStatus {
     pub way: Way,
     /// How long ago the last handshake was.
     pub handshake: Option<Duration>,
+}
+
+/// How a peer came to be as it is: what `wirelink explain` tells.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The peer.
+    pub peer: PeerStatus,
+    /// Who says that it is a member.
+    pub vouchers: Vec<Origin>,
+    /// Where it may be, the best first.
+    pub places: Vec<Place>,
+    /// The class of the NAT in front of it, where it announces probes.
+    pub nat_there: Option<Nat>,
+}
+
+/// Where a peer may be, and what came of trying.
+#[derive(Debug)]
+pub struct Place {
+    /// Where.
+    pub endpoint: SocketAddr,
+    /// How it is known.
+    pub kind: Kind,
+    /// Who says so, where it stands in a fact, and for how long that still counts.
+    pub said_by: Option<(Origin, Duration)>,
+    /// How often it was asked by a probe, and how long ago that was last.
+    pub asked: Option<(u32, Duration)>,
+    /// How long its last answer took, and how long ago it came.
+    pub answered: Option<(Duration, Duration)>,
 }
 
 /// Which way traffic takes to a peer.

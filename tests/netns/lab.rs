@@ -263,6 +263,7 @@ impl Lab {
         }
         command.envs(variable);
         command.env("STATE_DIRECTORY", self.memories());
+        command.env("RUNTIME_DIRECTORY", self.logs.join("run"));
         Process::spawn(command, &self.logs.join(log))
     }
 

@@ -29,6 +29,7 @@ impl Shell {
         let done = |text: String| Ok(vec![Response::Done { text }]);
         match ask {
             Ask::Status { peer } => self.show_status(peer.as_deref()).await.map(|shown| vec![shown]),
+            Ask::Explain { peer } => self.explain(peer).await.map(|shown| vec![shown]),
             Ask::Facts { peer } => self.show_facts(peer.as_deref()).map(|shown| vec![shown]),
             Ask::Events { .. } => Ok(self.history.all().cloned().map(Response::Event).collect()),
             Ask::Export => {
@@ -62,6 +63,18 @@ impl Shell {
         let mut shown = view::status(&status, &device, around);
         shown.peers.retain(|peer| one.is_none_or(|key| key == peer.key));
         Ok(Response::Status(Box::new(shown)))
+    }
+
+    async fn explain(&mut self, peer: &str) -> Result<Response, Refusal> {
+        let status = self.node.status(now());
+        let key = find(&status, peer)?.peer.key;
+        let device = self.device.read(now()).await.map_err(failed)?;
+        let Some(explained) = self.node.explain(now(), &key) else {
+            return Err((ErrorCode::NoSuchPeer, "it went just now".to_owned()));
+        };
+        let events = self.history.of(&key).cloned().collect();
+        let explained = view::explanation(&status, &explained, &device, events);
+        Ok(Response::Explanation(Box::new(explained)))
     }
 
     fn show_facts(&mut self, peer: Option<&str>) -> Result<Response, Refusal> {

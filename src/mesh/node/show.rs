@@ -26,11 +26,8 @@ impl Node {
     pub(super) fn peer_status(&self, now: Timestamp, key: &PublicKey) -> PeerStatus {
         let contact = self.contact(key);
         let link = self.links.get(key);
-        let own_nets = self.own_nets();
         let state = self.device.as_ref().and_then(|device| device.peers.get(key));
-        let candidates =
-            link.map(|link| candidates(now, link, &own_nets, key, &self.store, &self.trust, &self.probing));
-        let candidates = candidates.unwrap_or_default();
+        let candidates = self.candidates_of(now, key);
         PeerStatus {
             peer: self.name(key),
             state: link.map_or(State::Idle, Link::state),
@@ -49,6 +46,22 @@ impl Node {
             way: self.way(now, key),
             handshake: contact.last_handshake.map(|at| now.since(at)),
         }
+    }
+
+    /// Returns where a peer may be reached, the best first.
+    pub(super) fn candidates_of(&self, now: Timestamp, key: &PublicKey) -> Vec<Candidate> {
+        let Some(link) = self.links.get(key) else {
+            return Vec::new();
+        };
+        candidates(
+            now,
+            link,
+            &self.own_nets(),
+            key,
+            &self.store,
+            &self.trust,
+            &self.probing,
+        )
     }
 
     /// Returns which way traffic takes to a peer: to whoever has its prefixes and a session. One whose prefixes nobody knows is reached

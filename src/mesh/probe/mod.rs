@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use self::pairs::{Pairs, Unproven};
 use self::peer::Peer;
+pub use self::peer::Tried;
 use self::rate::{Bucket, Limiter};
 use self::schedule::Schedule;
 use self::window::Stale;
@@ -198,6 +199,12 @@ impl Probing {
         let proofs = self.peers.get(peer).map(|peer| &peer.proofs[..]).unwrap_or_default();
         let fresh = proofs.iter().filter(|proof| now.since(proof.at) < PROOF_FOR);
         fresh.copied().collect()
+    }
+
+    /// Returns what came of asking for a peer at a place.
+    pub fn tried(&self, peer: &PublicKey, endpoint: SocketAddr) -> Option<Tried> {
+        let tried = &self.peers.get(peer)?.tried;
+        tried.iter().find(|tried| tried.endpoint == endpoint).copied()
     }
 
     /// Returns from where a peer was heard lately.

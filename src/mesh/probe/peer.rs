@@ -19,6 +19,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 const MAX_ASKED: usize = 64;
 /// The most places from which a peer was heard that are kept: ICE calls them peer-reflexive (RFC 8445, 5.1.1).
 const MAX_HEARD_FROM: usize = 4;
+/// Of how many places it is kept what came of asking them, the last ones.
+const MAX_TRIED: usize = 32;
 /// How often a place from which a peer asks is asked back at most.
 const ASK_BACK_EVERY: Duration = Duration::from_millis(200);
 
@@ -34,6 +36,20 @@ pub(super) struct Peer {
     pub(super) heard_from: Vec<(SocketAddr, Timestamp)>,
     pub(super) proofs: Vec<Proof>,
     pub(super) punched: Option<Timestamp>,
+    pub(super) tried: Vec<Tried>,
+}
+
+/// How often a place was asked, and what it answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Where.
+    pub endpoint: SocketAddr,
+    /// How often.
+    pub times: u32,
+    /// When last.
+    pub last: Timestamp,
+    /// When it answered last, and how long that took.
+    pub answered: Option<(Timestamp, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +71,7 @@ impl Peer {
         if self.asked.len() >= MAX_ASKED {
             self.asked.pop_front();
         }
+        self.note_asked(now, to);
         self.asked.push_back(Asked {
             transaction,
             to,
@@ -66,6 +83,23 @@ impl Peer {
             counter: self.count(),
             transaction,
         }
+    }
+
+    fn note_asked(&mut self, now: Timestamp, endpoint: SocketAddr) {
+        if let Some(tried) = self.tried.iter_mut().find(|tried| tried.endpoint == endpoint) {
+            (tried.times, tried.last) = (tried.times.saturating_add(1), now);
+            return;
+        }
+        if self.tried.len() >= MAX_TRIED {
+            let oldest = (0..self.tried.len()).min_by_key(|index| self.tried[*index].last);
+            oldest.map(|index| self.tried.swap_remove(index));
+        }
+        self.tried.push(Tried {
+            endpoint,
+            times: 1,
+            last: now,
+            answered: None,
+        });
     }
 
     /// Returns what was asked, once.
@@ -80,6 +114,9 @@ impl Peer {
         if asked.to != source {
             self.hear_from(now, source);
             return;
+        }
+        if let Some(tried) = self.tried.iter_mut().find(|tried| tried.endpoint == source) {
+            tried.answered = Some((now, now.since(asked.at)));
         }
         self.proofs
             .retain(|proof| proof.endpoint != source && now.since(proof.at) < PROOF_FOR);

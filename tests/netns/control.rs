@@ -1,0 +1,247 @@
+//! What an operator asks a running daemon: the real program, beside real daemons.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::command;
+use crate::lab::{Lab, WIRELINK};
+use crate::look;
+use crate::play;
+use crate::scenario::table::home_home;
+use crate::scenario::{Name, Path};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// What came of a command.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) text: String,
+}
+
+/// Runs a command of the program on a host.
+pub(crate) fn ask(lab: &Lab, name: &str, arguments: &str) -> Said {
+    ask_as(lab, name, "", arguments)
+}
+
+fn ask_as(lab: &Lab, name: &str, prefix: &str, arguments: &str) -> Said {
+    let number = lab.logs.read_dir().expect("it is there").count();
+    let line = format!("{prefix} {WIRELINK} {arguments}");
+    let mut process = lab.spawn(name, line.trim(), &format!("asked-{number}.log"));
+    let status = process.ended(SOON);
+    Said {
+        code: status.and_then(|status| status.code()),
+        text: process.output(),
+    }
+}
+
+/// Runs a command that answers in JSON.
+#[track_caller]
+pub(crate) fn json_of(lab: &Lab, name: &str, arguments: &str) -> Value {
+    let iface = lab.interface(name);
+    let said = ask(lab, name, &format!("{arguments} --json --iface {iface}"));
+    assert_eq!(said.code, Some(0), "{arguments}: {}", said.text);
+    serde_json::from_str(&said.text).unwrap_or_else(|error| panic!("{arguments}: {error}: {}", said.text))
+}
+
+/// Returns what a host's daemon says of a peer.
+pub(crate) fn peer(lab: &Lab, name: &str, of: &str) -> Value {
+    let shown = json_of(lab, name, &format!("status {}", lab.public_key(of)));
+    shown["peers"][0].clone()
+}
+
+/// Waits until a host's daemon gives this reason for a peer.
+#[track_caller]
+pub(crate) fn expect_reason(lab: &Lab, name: &str, of: &str, reason: &str) {
+    let mut last = Value::Null;
+    let found = command::until(SOON, || {
+        last = peer(lab, name, of);
+        (last["reason"] == reason).then_some(())
+    });
+    assert!(found.is_some(), "{name} about {of}: wanted {reason}, not {last:#}");
+    let explained = json_of(lab, name, &format!("explain {}", lab.public_key(of)));
+    assert!(
+        explained["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()),
+        "{explained:#}"
+    );
+}
+
+/// Two leaves behind home routers, direct.
+fn direct() -> Lab {
+    let mut lab = Lab::build(&home_home());
+    play::start_all(&mut lab, Duration::from_secs(30));
+    lab
+}
+
+fn settle(lab: &mut Lab, name: Name, settings: &Value) {
+    let folder = lab.settings(name);
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join(format!("wirelink.{}.json", lab.interface(name)));
+    fs::write(file, settings.to_string()).expect("a file");
+}
+
+#[test]
+fn what_is_asked_of_a_healthy_network_is_answered() {
+    let lab = direct();
+    expect_reason(&lab, "a", "b", "direct");
+    expect_reason(&lab, "a", "hub", "router");
+    let table = ask(&lab, "a", &format!("status -i {}", lab.interface("a")));
+    assert_eq!(table.code, Some(0), "{}", table.text);
+    assert!(
+        table.text.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        table.text
+    );
+    assert!(
+        !table.text.contains('\u{1b}'),
+        "no terminal, no colours: {}",
+        table.text
+    );
+    let key = lab.public_key("b");
+    assert!(
+        table.text.contains("direct") && table.text.contains(&key[..6]),
+        "{}",
+        table.text
+    );
+
+    let explained = json_of(&lab, "a", &format!("explain {key}"));
+    let candidates = explained["candidates"].as_array().expect("a list");
+    let used = candidates.iter().find(|candidate| candidate["in_use"] == true);
+    assert!(
+        used.is_some_and(|used| used["asked"].as_u64() > Some(0)),
+        "{explained:#}"
+    );
+    let words = ask(&lab, "a", &format!("explain {} -i {}", &key[..12], lab.interface("a")));
+    assert!(words.text.contains("traffic goes directly (direct)"), "{}", words.text);
+    println!("{}\n{}", table.text, words.text);
+
+    let facts = json_of(&lab, "a", &format!("facts {key}"));
+    let facts = facts["facts"].as_array().expect("a list");
+    assert!(facts.iter().any(|fact| fact["attribute"] == "endpoint"), "{facts:#?}");
+    let events = ask(&lab, "a", &format!("events --json -i {}", lab.interface("a")));
+    let mut events = events
+        .text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    assert!(events.any(|event| event["code"] == "link-established" && event["peer"] == *key));
+
+    let before = lab.namespace("a").run(&format!("wg showconf {}", lab.interface("a")));
+    let exported = ask(&lab, "a", &format!("export -i {}", lab.interface("a")));
+    assert_eq!(exported.code, Some(0));
+    assert!(!exported.text.contains("PrivateKey"), "{}", exported.text);
+    let file = lab.logs.join("exported.conf");
+    fs::write(&file, exported.text).expect("a file");
+    lab.namespace("a")
+        .run(&format!("wg addconf {} {}", lab.interface("a"), file.display()));
+    let after = lab.namespace("a").run(&format!("wg showconf {}", lab.interface("a")));
+    assert_eq!(sorted(&before), sorted(&after), "it says what is there");
+}
+
+fn sorted(conf: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = conf.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn what_is_asked_of_nobody_or_wrongly_gets_a_clear_answer() {
+    let mut lab = direct();
+    let iface = lab.interface("a").to_owned();
+    for (arguments, code, part) in [
+        ("status --iface wg77".to_owned(), 3, "no wirelink runs beside wg77"),
+        (format!("status nobody -i {iface}"), 2, "there is no peer \"nobody\""),
+        (format!("set nobody --pause -i {iface}"), 2, "there is no peer"),
+        (format!("set nobody -i {iface}"), 2, "--pause"),
+        (format!("set nobody --trust Much -i {iface}"), 2, "not a trust level"),
+        ("status".to_owned(), 2, "several daemons run"),
+    ] {
+        let said = ask(&lab, "a", &arguments);
+        assert_eq!(said.code, Some(code), "{arguments}: {}", said.text);
+        assert!(said.text.contains(part), "{arguments}: {}", said.text);
+    }
+    let refused = ask_as(
+        &lab,
+        "a",
+        "setpriv --reuid 65534 --clear-groups",
+        &format!("status -i {iface}"),
+    );
+    assert_eq!(refused.code, Some(1), "{}", refused.text);
+    assert!(refused.text.contains("ermission denied"), "{}", refused.text);
+    for name in ["a", "b", "hub"] {
+        lab.daemon(name).kill();
+    }
+    let said = ask(&lab, "a", "status");
+    assert_eq!((said.code, said.text.lines().count()), (Some(3), 1), "{}", said.text);
+}
+
+#[test]
+fn a_peer_is_paused_and_resumed_and_both_sides_say_so() {
+    let lab = direct();
+    let (iface, key) = (lab.interface("a"), lab.public_key("b"));
+    let paused = ask(&lab, "a", &format!("set {key} --pause -i {iface}"));
+    assert_eq!(paused.code, Some(0), "{}", paused.text);
+    look::arrive(&lab, &look::all_by(&lab, Path::Hub), SOON).expect("it goes through the hub");
+    expect_reason(&lab, "a", "b", "paused");
+    expect_reason(&lab, "b", "a", "awaits-peer");
+    let shown = peer(&lab, "a", "b");
+    assert_eq!(
+        (&shown["path"], &shown["via"]),
+        (&json!("via"), &json!(lab.public_key("hub")[..8])),
+        "{shown:#}"
+    );
+    let status = json_of(&lab, "a", "status");
+    assert!(status["node"]["overrides"].to_string().contains("paused"), "{status:#}");
+    let resumed = ask(&lab, "a", &format!("set {key} --resume -i {iface}"));
+    assert_eq!(resumed.code, Some(0), "{}", resumed.text);
+    look::arrive(&lab, &look::all_by(&lab, Path::Direct), SOON).expect("it goes directly");
+    expect_reason(&lab, "a", "b", "direct");
+}
+
+#[test]
+fn the_configuration_is_read_again_and_links_stay() {
+    let mut lab = Lab::build(&home_home());
+    settle(&mut lab, "a", &json!({}));
+    play::start_all(&mut lab, Duration::from_secs(30));
+    let (iface, key) = (lab.interface("a").to_owned(), lab.public_key("b").to_owned());
+    let established = |lab: &Lab| lab.log("a").matches("direct link to").count();
+    let before = established(&lab);
+    settle(
+        &mut lab,
+        "a",
+        &json!({ "Peers": [{ "PublicKey": key, "Name": "bert" }] }),
+    );
+    let said = ask(&lab, "a", &format!("reload -i {iface}"));
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    let named = command::until(SOON, || (peer(&lab, "a", "b")["name"] == "bert").then_some(()));
+    assert!(named.is_some(), "{:#}", peer(&lab, "a", "b"));
+
+    for (wrong, part) in [
+        (json!({ "Peers": [{ "PublicKey": "short" }] }), "not a public key"),
+        (json!({ "Port": 7 }), "restart"),
+    ] {
+        settle(&mut lab, "a", &wrong);
+        let said = ask(&lab, "a", &format!("reload -i {iface}"));
+        assert_eq!(said.code, Some(2), "{}", said.text);
+        assert!(said.text.contains(part), "{}", said.text);
+        assert_eq!(peer(&lab, "a", "b")["name"], "bert", "nothing is changed");
+    }
+    settle(
+        &mut lab,
+        "a",
+        &json!({ "Peers": [{ "PublicKey": key, "Name": "ernie" }] }),
+    );
+    lab.daemon("a").signal(Signal::HUP);
+    let named = command::until(SOON, || (peer(&lab, "a", "b")["name"] == "ernie").then_some(()));
+    assert!(named.is_some(), "{}", lab.log("a"));
+    assert_eq!(established(&lab), before, "the link stayed: {}", lab.log("a"));
+    look::arrive(&lab, &look::all_by(&lab, Path::Direct), SOON).expect("it still goes directly");
+
+    assert_eq!(ask(&lab, "a", &format!("log debug -i {iface}")).code, Some(0));
+    let detailed = command::until(SOON, || lab.log("a").contains("DEBUG").then_some(()));
+    assert!(detailed.is_some() && json_of(&lab, "a", "status")["node"]["debug"] == true);
+    assert_eq!(ask(&lab, "a", &format!("log info -i {iface}")).code, Some(0));
+    assert_eq!(json_of(&lab, "a", "status")["node"]["debug"], false);
+}
