@@ -58,10 +58,10 @@ fn words(explained: &Explanation) -> String {
             "{} for {}: {}",
             peer.link,
             humane::time(peer.since_seconds),
-            peer.reason_text
+            peer.detail
         ),
     );
-    step("because", format!("{} ({})", explained.meaning, peer.reason));
+    step("because", format!("{} ({})", peer.reason_text, peer.reason));
     step("remedy", explained.remedy.clone());
     if explained.candidates.is_empty() {
         text += "\nNobody says where it is.\n";
