@@ -1,6 +1,6 @@
 //! When which candidate is probed: all of them at once, nearly, and then ever more seldom.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
@@ -76,6 +76,16 @@ impl Schedule {
     /// Returns whether a round began of which the other side should know, and counts on it being told.
     pub fn take_untold(&mut self) -> bool {
         std::mem::take(&mut self.untold)
+    }
+
+    /// Returns whether the next one to probe is the first of a round.
+    pub fn is_between_rounds(&self) -> bool {
+        self.next.0 == 0 || self.next.0 >= self.candidates.len()
+    }
+
+    /// Returns whether one of the candidates has this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.candidates.iter().any(|candidate| candidate.ip() == address)
     }
 
     /// Returns whom to probe now, but no more than there is room for.
