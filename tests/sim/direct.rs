@@ -38,7 +38,7 @@ const DEAD_ENDS: [&str; 7] = [
     "198.51.100.64/32",
 ];
 
-/// Returns how long the two leaves of a scenario take; `None` where it is more than a minute.
+/// Returns how long the two leaves of a scenario take from the moment in which both know of each other; `None` where it is more than a minute.
 fn time_to_direct(scenario: &Scenario, seed: u64) -> Option<Duration> {
     time_on(&mut Stage::new(scenario, seed), seed)
 }
@@ -63,7 +63,7 @@ fn nth(net: &str, number: u8) -> IpNet {
     IpNet::new(address, net.prefix_len()).expect("the length fits the family")
 }
 
-fn time_on(stage: &mut Stage<'_>, seed: u64) -> Option<Duration> {
+pub(crate) fn time_on(stage: &mut Stage<'_>, seed: u64) -> Option<Duration> {
     if std::env::var_os("WIRELINK_TRACE").is_some() {
         stage.world.begin_trace();
     }
@@ -110,10 +110,10 @@ fn key(world: &World, id: HostId) -> PublicKey {
 }
 
 /// How long many runs of one scenario took, in rising order; a minute where it was longer.
-struct Times(Vec<Duration>);
+pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
-    fn of(scenario: &Scenario, seeds: u64, time: fn(&Scenario, u64) -> Option<Duration>) -> Self {
+    pub(crate) fn of(scenario: &Scenario, seeds: u64, time: impl Fn(&Scenario, u64) -> Option<Duration>) -> Self {
         let never = Duration::from_secs(60);
         let times = (0..seeds).map(|seed| time(scenario, seed).unwrap_or(never));
         let mut times: Vec<Duration> = times.collect();
@@ -121,7 +121,7 @@ impl Times {
         Self(times)
     }
 
-    fn at(&self, percent: usize) -> Duration {
+    pub(crate) fn at(&self, percent: usize) -> Duration {
         self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
     }
 
@@ -208,7 +208,7 @@ fn every_pair_of_rfc_4787_that_can_be_direct_links_within_a_second_a_hundred_tim
     expect_fast(&measure(&pairs_of_rfc_4787(), SEEDS, time_to_direct));
 }
 
-fn is_possible(scenario: &Scenario) -> bool {
+pub(crate) fn is_possible(scenario: &Scenario) -> bool {
     let stage = Stage::new(scenario, 1);
     oracle::can_be_direct(&stage.course, "a", "b")
 }
@@ -228,11 +228,7 @@ fn without_raw_sockets_on_one_side_or_both_it_takes_longer_and_says_why() {
         stage.run(Duration::from_secs(10));
         stage.act(Act::Start("b"));
         stage.run(Duration::from_millis(300));
-        let why = |name: Name| {
-            let node = stage.world.hosts[stage.id(name)].node.as_ref().and_then(Program::ours);
-            let status = node.map(|node| node.status(stage.world.now).to_string());
-            status.unwrap_or_default()
-        };
+        let why = |name: Name| status(&stage, name);
         for name in ["a", "b"] {
             let reason = if without.contains(&name) {
                 "CAP_NET_RAW is missing"
@@ -246,6 +242,13 @@ fn without_raw_sockets_on_one_side_or_both_it_takes_longer_and_says_why() {
     }
 }
 
+/// Returns what a node says of itself.
+pub(crate) fn status(stage: &Stage<'_>, name: Name) -> String {
+    let node = stage.world.hosts[stage.id(name)].node.as_ref().and_then(Program::ours);
+    let status = node.map(|node| node.status(stage.world.now).to_string());
+    status.unwrap_or_default()
+}
+
 /// Neither of two symmetric NATs shows a port at which the other side could be met; two hubs tell that they are symmetric.
 #[test]
 fn a_pair_that_cannot_work_says_why_and_is_left_alone() {
@@ -257,15 +260,11 @@ fn a_pair_that_cannot_work_says_why_and_is_left_alone() {
     let mut stage = Stage::new(&scenario, 1);
     stage.act(Act::StartAll);
     stage.run(Duration::from_secs(600));
-    let (a, b) = (stage.id("a"), stage.id("b"));
-    let status = |id: HostId| {
-        let node = stage.world.hosts[id].node.as_ref().and_then(Program::ours);
-        node.map(|node| node.status(stage.world.now).to_string())
-            .unwrap_or_default()
-    };
-    for id in [a, b] {
-        assert!(status(id).contains("neither side can be met"), "{}", status(id));
+    for name in ["a", "b"] {
+        let status = status(&stage, name);
+        assert!(status.contains("neither side can be met"), "{status}");
     }
+    let a = stage.id("a");
     let before = stage.world.hosts[a].wire_sent.packets;
     stage.run(Duration::from_secs(600));
     let sent = stage.world.hosts[a].wire_sent.packets - before;

@@ -73,7 +73,8 @@ impl Node {
         };
         let was_since = link.since();
         let announced = self.announced_probes(key).map(|probes| probes.nat).unwrap_or_default();
-        reach.hopeless = self.is_hopeless(now, announced, &candidates);
+        let since = self.links.get(key).map_or(now, Link::since);
+        reach.hopeless = self.is_hopeless(now, announced, &candidates) || self.has_been_tried(now, since);
         let Some(link) = self.links.get_mut(key) else {
             return false;
         };
@@ -87,7 +88,7 @@ impl Node {
         if step.afresh && self.membership.introduced(key) {
             self.begin_afresh(device, key, step.endpoint);
         }
-        self.aim(now, key, state, &contact, &candidates);
+        self.aim(now, device, key, state, &contact, &candidates);
         if let Some(number) = step.beat {
             self.send_heartbeat(key, number);
         }

@@ -75,7 +75,9 @@ impl Forecast {
     pub(super) fn ports(&self) -> Option<Ports> {
         let (below, above) = self.below.zip(self.above)?;
         let between = above.port().checked_sub(below.port())?.checked_sub(1)?;
-        let count = u8::try_from(between).ok().filter(|count| (1..=MAX_PORTS).contains(count))?;
+        let count = u8::try_from(between)
+            .ok()
+            .filter(|count| (1..=MAX_PORTS).contains(count))?;
         (below.ip() == above.ip()).then_some(Ports {
             address: *below.ip(),
             first: below.port() + 1,
@@ -143,7 +145,10 @@ mod tests {
         }
         let mut forecast = Forecast::new(at(0));
         forecast.note(Side::Before, seen(4000));
-        assert!(!forecast.note(Side::After, ([203, 0, 113, 2], 4003).into()), "two addresses");
+        assert!(
+            !forecast.note(Side::After, ([203, 0, 113, 2], 4003).into()),
+            "two addresses"
+        );
         assert!(!forecast.note(Side::After, "[2001:db8::1]:4003".parse().unwrap()));
     }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::Rng as _;
 
+use super::forecast::{Forecast, Side};
 use super::schedule::Schedule;
 use super::window::Window;
 use super::wire::{Kind, Message};
 use super::{PROOF_FOR, Proof};
+use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
 
 /// How long a probe waits for its answer.
@@ -34,6 +36,13 @@ pub(super) struct Peer {
     pub(super) heard_from: Vec<(SocketAddr, Timestamp)>,
     pub(super) proofs: Vec<Proof>,
     pub(super) punched: Option<Timestamp>,
+    /// Who can say which port the NAT of this node gives, where the peer may need to know.
+    pub(super) observer: Option<(PublicKey, SocketAddr)>,
+    /// What is known of that.
+    pub(super) forecast: Option<Forecast>,
+    /// Where the peer may be by its own forecast, as far as it was not asked there, and when the next one is asked.
+    pub(super) foreseen: VecDeque<SocketAddr>,
+    pub(super) foreseen_at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +50,25 @@ pub(super) struct Asked {
     pub(super) transaction: u64,
     pub(super) to: SocketAddr,
     pub(super) at: Timestamp,
+    /// Of a look: for the sake of which peer, and when.
+    pub(super) look: Option<(PublicKey, Side)>,
 }
 
 impl Peer {
+    /// Returns when the next probe is due.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let round = self.schedule.as_ref().and_then(Schedule::next);
+        let foreseen = (!self.foreseen.is_empty()).then_some(self.foreseen_at);
+        round.into_iter().chain(foreseen).min()
+    }
+
+    /// Has it looked for no longer.
+    pub(super) fn rest(&mut self) {
+        self.schedule = None;
+        self.forecast = None;
+        self.foreseen = VecDeque::new();
+    }
+
     pub(super) fn count(&mut self) -> u64 {
         self.counter += 1;
         self.counter
@@ -59,12 +84,42 @@ impl Peer {
             transaction,
             to,
             at: now,
+            look: None,
         });
         Message {
             kind: Kind::Probe,
             epoch,
             counter: self.count(),
             transaction,
+        }
+    }
+
+    /// Asks which port the NAT gives to a datagram that leaves now.
+    pub(super) fn look(
+        &mut self,
+        now: Timestamp,
+        epoch: u64,
+        to: SocketAddr,
+        look: (PublicKey, Side),
+        random: &mut ChaCha20Rng,
+    ) -> Message {
+        let probe = self.ask(now, epoch, to, random);
+        if let Some(asked) = self.asked.back_mut() {
+            asked.look = Some(look);
+        }
+        Message {
+            kind: Kind::Look,
+            ..probe
+        }
+    }
+
+    /// Answers a question that came from there.
+    pub(super) fn answer(&mut self, epoch: u64, source: SocketAddr, question: &Message) -> Message {
+        Message {
+            kind: Kind::Answer { source },
+            epoch,
+            counter: self.count(),
+            ..*question
         }
     }
 

@@ -12,8 +12,9 @@ use crate::mesh::time::Timestamp;
 pub const MAX_CANDIDATES: usize = 16;
 /// Within what time each candidate is probed for the first time.
 pub const ROUND: Duration = Duration::from_millis(250);
-/// How long after one another two candidates are probed: a burst at once overflows queues and rate limits on the way.
-const PACE: Duration = Duration::from_millis(ROUND.as_millis() as u64 / MAX_CANDIDATES as u64);
+/// How long after one another two candidates are probed: a burst at once overflows queues and rate limits on the way. The last of
+/// many is the only one that works, often enough.
+pub(super) const PACE: Duration = Duration::from_millis(5);
 /// How long after the beginning of the first round the second one begins; each further one after twice the time.
 const FIRST_GAP: Duration = Duration::from_millis(400);
 /// The longest time between two rounds.

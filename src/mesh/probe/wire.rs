@@ -186,7 +186,11 @@ pub(super) mod tests {
                 let is_mapped = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
                 (!ip.is_unspecified() && !is_mapped).then_some(SocketAddr::new(ip, port))
             });
-        let kind = prop_oneof![Just(Kind::Probe), Just(Kind::Look), source.prop_map(|source| Kind::Answer { source })];
+        let kind = prop_oneof![
+            Just(Kind::Probe),
+            Just(Kind::Look),
+            source.prop_map(|source| Kind::Answer { source })
+        ];
         (kind, any::<[u64; 3]>()).prop_map(|(kind, [epoch, counter, transaction])| Message {
             kind,
             epoch,
