@@ -40,6 +40,15 @@ fn measure(scenario: &Scenario, others: u64) -> Times {
 
 #[test]
 fn sequential_symmetric_to_home_is_direct_within_five_seconds() {
+    if std::env::var_os("WIRELINK_TRACE").is_some() {
+        let scenario = scenario(SEQUENTIAL, Border::HOME);
+        let mut stage = Stage::new(&scenario, 1);
+        println!("{:?}", time_on(&mut stage, 1));
+        for name in ["a", "b"] {
+            println!("{}", crate::direct::status(&stage, name));
+        }
+        return;
+    }
     let sides = [
         (SEQUENTIAL, Border::HOME),
         (Border::HOME, SEQUENTIAL),

@@ -82,6 +82,9 @@ impl Node {
         let (state, look_at) = (link.state(), link.look_at());
         self.links_at = self.links_at.into_iter().chain(look_at).min();
         if let Some(endpoint) = step.endpoint {
+            if step.knock {
+                self.foretell(now, device, key, endpoint);
+            }
             self.note_endpoint(device, key, endpoint, &candidates);
             device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
         }

@@ -187,6 +187,9 @@ impl Node {
     /// Takes in that a probe, or an answer, came from outside.
     pub(super) fn note_probe(&mut self, now: Timestamp) {
         let before = std::mem::take(&mut self.seen.silence);
+        if before.asked > 0 {
+            self.seen.ask_at = Some(now + ASK_EVERY);
+        }
         self.note_silence(now, before.is_long());
     }
 

@@ -53,7 +53,7 @@ impl Node {
         for peer in due.punches {
             let standing = self.links.get(&peer).map(Link::standing).unwrap_or_default();
             self.signal(&peer, Word::default().punching(), standing);
-            self.tell_ports(&peer);
+            self.tell_ports(now, &peer);
         }
         let look = |(from, to, payload)| (Some(from), to, payload);
         let probes = due.probes.into_iter().map(|(to, payload)| (None, to, payload));
@@ -70,14 +70,25 @@ impl Node {
     }
 
     /// Tells a peer where it should probe, if that is foreseen.
-    fn tell_ports(&mut self, peer: &PublicKey) {
-        let Some(ports) = self.probing.ports_for(peer) else {
-            return;
-        };
+    fn tell_ports(&mut self, now: Timestamp, peer: &PublicKey) {
         let standing = self.links.get(peer).map(Link::standing).unwrap_or_default();
         let word = Word::default().punching().ready_if(standing.ready);
-        if let Some(signal) = self.probing.signal(peer, word, standing.version, Some(ports)) {
-            self.send_signal(signal);
+        for ports in self.probing.ports_for(now, peer) {
+            let signal = self.probing.signal(peer, word, standing.version, Some(ports));
+            signal.into_iter().for_each(|signal| self.send_signal(signal));
+        }
+    }
+
+    /// Looks which port WireGuard will get where it is about to send to a peer for the first time.
+    pub(super) fn foretell(&mut self, now: Timestamp, device: &Mirror, peer: &PublicKey, place: SocketAddr) {
+        let announced = self.announced_probes(peer).map(|probes| probes.nat).unwrap_or_default();
+        let Some(observer) = self.observer(now, device, announced) else {
+            return;
+        };
+        let looks = self.probing.foretell(now, peer, place, observer, &mut self.random);
+        for (from, to, payload) in looks {
+            let from = Some(from);
+            self.outputs.push_back(Output::Probe { from, to, payload });
         }
     }
 
@@ -103,7 +114,7 @@ impl Node {
                     self.send_probe(to, answer);
                 }
             }
-            Ok(Heard::Shown { about }) => about.iter().for_each(|peer| self.tell_ports(peer)),
+            Ok(Heard::Shown { about }) => about.iter().for_each(|peer| self.tell_ports(now, peer)),
             Ok(Heard::Answered { peer, seen }) => {
                 self.note_seen(now, &peer, seen);
                 if !self.links.get(&peer).is_some_and(|link| link.is_up()) {

@@ -18,9 +18,13 @@ pub(super) const LOOKS: usize = 2;
 /// After how long without a probe to the peer the NAT may have forgotten the port (RFC 4787, 4.3, REQ-5 allows no less than two minutes,
 /// Linux forgets what was not answered after 30 s).
 const KEPT_FOR: Duration = Duration::from_secs(25);
+/// How long after the looks before it, and what they are about, those after it leave: WireGuard takes its time.
+const AFTER: Duration = Duration::from_millis(80);
+/// The most places of one peer for which there are forecasts.
+pub(super) const MAX_FORECASTS: usize = 4;
 /// The most flows that prediction opens, over all peers, in [`SPAN`].
 const MAX_FLOWS: u32 = 256;
-const SPAN: Duration = Duration::from_secs(600);
+pub(super) const SPAN: Duration = Duration::from_secs(600);
 
 /// When a look left: before the probes to the peer, or after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,35 +33,48 @@ pub(super) enum Side {
     After,
 }
 
-/// What is known of the port of one peer.
+/// What is known of the port that is for one place of a peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Forecast {
-    /// When the peer was probed last.
-    probed_at: Timestamp,
-    looked_after: bool,
+    pub(super) place: SocketAddr,
+    /// When something was sent there last, as far as is known.
+    kept_at: Timestamp,
+    /// When the looks after it are due, until they are sent.
+    pub(super) after_at: Option<Timestamp>,
     below: Option<SocketAddrV4>,
     above: Option<SocketAddrV4>,
 }
 
 impl Forecast {
-    /// Begins before the first probe to a peer.
-    pub(super) fn new(now: Timestamp) -> Self {
+    /// Begins before anything is sent there.
+    pub(super) fn new(now: Timestamp, place: SocketAddr) -> Self {
         Self {
-            probed_at: now,
-            looked_after: false,
+            place,
+            kept_at: now,
+            after_at: Some(now + AFTER),
             below: None,
             above: None,
         }
     }
 
-    /// Returns whether the NAT may have forgotten what this is about; if not, a round of probes keeps it.
-    pub(super) fn is_over(&mut self, now: Timestamp) -> bool {
-        now.since(std::mem::replace(&mut self.probed_at, now)) > KEPT_FOR
+    /// Returns whether the NAT may have forgotten what this is about.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.kept_at) > KEPT_FOR
     }
 
-    /// Returns whether the looks after the first round are due, and counts on them.
-    pub(super) fn take_after(&mut self) -> bool {
-        !std::mem::replace(&mut self.looked_after, true)
+    /// Takes in that something is sent there, which keeps it.
+    pub(super) fn keep(&mut self, now: Timestamp) {
+        self.kept_at = now;
+    }
+
+    /// Returns whether the looks after it are due, and counts on them.
+    pub(super) fn take_after(&mut self, now: Timestamp) -> bool {
+        self.after_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Returns whether there was an answer from both sides.
+    pub(super) fn is_complete(&self) -> bool {
+        self.below.is_some() && self.above.is_some()
     }
 
     /// Takes in which port a look got; returns whether that makes the [`ports`](Self::ports) known.
@@ -126,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_port_is_between_those_that_were_given_before_and_after() {
-        let mut forecast = Forecast::new(at(0));
+        let mut forecast = Forecast::new(at(0), seen(1));
         assert!(!forecast.note(Side::Before, seen(4000)));
         assert!(!forecast.note(Side::Before, seen(4001)));
         assert!(forecast.note(Side::After, seen(4009)));
@@ -139,11 +156,11 @@ mod tests {
     #[test]
     fn ports_at_random_and_a_nat_that_keeps_one_show_nothing() {
         for (below, above) in [(4000, 4001), (4000, 4066), (4000, 3990), (4000, 60_000)] {
-            let mut forecast = Forecast::new(at(0));
+            let mut forecast = Forecast::new(at(0), seen(1));
             forecast.note(Side::Before, seen(below));
             assert!(!forecast.note(Side::After, seen(above)), "{below}, {above}");
         }
-        let mut forecast = Forecast::new(at(0));
+        let mut forecast = Forecast::new(at(0), seen(1));
         forecast.note(Side::Before, seen(4000));
         assert!(
             !forecast.note(Side::After, ([203, 0, 113, 2], 4003).into()),
@@ -176,9 +193,12 @@ mod tests {
 
     #[test]
     fn it_is_over_when_the_nat_may_have_forgotten() {
-        let mut forecast = Forecast::new(at(0));
+        let mut forecast = Forecast::new(at(0), seen(1));
         assert!(!forecast.is_over(at(20)));
-        assert!(!forecast.is_over(at(40)), "it was probed in between");
-        assert!(forecast.is_over(at(66)));
+        forecast.keep(at(20));
+        assert!(!forecast.is_over(at(40)), "something was sent in between");
+        assert!(forecast.is_over(at(46)));
+        assert!(!forecast.take_after(at(0)));
+        assert!(forecast.take_after(at(1)) && !forecast.take_after(at(1)), "once");
     }
 }

@@ -9,6 +9,7 @@
 
 mod due;
 mod forecast;
+mod look;
 pub mod pairs;
 mod peer;
 pub mod rate;
@@ -28,6 +29,7 @@ use zeroize::Zeroizing;
 
 use self::forecast::Flows;
 pub use self::forecast::MAX_PORTS;
+pub use self::look::Look;
 use self::pairs::{Pairs, Unproven};
 use self::peer::Peer;
 use self::rate::{Bucket, Limiter};
@@ -114,12 +116,12 @@ pub enum Dropped {
 /// What goes out at one moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Looks that leave before the probes: from which port, to where, and what.
-    pub before: Vec<(u16, SocketAddr, Vec<u8>)>,
+    /// Looks that leave before the probes.
+    pub before: Vec<Look>,
     /// Probes: to where, and what.
     pub probes: Vec<(SocketAddr, Vec<u8>)>,
     /// Looks that leave after them.
-    pub after: Vec<(u16, SocketAddr, Vec<u8>)>,
+    pub after: Vec<Look>,
     /// Peers that should probe now, too.
     pub punches: Vec<PublicKey>,
 }
@@ -135,6 +137,10 @@ pub struct Probing {
     predicts: bool,
     /// How many flows that opened lately.
     flows: Flows,
+    /// What looks are for that wait for their answers, by transaction.
+    looks: BTreeMap<u64, look::Asked>,
+    /// From when on looks make sense again.
+    look_from: Timestamp,
     pairs: Pairs,
     peers: BTreeMap<PublicKey, Box<Peer>>,
     taken: Limiter,
@@ -153,6 +159,8 @@ impl Probing {
             able: false,
             predicts,
             flows: Flows::default(),
+            looks: BTreeMap::new(),
+            look_from: now,
             pairs: Pairs::default(),
             peers: BTreeMap::new(),
             taken: Limiter::new(now),
@@ -200,7 +208,7 @@ impl Probing {
     ) {
         let state = self.peers.entry(*peer).or_default();
         state.probes.begin(epoch);
-        state.observer = observer.filter(|_| self.predicts);
+        state.observer = observer;
         let schedule = state.schedule.get_or_insert_with(|| Schedule::new(now));
         schedule.set(now, candidates);
         self.next = self.next.into_iter().chain(schedule.next()).min();
@@ -215,9 +223,10 @@ impl Probing {
 
     /// Begins anew with all that are looked for: something about the network is different.
     pub fn reset(&mut self, now: Timestamp) {
+        self.look_from = now;
         for state in self.peers.values_mut() {
             state.proofs.clear();
-            state.forecast = None;
+            state.forecasts.clear();
             if let Some(schedule) = &mut state.schedule {
                 schedule.reset(now);
                 self.next = Some(now);
@@ -271,11 +280,12 @@ impl Probing {
             Kind::Probe => Ok(self.answer(now, peer, source, &message, random)),
             Kind::Look => Ok(self.answer_look(peer, source, &message)),
             Kind::Answer { source: seen } => {
+                if let Some(heard) = self.note_look(now, message.transaction, seen) {
+                    return Ok(heard);
+                }
+                let state = self.peers.entry(peer).or_default();
                 let asked = state.answered(now, message.transaction);
                 let asked = asked.ok_or((Dropped::Unasked, Some(peer)))?;
-                if let Some((about, side)) = asked.look {
-                    return Ok(self.note_look(about, side, seen));
-                }
                 state.prove(now, asked, source);
                 Ok(Heard::Answered { peer, seen })
             }

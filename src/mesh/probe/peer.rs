@@ -7,7 +7,7 @@ use std::time::Duration;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::Rng as _;
 
-use super::forecast::{Forecast, Side};
+use super::forecast::Forecast;
 use super::schedule::Schedule;
 use super::window::Window;
 use super::wire::{Kind, Message};
@@ -39,7 +39,7 @@ pub(super) struct Peer {
     /// Who can say which port the NAT of this node gives, where the peer may need to know.
     pub(super) observer: Option<(PublicKey, SocketAddr)>,
     /// What is known of that.
-    pub(super) forecast: Option<Forecast>,
+    pub(super) forecasts: Vec<Forecast>,
     /// Where the peer may be by its own forecast, as far as it was not asked there, and when the next one is asked.
     pub(super) foreseen: VecDeque<SocketAddr>,
     pub(super) foreseen_at: Timestamp,
@@ -50,8 +50,6 @@ pub(super) struct Asked {
     pub(super) transaction: u64,
     pub(super) to: SocketAddr,
     pub(super) at: Timestamp,
-    /// Of a look: for the sake of which peer, and when.
-    pub(super) look: Option<(PublicKey, Side)>,
 }
 
 impl Peer {
@@ -59,13 +57,13 @@ impl Peer {
     pub(super) fn next(&self) -> Option<Timestamp> {
         let round = self.schedule.as_ref().and_then(Schedule::next);
         let foreseen = (!self.foreseen.is_empty()).then_some(self.foreseen_at);
-        round.into_iter().chain(foreseen).min()
+        let looks = self.forecasts.iter().filter_map(|forecast| forecast.after_at);
+        round.into_iter().chain(foreseen).chain(looks).min()
     }
 
     /// Has it looked for no longer.
     pub(super) fn rest(&mut self) {
         self.schedule = None;
-        self.forecast = None;
         self.foreseen = VecDeque::new();
     }
 
@@ -84,7 +82,6 @@ impl Peer {
             transaction,
             to,
             at: now,
-            look: None,
         });
         Message {
             kind: Kind::Probe,
@@ -94,22 +91,13 @@ impl Peer {
         }
     }
 
-    /// Asks which port the NAT gives to a datagram that leaves now.
-    pub(super) fn look(
-        &mut self,
-        now: Timestamp,
-        epoch: u64,
-        to: SocketAddr,
-        look: (PublicKey, Side),
-        random: &mut ChaCha20Rng,
-    ) -> Message {
-        let probe = self.ask(now, epoch, to, random);
-        if let Some(asked) = self.asked.back_mut() {
-            asked.look = Some(look);
-        }
+    /// Asks which port the NAT gives to a datagram that leaves now; the answer is awaited elsewhere.
+    pub(super) fn look(&mut self, epoch: u64, random: &mut ChaCha20Rng) -> Message {
         Message {
             kind: Kind::Look,
-            ..probe
+            epoch,
+            counter: self.count(),
+            transaction: random.next_u64(),
         }
     }
 

@@ -84,6 +84,11 @@ impl Schedule {
         self.next.0 == 0 || self.next.0 >= self.candidates.len()
     }
 
+    /// Returns all candidates.
+    pub fn candidates(&self) -> &[SocketAddr] {
+        &self.candidates
+    }
+
     /// Returns whether one of the candidates has this address.
     pub fn has_address(&self, address: IpAddr) -> bool {
         self.candidates.iter().any(|candidate| candidate.ip() == address)

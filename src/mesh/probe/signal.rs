@@ -3,9 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::forecast::{Side, places};
-use super::wire::Message;
-use super::{Dropped, Heard, Probing};
+use super::forecast::{Forecast, MAX_PORTS, places};
+use super::{Dropped, Probing};
 use crate::mesh::fact::signal::{Ports, Signal, Word};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
@@ -29,10 +28,15 @@ impl Probing {
         })
     }
 
-    /// Returns where a peer should probe this node, too.
-    pub fn ports_for(&self, peer: &PublicKey) -> Option<Ports> {
-        let forecast = self.peers.get(peer)?.forecast.as_ref()?;
-        forecast.ports()
+    /// Returns where a peer should probe this node, too: for each of its places, as nobody knows by which one it comes.
+    pub fn ports_for(&self, now: Timestamp, peer: &PublicKey) -> Vec<Ports> {
+        let forecasts = self
+            .peers
+            .get(peer)
+            .map(|state| &state.forecasts[..])
+            .unwrap_or_default();
+        let kept = forecasts.iter().filter(|forecast| !forecast.is_over(now));
+        kept.filter_map(Forecast::ports).collect()
     }
 
     /// Takes a signal in that is for this node, and follows a call to probe.
@@ -69,30 +73,16 @@ impl Probing {
         };
         let address = IpAddr::from(ports.address);
         let is_sought = |schedule: &super::Schedule| schedule.has_address(address);
-        if !state.schedule.as_ref().is_some_and(is_sought) || !state.foreseen.is_empty() {
+        if !state.schedule.as_ref().is_some_and(is_sought) {
             return;
         }
-        let foreseen: Vec<SocketAddr> = places(ports).collect();
+        let room = usize::from(MAX_PORTS) - state.foreseen.len();
+        let is_new = |place: &SocketAddr| !state.foreseen.contains(place);
+        let foreseen: Vec<SocketAddr> = places(ports).filter(is_new).take(room).collect();
         if self.flows.take(now, foreseen.len() as u32) {
             state.foreseen.extend(foreseen);
-            state.foreseen_at = now;
+            state.foreseen_at = state.foreseen_at.max(now);
             self.next = Some(now);
-        }
-    }
-
-    /// Answers a look.
-    pub(super) fn answer_look(&mut self, peer: PublicKey, source: SocketAddr, look: &Message) -> Heard {
-        let answer = self.peers.entry(peer).or_default().answer(self.epoch, source, look);
-        let answer = self.pairs.seal(&peer, &answer).unwrap_or_default();
-        Heard::Looked { peer, answer }
-    }
-
-    /// Takes in which port a look got.
-    pub(super) fn note_look(&mut self, about: PublicKey, side: Side, seen: SocketAddr) -> Heard {
-        let forecast = self.peers.get_mut(&about).and_then(|state| state.forecast.as_mut());
-        let is_news = forecast.is_some_and(|forecast| forecast.note(side, seen));
-        Heard::Shown {
-            about: is_news.then_some(about),
         }
     }
 }

@@ -217,25 +217,29 @@ fn what_a_router_saw_before_and_after_says_where_the_peer_should_probe() {
     a.probing
         .aim(at(0), &key(2), 100, &candidates, Some((key(3), at_router)));
     let due = a.due(at(0));
-    assert_eq!((due.before.len(), due.probes.len(), due.after.len()), (2, 1, 2));
+    assert_eq!((due.before.len(), due.probes.len(), due.after.len()), (2, 1, 0));
     assert!(
         due.before
             .iter()
             .all(|(from, to, _)| *from >= 49_152 && *to == at_router)
     );
-    let looks = due.before.iter().chain(&due.after);
+    let after = a.due(at(80)).after;
+    assert_eq!(after.len(), 2);
+    let looks = due.before.iter().chain(&after);
     let mut shown = Vec::new();
     for ((_, _, look), seen) in looks.zip([4000, 4001, 4004, 4005]) {
-        let answer = match router.hear(at(20), port(seen), look) {
+        let answer = match router.hear(at(100), port(seen), look) {
             Ok(Heard::Looked { peer, answer }) if peer == key(1) => answer,
             other => panic!("{other:?}"),
         };
         assert_eq!(answer.len(), look.len(), "nothing is amplified");
-        shown.push(a.hear(at(40), at_router, &answer));
+        shown.push(a.hear(at(120), at_router, &answer));
     }
     let about = [None, None, Some(key(2)), None];
     assert_eq!(shown, about.map(|about| Ok(Heard::Shown { about })));
-    let ports = a.probing.ports_for(&key(2)).unwrap();
+    let [ports] = a.probing.ports_for(at(120), &key(2))[..] else {
+        panic!("one place")
+    };
     let address = [192, 0, 2, 1].into();
     let expected = Ports {
         address,
@@ -245,17 +249,17 @@ fn what_a_router_saw_before_and_after_says_where_the_peer_should_probe() {
     assert_eq!(ports, expected);
     let tell = |a: &mut Side| a.probing.signal(&key(2), Word::default(), 0, Some(ports)).unwrap();
     let signal = tell(&mut a);
-    b.probing.hear_signal(at(60), &key(1), &signal).unwrap();
-    assert_eq!(b.due(at(60)), Due::default(), "nobody looks for it");
-    b.aim(at(60), 1, &[place(9)]);
+    b.probing.hear_signal(at(130), &key(1), &signal).unwrap();
+    assert_eq!(b.due(at(130)), Due::default(), "nobody looks for it");
+    b.aim(at(130), 1, &[place(9)]);
     let signal = tell(&mut a);
-    b.probing.hear_signal(at(60), &key(1), &signal).unwrap();
-    let probed = probed(&mut b, at(60), at(300));
+    b.probing.hear_signal(at(130), &key(1), &signal).unwrap();
+    let probed = probed(&mut b, at(130), at(400));
     assert_eq!(probed, [place(9)], "an address at which nobody looks for it");
-    b.aim(at(300), 1, &[place(1)]);
+    b.aim(at(400), 1, &[place(1)]);
     let signal = tell(&mut a);
-    b.probing.hear_signal(at(300), &key(1), &signal).unwrap();
-    let probed = self::probed(&mut b, at(300), at(500));
+    b.probing.hear_signal(at(400), &key(1), &signal).unwrap();
+    let probed = self::probed(&mut b, at(400), at(700));
     assert_eq!(probed, [place(1), port(4002), port(4003)]);
 }
 

@@ -229,7 +229,8 @@ impl World {
         let from = from.unwrap_or(host.config.port);
         let departure = self.net.depart(self.now, id, from, to, message.len());
         self.note(Some(id), || {
-            format!("to {to}: {} {:?}", kind(&message), departure.delays)
+            let from = departure.flight.map(|flight| flight.source);
+            format!("to {to}: {} {:?}, from {from:?}", kind(&message), departure.delays)
         });
         let Some(flight) = departure.flight else { return };
         let [first, second] = departure.delays;
