@@ -41,7 +41,7 @@ fn measure(scenario: &Scenario, others: u64) -> Times {
 #[test]
 fn sequential_symmetric_to_home_is_direct_within_five_seconds() {
     if std::env::var_os("WIRELINK_TRACE").is_some() {
-        let scenario = scenario(SEQUENTIAL, Border::HOME);
+        let scenario = scenario(Border::HOME, SEQUENTIAL);
         let mut stage = Stage::new(&scenario, 1);
         println!("{:?}", time_on(&mut stage, 1));
         for name in ["a", "b"] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::mesh::fact::boot::PORTS;
 use crate::mesh::fact::signal::Nat;
+use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Class, is_private};
 use crate::mesh::mirror::Mirror;
@@ -103,6 +104,18 @@ fn class(own: &BTreeSet<IpAddr>, seen: &[SocketAddr]) -> Nat {
 }
 
 impl Node {
+    /// Has what this node announced of its probes before end where it announces something else: others cannot tell which is right.
+    pub(super) fn drop_older_probes(&mut self, now: Timestamp, announced: &Fact) {
+        if announced.value.probes().is_none() || announced.subject != *self.auth.public_key() {
+            return;
+        }
+        let about = self.store.about(&announced.subject);
+        let older = about.filter(|(fact, _)| fact.value.probes().is_some() && *fact != announced);
+        for id in older.map(|(_, stored)| stored.id).collect::<Vec<_>>() {
+            self.store.supersede(id, now, Origin::Observed);
+        }
+    }
+
     /// Returns what is between this node and the others, as far as at least two of them see it.
     pub(super) fn own_nat(&self, now: Timestamp) -> Nat {
         if self.seen.silence.is_long() {
@@ -217,15 +230,16 @@ impl Node {
         now.since(since) > TRIED_FOR && is_answered
     }
 
-    /// Returns who can say which port the NAT of this node gives, and where, if a peer behind such a NAT needs to know: this one gives it
-    /// a port that nobody else sees, and the peer's does not.
+    /// Returns who can say which port the NAT of this node gives, and where, if a peer may need to know: one whose NAT gives none of its
+    /// own to each destination, while that of this node does, or may, as far as two observers could not say yet.
     pub(super) fn observer(&self, now: Timestamp, device: &Mirror, announced: Nat) -> Option<(PublicKey, SocketAddr)> {
-        let is_needed = match announced {
-            Nat::Unknown | Nat::EndpointIndependent => self.own_nat(now) == Nat::AddressDependent,
-            Nat::AddressDependent | Nat::Blocked => false,
+        let may_be_needed = match (announced, self.own_nat(now)) {
+            (Nat::AddressDependent | Nat::Blocked, _) | (_, Nat::EndpointIndependent | Nat::Blocked) => false,
+            (Nat::Unknown | Nat::EndpointIndependent, Nat::Unknown) => self.census.routers.len() > 1,
+            (Nat::Unknown | Nat::EndpointIndependent, Nat::AddressDependent) => true,
         };
         let able = |key: &&PublicKey| self.census.healthy.contains(key) && self.gossip.can(key, PORTS);
-        let mut routers = self.census.routers.iter().filter(able).filter(|_| is_needed);
+        let mut routers = self.census.routers.iter().filter(able).filter(|_| may_be_needed);
         routers.find_map(|router| Some((*router, self.way_to(device, router, false)?)))
     }
 

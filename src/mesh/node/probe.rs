@@ -69,8 +69,11 @@ impl Node {
         self.outputs.push_back(Output::Probe { from, to, payload });
     }
 
-    /// Tells a peer where it should probe, if that is foreseen.
+    /// Tells a peer where it should probe, if that is foreseen, and it cannot see it.
     fn tell_ports(&mut self, now: Timestamp, peer: &PublicKey) {
+        if self.own_nat(now) != Nat::AddressDependent {
+            return;
+        }
         let standing = self.links.get(peer).map(Link::standing).unwrap_or_default();
         let word = Word::default().punching().ready_if(standing.ready);
         for ports in self.probing.ports_for(now, peer) {

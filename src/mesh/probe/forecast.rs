@@ -72,9 +72,13 @@ impl Forecast {
         self.after_at.take_if(|at| *at <= now).is_some()
     }
 
-    /// Returns whether there was an answer from both sides.
-    pub(super) fn is_complete(&self) -> bool {
-        self.below.is_some() && self.above.is_some()
+    /// Returns whether the NAT gave ports so far apart that they are at random, or it is too busy.
+    pub(super) fn is_random(&self) -> bool {
+        let both = self.below.zip(self.above);
+        both.is_some_and(|(below, above)| {
+            let apart = above.port().checked_sub(below.port());
+            apart.is_none_or(|apart| apart > u16::from(MAX_PORTS) + 1)
+        })
     }
 
     /// Takes in which port a look got; returns whether that makes the [`ports`](Self::ports) known.
@@ -159,6 +163,7 @@ mod tests {
             let mut forecast = Forecast::new(at(0), seen(1));
             forecast.note(Side::Before, seen(below));
             assert!(!forecast.note(Side::After, seen(above)), "{below}, {above}");
+            assert_eq!(forecast.is_random(), above != 4001);
         }
         let mut forecast = Forecast::new(at(0), seen(1));
         forecast.note(Side::Before, seen(4000));

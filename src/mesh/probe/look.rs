@@ -136,7 +136,7 @@ impl Probing {
             return Some(Heard::Shown { about: None });
         };
         let is_news = forecast.note(asked.side, seen);
-        if forecast.is_complete() && forecast.ports().is_none() {
+        if forecast.is_random() {
             self.look_from = now + SPAN;
         }
         let about = is_news.then_some(asked.about);
