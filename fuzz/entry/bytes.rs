@@ -67,7 +67,7 @@ impl<'a> Bytes<'a> {
                 counter: sum,
                 word: Word::from_byte(a),
                 version: u32::from(b),
-                ports: (b % 3 == 0).then_some(Ports {
+                ports: b.is_multiple_of(3).then_some(Ports {
                     address: [a, 0, 0, b].into(),
                     first: u16::from_be_bytes([a, b]),
                     count: b,

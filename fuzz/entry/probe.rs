@@ -98,7 +98,10 @@ impl Course {
         let places: Vec<SocketAddr> = (0..bytes.next() % 20).map(|_| place(bytes)).collect();
         self.places.extend(&places);
         self.looked_for.extend(places.iter().map(SocketAddr::ip));
-        let observer = (bytes.next() % 2 == 0).then(|| (key(PEERS[0]), SocketAddr::from(([198, 51, 100, 1], 1))));
+        let observer = bytes
+            .next()
+            .is_multiple_of(2)
+            .then(|| (key(PEERS[0]), SocketAddr::from(([198, 51, 100, 1], 1))));
         self.places.extend(observer.map(|(_, to)| to));
         let epoch = EPOCH + u64::from(bytes.next() % 2);
         self.probing.aim(self.now, &key(peer), epoch, &places, observer);
@@ -129,7 +132,7 @@ impl Course {
             counter: bytes.number(0),
             word: Word::from_byte(bytes.next()),
             version: bytes.next().into(),
-            ports: (bytes.next() % 2 == 0).then(|| Ports {
+            ports: bytes.next().is_multiple_of(2).then(|| Ports {
                 address: [192, 0, 2, bytes.next() % 8].into(),
                 first: u16::from_be_bytes([bytes.next(), bytes.next()]),
                 count: bytes.next(),
@@ -137,7 +140,7 @@ impl Course {
             tag: [bytes.next(); 16],
         };
         let signed = pairs(peer, OWN).sign(signal).expect("it was admitted");
-        let signal = if bytes.next() % 8 == 0 { signal } else { signed };
+        let signal = if bytes.next().is_multiple_of(8) { signal } else { signed };
         let _ = self.probing.hear_signal(self.now, &key(peer), &signal);
     }
 
@@ -175,7 +178,7 @@ impl Course {
             }
             Ok(Heard::Looked { answer, .. }) => assert_eq!(answer.len(), datagram.len(), "nothing is amplified"),
             Ok(Heard::Shown { about }) => {
-                for peer in about {
+                if let Some(peer) = about {
                     let ports = self.probing.ports_for(self.now, &peer);
                     assert!(ports.iter().all(|ports| (1..=MAX_PORTS).contains(&ports.count)));
                 }
@@ -253,7 +256,7 @@ impl<'a> Bytes<'a> {
 
 fn place(bytes: &mut Bytes<'_>) -> SocketAddr {
     let (host, port) = (bytes.next(), 1 + u16::from(bytes.next()));
-    if host % 4 == 0 {
+    if host.is_multiple_of(4) {
         SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host % 8)], port))
     } else {
         SocketAddr::from(([192, 0, 2, host % 8], port))

@@ -46,7 +46,7 @@ async fn hear(prober: &mut Prober) -> Option<Heard> {
 /// Sends from one side to an endpoint, and returns the source that the other side heard, if it heard anything.
 async fn passes(from: &Prober, to: SocketAddr, at: &mut Prober) -> Option<SocketAddr> {
     let sent = probe(u8::try_from(to.port() % 251).expect("below 251"));
-    from.send(to, &sent).expect("there is a way out");
+    from.send(None, to, &sent).expect("there is a way out");
     let heard = hear(at).await?;
     assert_eq!(heard.payload, sent);
     Some(heard.source)

@@ -196,9 +196,14 @@ fn pairs_of_rfc_4787() -> Vec<Scenario> {
     scenarios.into_iter().filter(is_possible).collect()
 }
 
+/// Of three runs one may be among the few in a hundred in which a datagram crosses another: the 95th percentile takes a hundred.
 #[test]
-fn every_pair_of_rfc_4787_that_can_be_direct_links_within_a_second() {
-    expect_fast(&measure(&pairs_of_rfc_4787(), 3, time_to_direct));
+fn every_pair_of_rfc_4787_that_can_be_direct_links_within_two_seconds() {
+    let measured = measure(&pairs_of_rfc_4787(), 3, time_to_direct);
+    let is_slow = |times: &Times| times.at(50) > Duration::from_millis(400) || times.at(100) > Duration::from_secs(2);
+    let slow = measured.iter().filter(|(_, times)| is_slow(times));
+    let slow: Vec<String> = slow.map(|(name, times)| format!("{name}: {times}")).collect();
+    assert!(slow.is_empty(), "{} of {}: {slow:#?}", slow.len(), measured.len());
 }
 
 /// The same a hundred times for each: `tests/run slow` plays it, optimised.

@@ -136,10 +136,7 @@ impl Translator {
     }
 
     /// Lets other machines take the ports that they took since the last choice: on average so many, and never evenly.
-    fn let_others_choose(&mut self, now: Timestamp) {
-        let since = now
-            .since(std::mem::replace(&mut self.chosen_at, now))
-            .min(Duration::from_secs(3600));
+    fn let_others_choose(&mut self, since: Duration) {
         let in_10_000ths = since.as_micros() as u64 * self.others / 6_000;
         let whole = in_10_000ths / 10_000 + u64::from(self.draw.happens((in_10_000ths % 10_000) as u32));
         let taken = whole / 2 + self.draw.below(whole + 1);
@@ -149,8 +146,9 @@ impl Translator {
     }
 
     fn next_free(&mut self, now: Timestamp) -> Option<u16> {
+        let since = now.since(std::mem::replace(&mut self.chosen_at, now));
         if self.others > 0 {
-            self.let_others_choose(now);
+            self.let_others_choose(since);
         }
         for _ in FIRST_PORT..u16::MAX {
             let port = self.next_port;
