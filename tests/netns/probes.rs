@@ -125,7 +125,10 @@ fn a_probe_carries_the_mark_and_follows_the_port() {
         passes(&a, at_b, &mut b).await;
         assert_eq!(passes(&b, elsewhere, &mut a).await, Some(at_b), "but this one");
         a.follow(moved(0, 0)).expect("an interface may be down");
-        assert!(a.send(at_b, &probe(1)).is_err(), "nobody listens there for the answer");
+        assert!(
+            a.send(None, at_b, &probe(1)).is_err(),
+            "nobody listens there for the answer"
+        );
     });
     assert_eq!(pair.sides[0].marked(), before + 1);
 }
