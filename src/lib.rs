@@ -80,7 +80,8 @@
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
-//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places; heartbeats, 32 of each | one for each peer | 130; 3,500; 1,000 | 18 |
+//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts and 64 places of its own; heartbeats, 32 of each | one for each peer | 130; 5,800; 1,000 | 28 |
+//! | looks that wait for answers | 256 | 130 | 0.03 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
@@ -144,6 +145,12 @@
 //! - Only one of two sides begins the handshake after their probes, so that initiations do not cross; the other one when nothing came.
 //! - Words about a link are sealed between its two ends (a signal), so that no relay needs to be believed; the hub passes them on at
 //!   once and keeps nothing.
+//! - Ports of NATs that count them up are not foretold from what two observers saw once: others take ports all the time, and WireGuard
+//!   may have taken the one that matters long ago. They are bracketed, by a datagram to a router just before the first one to the peer
+//!   and one just after ([`mesh::probe`]), which leave from other ports, as no NAT gives an old flow a new port. Where to probe is told by a
+//!   signal, not by a fact: it is for one peer, and true for half a minute.
+//! - A pair that probes do not bring together is left to them, ever more seldom, after two and a half minutes: WireGuard is made to try it
+//!   again only where something lets nothing but WireGuard pass, which routers show that are heard through the tunnel and answer no probe.
 //! - Heartbeats come every 25 s on a quiet link, and so do signs of life between nodes of ours, which were 5 s.
 //! - News after a quiet time is acted on after 5 ms, and 50 ms apart from then on: each hop of a fact cost 50 ms before.
 //! - What its subject says takes the place of the same as hearsay, however shortly it lives: hearsay is not passed on.

@@ -9,6 +9,8 @@ mod decode;
 mod node;
 #[path = "sim/powers.rs"]
 mod powers;
+#[path = "../fuzz/entry/probe.rs"]
+mod probe;
 #[path = "../fuzz/entry/state.rs"]
 mod state;
 
@@ -48,6 +50,11 @@ fn configurations() {
 #[test]
 fn courses_of_events_at_a_node() {
     replay("node", node::run);
+}
+
+#[test]
+fn probes_and_signals() {
+    replay("probe", probe::run);
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct Flags {
     pub probe: Option<String>,
     /// `--resolve-wg-quick`
     pub resolve_wg_quick: Option<String>,
+    /// `--port-prediction`
+    pub port_prediction: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
     /// `--wait`
@@ -172,6 +174,7 @@ impl Flags {
             ("--leave-peers", &self.leave_peers),
             ("--probe", &self.probe),
             ("--resolve-wg-quick", &self.resolve_wg_quick),
+            ("--port-prediction", &self.port_prediction),
             ("--debug", &self.debug),
             ("--wait", &self.wait),
         ];

@@ -66,6 +66,7 @@ impl Draft {
                 address_hash: top.one("AddressHash", Node::address_hash)?.unwrap_or_default(),
                 prune: top.one("Prune", Node::prune)?.unwrap_or_default(),
                 leave_peers: top.one("LeavePeers", Node::boolean)?.unwrap_or_default(),
+                port_prediction: top.one("PortPrediction", Node::boolean)?,
                 peers: top.one("Peers", Node::peers)?.unwrap_or_default(),
             },
         })

@@ -92,11 +92,11 @@ impl Prober {
         Ok(())
     }
 
-    /// Sends a probe; what the network has no way for is an error at once.
-    pub fn send(&self, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+    /// Sends a probe from WireGuard's port, or from another one; what the network has no way for is an error at once.
+    pub fn send(&self, from: Option<u16>, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
         let line = self.lines.iter().find(|line| line.family == Family::of(to));
         match line {
-            Some(line) if self.port.number != 0 => line.sender.send(to, self.port.number, payload),
+            Some(line) if self.port.number != 0 => line.sender.send(to, from.unwrap_or(self.port.number), payload),
             Some(_) | None => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }

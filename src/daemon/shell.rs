@@ -251,7 +251,7 @@ impl Shell {
                         tracing::debug!("nothing sent to {to}: {error}");
                     }
                 }
-                Output::Probe { to, payload } => self.probing.send(to, &payload),
+                Output::Probe { from, to, payload } => self.probing.send(from, to, &payload),
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Notify(event) if self.contest.was_told(&event) => tracing::debug!("{event}, again"),
                 Output::Notify(event) => log(&event),

@@ -83,6 +83,8 @@ pub enum Output {
     },
     /// Send a probe from WireGuard's own port, past WireGuard. What cannot be sent is lost, as on any network.
     Probe {
+        /// From which other port than WireGuard's, if from another one.
+        from: Option<u16>,
         /// Where to.
         to: SocketAddr,
         /// The UDP payload.

@@ -136,7 +136,7 @@ impl Node {
             endpoints: Endpoints::default(),
             recall: Recall::new(now),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
-            probing: Probing::new(own_key, now),
+            probing: Probing::new(own_key, now, settings.predicts_ports()),
             no_probes: Some(NoProbes::NotSupported),
             echoes: Limiter::new(now),
             seen: Seen::default(),

@@ -40,6 +40,9 @@ pub struct Settings {
     pub prune: Prune,
     /// Whether what the node brought stays on the device when it stops. Default: no.
     pub leave_peers: bool,
+    /// Whether ports of NATs that count them up are predicted, of this machine's and of others'. It takes up to 64 flows an attempt
+    /// and 256 in ten minutes; off is for NATs with little room. Default: yes.
+    pub port_prediction: Option<bool>,
     /// What the operator knows of single peers; the node's own key may be among them.
     pub peers: BTreeMap<PublicKey, PeerSettings>,
 }
@@ -48,6 +51,11 @@ impl Settings {
     /// Returns the port for facts, or `None` where it follows from a listen port that has no successor.
     pub fn fact_port(&self, listen_port: u16) -> Option<u16> {
         self.port.or(listen_port.checked_add(1).filter(|_| listen_port != 0))
+    }
+
+    /// Returns whether ports are predicted.
+    pub fn predicts_ports(&self) -> bool {
+        self.port_prediction.unwrap_or(true)
     }
 }
 

@@ -163,6 +163,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--leave-peers",
             "--probe",
             "--resolve-wg-quick",
+            "--port-prediction",
             "--debug",
             "--wait",
             "--dump",
@@ -266,7 +267,8 @@ fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
         "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
-        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "Peers": [],
+        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "PortPrediction": true,
+        "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -328,8 +330,8 @@ fn a_dump_is_a_file_for_the_same_settings() {
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "Wait": true, "AddressHash": "blake2s",
-        "Prune": "all", "LeavePeers": true, "Probe": true, "ResolveWgQuick": true, "ReportIfaces": ["file"],
-        "HideIfaces": ["file"],
+        "Prune": "all", "LeavePeers": true, "Probe": true, "ResolveWgQuick": true, "PortPrediction": true,
+        "ReportIfaces": ["file"], "HideIfaces": ["file"],
         "AllowPrefixes": ["10.0.0.0/8"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -345,6 +347,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "LeavePeers",
             "Probe",
             "ResolveWgQuick",
+            "PortPrediction",
             "ReportIfaces",
             "HideIfaces",
             "AllowPrefixes",
@@ -362,6 +365,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_LEAVE_PEERS", "off"),
         ("WIRELINK_PROBE", "off"),
         ("WIRELINK_RESOLVE_WG_QUICK", "no"),
+        ("WIRELINK_PORT_PREDICTION", "no"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
         ("WIRELINK_ALLOW_PREFIXES", "10.99.0.0/16, fd99::/48"),
@@ -378,6 +382,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--leave-peers",
         "--probe",
         "--resolve-wg-quick",
+        "--port-prediction",
     ];
     let list = |items: &[&str]| json!(items);
     let (file, lists) = (
@@ -398,6 +403,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(set),
             json!(hash),
             json!(if set { "all" } else { "never" }),
+            json!(set),
             json!(set),
             json!(set),
             json!(set),

@@ -46,7 +46,7 @@ async fn hear(prober: &mut Prober) -> Option<Heard> {
 /// Sends from one side to an endpoint, and returns the source that the other side heard, if it heard anything.
 async fn passes(from: &Prober, to: SocketAddr, at: &mut Prober) -> Option<SocketAddr> {
     let sent = probe(u8::try_from(to.port() % 251).expect("below 251"));
-    from.send(to, &sent).expect("there is a way out");
+    from.send(None, to, &sent).expect("there is a way out");
     let heard = hear(at).await?;
     assert_eq!(heard.payload, sent);
     Some(heard.source)
@@ -125,7 +125,10 @@ fn a_probe_carries_the_mark_and_follows_the_port() {
         passes(&a, at_b, &mut b).await;
         assert_eq!(passes(&b, elsewhere, &mut a).await, Some(at_b), "but this one");
         a.follow(moved(0, 0)).expect("an interface may be down");
-        assert!(a.send(at_b, &probe(1)).is_err(), "nobody listens there for the answer");
+        assert!(
+            a.send(None, at_b, &probe(1)).is_err(),
+            "nobody listens there for the answer"
+        );
     });
     assert_eq!(pair.sides[0].marked(), before + 1);
 }

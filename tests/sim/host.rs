@@ -93,6 +93,8 @@ pub(crate) struct Host {
     pub(crate) started: Timestamp,
     /// Whether it has an interface more, which leads nowhere.
     pub(crate) attached: bool,
+    /// Addresses that it has and where nobody reaches it: those of other tunnels, of networks that went down elsewhere.
+    pub(crate) dead_ends: Vec<IpNet>,
     /// Whether the machine is suspended.
     pub(crate) asleep: bool,
     /// When it is looked at again, if that is planned.
@@ -148,6 +150,7 @@ impl Host {
             refused_before: 0,
             started: now,
             attached: false,
+            dead_ends: Vec::new(),
             asleep: false,
             scheduled: None,
             may_configure: false,
@@ -251,13 +254,19 @@ impl Host {
             addresses: vec![ATTACHED.parse().expect("it is a prefix")],
             wireguard: false,
         });
+        let elsewhere = (!self.dead_ends.is_empty()).then(|| Interface {
+            name: "elsewhere".into(),
+            up: true,
+            addresses: self.dead_ends.clone(),
+            wireguard: false,
+        });
         let prefixes = self.config.peers.iter().flat_map(|peer| &peer.allowed_ips);
         let routes = prefixes.filter(|prefix| is_routed(prefix)).map(|prefix| Route {
             prefix: prefix.trunc(),
             into_tunnel: true,
         });
         HostState {
-            interfaces: interfaces.chain(attached).collect(),
+            interfaces: interfaces.chain(attached).chain(elsewhere).collect(),
             tunnel_addresses: self.config.inner.clone(),
             routes: routes.collect(),
         }

@@ -1,10 +1,12 @@
 //! The simulator: a seeded world with a virtual clock, in which the real node runs on modelled machines and networks.
 
 mod adversary;
+mod blocked;
 mod direct;
 mod draw;
 mod experiment;
 mod flows;
+mod hopeless;
 mod host;
 mod invariants;
 mod kernel_rules;
@@ -17,6 +19,7 @@ mod nat;
 mod net;
 mod overlaps;
 mod play;
+mod ports;
 mod powers;
 mod program;
 mod promises;

@@ -57,9 +57,9 @@ impl Probing {
     }
 
     /// Sends a probe; what cannot be sent is lost.
-    pub(super) fn send(&self, to: SocketAddr, payload: &[u8]) {
+    pub(super) fn send(&self, from: Option<u16>, to: SocketAddr, payload: &[u8]) {
         if let Ok(prober) = &self.prober
-            && let Err(error) = prober.send(to, payload)
+            && let Err(error) = prober.send(from, to, payload)
         {
             tracing::debug!("no probe sent to {to}: {error}");
         }

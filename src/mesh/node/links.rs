@@ -73,7 +73,8 @@ impl Node {
         };
         let was_since = link.since();
         let announced = self.announced_probes(key).map(|probes| probes.nat).unwrap_or_default();
-        reach.hopeless = self.is_hopeless(now, announced, &candidates);
+        let since = self.links.get(key).map_or(now, Link::since);
+        reach.hopeless = self.is_hopeless(now, announced, &candidates) || self.has_been_tried(now, since);
         let Some(link) = self.links.get_mut(key) else {
             return false;
         };
@@ -81,13 +82,16 @@ impl Node {
         let (state, look_at) = (link.state(), link.look_at());
         self.links_at = self.links_at.into_iter().chain(look_at).min();
         if let Some(endpoint) = step.endpoint {
+            if step.knock {
+                self.foretell(now, device, key, endpoint);
+            }
             self.note_endpoint(device, key, endpoint, &candidates);
             device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
         }
         if step.afresh && self.membership.introduced(key) {
             self.begin_afresh(device, key, step.endpoint);
         }
-        self.aim(now, key, state, &contact, &candidates);
+        self.aim(now, device, key, state, &contact, &candidates);
         if let Some(number) = step.beat {
             self.send_heartbeat(key, number);
         }

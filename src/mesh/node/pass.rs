@@ -119,6 +119,7 @@ impl Node {
         for (fact, source) in facts {
             let accepted = Accepted::first_hand(fact.clone(), FACT_TTL, source);
             if let Insertion::New(_) = self.store.insert(now, accepted) {
+                self.drop_older_probes(now, &fact);
                 self.gossip.add_news(fact);
             }
         }

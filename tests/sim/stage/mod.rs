@@ -88,6 +88,11 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Returns where a leaf is.
+    pub(crate) fn site(&self, name: Name) -> SiteId {
+        self.sites[self.course.site(name)]
+    }
+
     /// Does what an act says.
     pub(crate) fn act(&mut self, act: Act) {
         self.world.note(None, || format!("{act:?}"));

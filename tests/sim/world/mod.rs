@@ -171,8 +171,9 @@ impl World {
         let Some((id, port)) = self.net.arrive(self.now, flight) else {
             return;
         };
+        let dropped = self.is_inspected_away(id, &message);
         let host = &mut self.hosts[id];
-        if host.asleep || host.config.port != port {
+        if host.asleep || host.config.port != port || dropped {
             return;
         }
         if let Message::Foreign(payload) = &message {

@@ -32,7 +32,7 @@ impl World {
                     self.emit(id, packet);
                 }
             }
-            Output::Probe { to, payload } => self.send(id, to, Message::Foreign(payload)),
+            Output::Probe { from, to, payload } => self.send_from(id, from, to, Message::Foreign(payload)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Notify(event) => self.hear(id, event),
         }
@@ -215,14 +215,22 @@ impl World {
     }
 
     pub(super) fn send(&mut self, id: HostId, to: SocketAddr, message: Message) {
+        self.send_from(id, None, to, message);
+    }
+
+    /// Sends a datagram from WireGuard's port, or from another one.
+    fn send_from(&mut self, id: HostId, from: Option<u16>, to: SocketAddr, message: Message) {
         let host = &mut self.hosts[id];
         host.wire_sent.add(message.len());
-        if host.asleep {
+        if host.asleep || self.is_inspected_away(id, &message) {
             return;
         }
-        let departure = self.net.depart(self.now, id, host.config.port, to, message.len());
+        let host = &self.hosts[id];
+        let from = from.unwrap_or(host.config.port);
+        let departure = self.net.depart(self.now, id, from, to, message.len());
         self.note(Some(id), || {
-            format!("to {to}: {} {:?}", kind(&message), departure.delays)
+            let from = departure.flight.map(|flight| flight.source);
+            format!("to {to}: {} {:?}, from {from:?}", kind(&message), departure.delays)
         });
         let Some(flight) = departure.flight else { return };
         let [first, second] = departure.delays;
@@ -232,6 +240,11 @@ impl World {
         if let Some(delay) = first {
             self.push(delay, What::Arrive(flight, message));
         }
+    }
+
+    /// Returns whether a border between a machine and the others drops a datagram for what it is.
+    pub(super) fn is_inspected_away(&self, id: HostId, message: &Message) -> bool {
+        matches!(message, Message::Foreign(_)) && self.net.is_wireguard_only(id)
     }
 
     /// Takes a packet out of the WireGuard interface.
