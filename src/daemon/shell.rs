@@ -252,6 +252,7 @@ impl Shell {
                     }
                 }
                 Output::Probe { to, payload } => self.probing.send(to, &payload),
+                Output::Stun { to, transaction } => self.probing.ask(to, transaction),
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Notify(event) if self.contest.was_told(&event) => tracing::debug!("{event}, again"),
                 Output::Notify(event) => log(&event),
@@ -265,7 +266,11 @@ impl Shell {
         let output = self.held.take().or_else(|| self.node.poll_output())?;
         let waits = match output {
             Output::Configure(_) | Output::Remember(_) => self.writer.is_writing(),
-            Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => false,
+            Output::Transmit { .. }
+            | Output::Probe { .. }
+            | Output::Stun { .. }
+            | Output::Resolve(_)
+            | Output::Notify(_) => false,
         };
         if waits {
             self.held = Some(output);
@@ -361,7 +366,11 @@ impl Shell {
                 }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Stun { .. }
+                | Output::Resolve(_)
+                | Output::Notify(_) => {}
             }
         }
         restored

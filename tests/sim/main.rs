@@ -27,6 +27,7 @@ mod scenario;
 mod scenarios;
 mod stage;
 mod star;
+mod stun;
 mod v1;
 mod wire;
 mod wireguard;

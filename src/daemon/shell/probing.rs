@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use super::Shell;
 use crate::daemon::clock::{now, since_1970};
 use crate::daemon::device::Device;
-use crate::daemon::probe::{Heard, Port, Prober};
+use crate::daemon::probe::{Heard, Port, Prober, What};
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::{Input, NoProbes};
+use crate::mesh::stun::Transaction;
 
 /// The raw sockets, or why there are none.
 pub(super) struct Probing {
@@ -65,6 +66,15 @@ impl Probing {
         }
     }
 
+    /// Asks a STUN server; what cannot be sent is lost.
+    pub(super) fn ask(&mut self, to: SocketAddr, transaction: Transaction) {
+        if let Ok(prober) = &mut self.prober
+            && let Err(error) = prober.ask(to, transaction)
+        {
+            tracing::debug!("the STUN server {to} is not asked: {error}");
+        }
+    }
+
     fn receive(&mut self) -> io::Result<Option<Heard>> {
         self.prober.as_mut().map_or(Ok(None), Prober::receive)
     }
@@ -95,9 +105,15 @@ impl Shell {
     /// Hands in what came, as much as is taken in at once.
     pub(super) fn hear_probes(&mut self, readable: io::Result<()>) {
         let mut heard = readable.and_then(|()| self.probing.receive());
-        while let Ok(Some(Heard { source, payload })) = heard {
-            let payload = &payload;
-            self.node.handle(now(), Input::Probe { source, payload });
+        while let Ok(Some(Heard { source, what })) = heard {
+            let input = match &what {
+                What::Probe(payload) => Input::Probe { source, payload },
+                What::Stun(answer) => Input::Stun {
+                    source,
+                    answer: *answer,
+                },
+            };
+            self.node.handle(now(), input);
             heard = self.probing.receive();
         }
         if let Err(error) = heard {

@@ -10,6 +10,7 @@ use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::link::{HEALTH_LIMIT, State};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
+use wirelink::mesh::stun::Answer;
 use wirelink::mesh::time::Timestamp;
 
 use super::{What, World};
@@ -33,6 +34,7 @@ impl World {
                 }
             }
             Output::Probe { to, payload } => self.send(id, to, Message::Foreign(payload)),
+            Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Notify(event) => self.hear(id, event),
         }
@@ -214,6 +216,29 @@ impl World {
         }
     }
 
+    /// Lets a machine answer that is a STUN server, or hands what one said to the node.
+    pub(super) fn hear_stun(&mut self, id: HostId, source: SocketAddr, message: Message) {
+        let now = self.now;
+        match message {
+            Message::Question(transaction) => {
+                if let Some(server) = self.servers.get_mut(&id) {
+                    server.asked += 1;
+                    let seen = server.says.unwrap_or(source);
+                    let by = server.answers_from;
+                    self.send(by, source, Message::Answer(Answer { transaction, seen }));
+                }
+            }
+            Message::Answer(answer) => {
+                let answer = Some(answer);
+                if let Some(node) = self.hosts[id].node.as_mut() {
+                    node.handle(now, Input::Stun { source, answer });
+                }
+                self.settle(id);
+            }
+            Message::Initiation { .. } | Message::Response { .. } | Message::Data { .. } | Message::Foreign(_) => {}
+        }
+    }
+
     pub(super) fn send(&mut self, id: HostId, to: SocketAddr, message: Message) {
         let host = &mut self.hosts[id];
         host.wire_sent.add(message.len());
@@ -278,5 +303,7 @@ fn kind(message: &Message) -> &'static str {
         Message::Data { packet: None, .. } => "keepalive",
         Message::Data { packet: Some(_), .. } => "data",
         Message::Foreign(_) => "probe",
+        Message::Question(_) => "question",
+        Message::Answer(_) => "answer",
     }
 }
