@@ -323,6 +323,7 @@ proptest! {
             allow_prefixes: router.map(|_| vec!["10.0.0.0/8".parse().expect("a prefix")]),
             prune: if chatty { Prune::Never } else { Prune::All },
             leave_peers: chatty,
+            stun: vec!["stun.example.org:3478".parse().expect("a host"), "[2001:db8::1]:3478".parse().expect("a host")],
             report_ifaces: vec![super::pattern::pattern("a\\*b[^c]**").expect("a glob")],
             peers: [(KEY.parse().expect("a key"), peer)].into(),
             ..Settings::default()

@@ -46,9 +46,10 @@ pub enum Input<'a> {
         /// What it says; nothing where it cannot be read.
         answer: Option<Answer>,
     },
-    /// Whether probes can be sent and heard, from now on.
+    /// Whether probes can be sent and heard, from now on; after what was remembered.
     Prober {
-        /// When this run began, in milliseconds since 1970, and never less than an earlier run said: peers know by it what is old.
+        /// When this run began, in milliseconds since 1970, as the clock says: peers know by it what is old. Where an earlier run said
+        /// more, the node goes on from there.
         epoch: u64,
         /// Why there are no probes, where that is so.
         missing: Option<NoProbes>,

@@ -95,6 +95,8 @@ pub(crate) struct Host {
     pub(crate) attached: bool,
     /// Whether the machine is suspended.
     pub(crate) asleep: bool,
+    /// How far the clock on its wall was set back, in milliseconds.
+    pub(crate) set_back: u64,
     /// When it is looked at again, if that is planned.
     pub(crate) scheduled: Option<Timestamp>,
     /// Whether what the node wants now comes from a deadline, and may change the device.
@@ -149,6 +151,7 @@ impl Host {
             started: now,
             attached: false,
             asleep: false,
+            set_back: 0,
             scheduled: None,
             may_configure: false,
             echoes: BTreeMap::new(),
@@ -187,6 +190,7 @@ impl Host {
         }
         let missing = (!self.config.probes).then_some(NoProbes::NotPermitted);
         let epoch = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX);
+        let epoch = epoch.saturating_sub(self.set_back);
         node.handle(now, Input::Prober { epoch, missing });
         // Whatever is left of an earlier run is this one's again.
         self.left_behind &= self.is_v1();

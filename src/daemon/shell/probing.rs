@@ -20,8 +20,7 @@ pub(super) struct Probing {
 impl Probing {
     /// Opens the raw sockets where they are wanted, and says it where there are none.
     ///
-    /// The epoch is what the clock on the wall shows, whatever that is, 1970 included: nothing remembers the last one. Where the
-    /// clock was set back since an earlier run, peers that heard that one take the probes of this one for old.
+    /// The epoch is what the clock on the wall shows, whatever that is, 1970 included: the node remembers the last one.
     pub(super) fn start(wanted: bool, device: &Device, state: &DeviceState) -> Self {
         let opened = wanted.then(|| Prober::open(port(device, state)));
         let prober = opened.unwrap_or(Err(NoProbes::Off));
