@@ -11,6 +11,8 @@ mod node;
 mod powers;
 #[path = "../fuzz/entry/state.rs"]
 mod state;
+#[path = "../fuzz/entry/stun.rs"]
+mod stun;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,4 +55,9 @@ fn courses_of_events_at_a_node() {
 #[test]
 fn what_nodes_remember() {
     replay("state", state::run);
+}
+
+#[test]
+fn what_stun_servers_say() {
+    replay("stun", stun::run);
 }

@@ -6,17 +6,15 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use wirelink::mesh::auth::Auth;
 use wirelink::mesh::device::{DeviceState, PeerState};
 use wirelink::mesh::event::{HostState, Input, Interface, Output};
-use wirelink::mesh::fact::boot::{BootId, OURS};
-use wirelink::mesh::fact::value::{Echo, Heartbeat, Metadata, Value};
-use wirelink::mesh::fact::{Fact, Timed, wire};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::fact::value::{Echo, Metadata, Value};
+use wirelink::mesh::fact::{Timed, wire};
 use wirelink::mesh::node::Node;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
-use zeroize::Zeroizing;
+
+use crate::others::{Other, endpoint, other, prefix, private, timed};
 
 /// Fewer without optimisation, where this only shows that it works.
 pub(crate) const PEERS: u16 = if cfg!(debug_assertions) { 30 } else { 1000 };
@@ -24,8 +22,6 @@ pub(crate) const PEERS: u16 = if cfg!(debug_assertions) { 30 } else { 1000 };
 const ENDPOINTS: u16 = 8;
 /// How often each peer gives a sign of life, and how often it asks whether it is heard, as nodes of ours do on quiet links.
 const ALIVE_PERIOD: Duration = Duration::from_secs(25);
-/// How long that counts.
-const ALIVE_TTL: Duration = Duration::from_secs(70);
 /// How long the answer to a heartbeat takes.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 /// How often facts are told again.
@@ -120,15 +116,6 @@ pub(crate) struct Network {
     invented: u16,
     silent: bool,
     pub(crate) costs: Costs,
-}
-
-struct Other {
-    key: PublicKey,
-    address: Ipv6Addr,
-    sign_of_life: Vec<u8>,
-    auth: Auth,
-    /// How many heartbeats it sent, and heard.
-    beats: (u32, u32),
 }
 
 impl Network {
@@ -394,65 +381,8 @@ impl Network {
     }
 }
 
-impl Other {
-    /// Says of the link that it is ready, as always.
-    fn standing(number: u32) -> Heartbeat {
-        Heartbeat {
-            number,
-            version: 1,
-            ready: true,
-        }
-    }
-}
-
 /// Returns how long this thread has computed: others on the machine make a call take longer, and this not.
 fn computed() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("a clock that only goes forward")
-}
-
-fn private(index: u16) -> PrivateKey {
-    let mut bytes = Zeroizing::new([0x40; 32]);
-    bytes[1..3].copy_from_slice(&index.to_be_bytes());
-    PrivateKey::from_bytes(&bytes)
-}
-
-fn other(index: u16, recipient: &PublicKey) -> Other {
-    let mut auth = Auth::new(private(index), AddressHash::Sha1);
-    let key = *auth.public_key();
-    let mut alive = timed(key, Value::Alive(boot_id(index)));
-    alive.ttl = ALIVE_TTL;
-    let sign_of_life = auth.tag(recipient, [index as u8; 24], &wire::pack([&alive]).concat());
-    Other {
-        key,
-        address: AddressHash::Sha1.link_local(&key),
-        sign_of_life: sign_of_life.expect("a sound key"),
-        auth,
-        beats: (0, 0),
-    }
-}
-
-fn timed(subject: PublicKey, value: Value) -> Timed {
-    Timed {
-        fact: Fact { subject, value },
-        ttl: Duration::from_secs(255),
-    }
-}
-
-fn endpoint(index: u16, port: u16) -> SocketAddr {
-    let [high, low] = index.to_be_bytes();
-    SocketAddr::from(([192, 1, high, low], 51820 + port))
-}
-
-fn prefix(index: u16) -> String {
-    let [high, low] = index.to_be_bytes();
-    format!("10.9.{high}.{low}/32")
-}
-
-fn boot_id(index: u16) -> BootId {
-    let mut bytes = [7; BootId::LEN];
-    bytes[..2].copy_from_slice(&index.to_be_bytes());
-    (bytes[6], bytes[7], bytes[8]) = (0x80 | OURS.revision, 0, 0x80);
-    bytes[12..].copy_from_slice(&OURS.capabilities.to_be_bytes());
-    BootId::from_bytes(bytes)
 }

@@ -4,7 +4,6 @@ mod probing;
 mod surroundings;
 
 use std::fmt::Display;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -32,6 +31,7 @@ use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
 use self::probing::Probing;
+use self::surroundings::settle;
 
 /// How many datagrams are taken in before it is looked whether something else is due.
 const AT_ONCE: usize = 64;
@@ -375,25 +375,6 @@ impl Shell {
         }
         restored
     }
-}
-
-/// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
-async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, ports: Ports) -> anyhow::Result<Socket> {
-    let added = host.ensure_address(address).await?;
-    let socket = Socket::bind(iface, index, address, ports).await;
-    if socket.is_err() {
-        // Where the interface is gone, that is why.
-        if let Err(error) = host.read().await
-            && error.is_gone()
-        {
-            return Err(error.into());
-        }
-        // An address that was there already may be in use by the program that has the port.
-        if added {
-            host.remove_address().await.ok();
-        }
-    }
-    Ok(socket?)
 }
 
 fn log(event: &Event) {

@@ -1,7 +1,7 @@
 //! What STUN says on the wire (RFC 8489): the question, and what an answer says. The codec is `stun-types`.
 
 use stun_types::attribute::XorMappedAddress;
-use stun_types::message::{BINDING, Message, MessageClass, MessageType, MessageWriteVec, TransactionId};
+use stun_types::message::{BINDING, Message, MessageClass, MessageHeader, MessageType, MessageWriteVec, TransactionId};
 use stun_types::prelude::MessageWrite as _;
 
 use crate::mesh::stun::{Answer, Transaction};
@@ -39,7 +39,8 @@ pub(super) fn is_answer(datagram: &[u8]) -> bool {
 /// known to translate the addresses that they find in it.
 pub fn read(datagram: &[u8]) -> Option<Answer> {
     let message = Message::from_bytes(datagram).ok()?;
-    let is_whole = is_answer(datagram) && datagram.len() == message.as_bytes().len();
+    let length = MessageHeader::from_bytes(datagram).ok()?.data_length();
+    let is_whole = is_answer(datagram) && datagram.len() == QUESTION_LEN + usize::from(length);
     let seen = message.attribute::<XorMappedAddress>().ok()?;
     let id = message.transaction_id();
     let seen = seen.addr(id);

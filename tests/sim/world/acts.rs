@@ -58,7 +58,9 @@ impl World {
     pub(crate) fn kill(&mut self, id: HostId) {
         self.note(Some(id), || "is killed".into());
         let host = &mut self.hosts[id];
-        host.left_behind |= host.end().is_some();
+        let left = host.end();
+        host.left_behind |= left.is_some();
+        host.left_address = left.map(|node| node.address().into()).or(host.left_address);
     }
 
     /// Starts a machine anew: WireGuard as its operator configured it, and nothing else.

@@ -284,6 +284,13 @@ impl World {
                 let number = data.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
                 host.echoes.insert(number, packet.hops);
             }
+            (port, _, source) if host.left_address == Some(packet.destination) && port == host.fact_port() => {
+                if host.refuses(now) {
+                    // What matters is that something comes back: ports are as good as a type of ICMP.
+                    let refusal = host::udp(packet.destination, source, 0, 0, &packet.payload);
+                    self.emit(id, refusal);
+                }
+            }
             (port, _, IpAddr::V6(source)) if port == host.fact_port() => {
                 host.facts_heard.add(data.len());
                 if let Some(node) = &mut host.node {
