@@ -275,6 +275,14 @@ impl World {
         let Some((from_port, to_port, data)) = host::read_udp(packet) else {
             return;
         };
+        if host.left_address == Some(packet.destination) && to_port == host.fact_port() {
+            if host.refuses(now) {
+                // What matters is that something comes back: ports are as good as a type of ICMP.
+                let refusal = host::udp(packet.destination, packet.source, 0, 0, &packet.payload);
+                self.emit(id, refusal);
+            }
+            return;
+        }
         match (to_port, from_port, packet.source) {
             (ECHO, _, source) => {
                 let answer = host::udp(packet.destination, source, ECHO, from_port, data);
@@ -283,13 +291,6 @@ impl World {
             (_, ECHO, _) => {
                 let number = data.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
                 host.echoes.insert(number, packet.hops);
-            }
-            (port, _, source) if host.left_address == Some(packet.destination) && port == host.fact_port() => {
-                if host.refuses(now) {
-                    // What matters is that something comes back: ports are as good as a type of ICMP.
-                    let refusal = host::udp(packet.destination, source, 0, 0, &packet.payload);
-                    self.emit(id, refusal);
-                }
             }
             (port, _, IpAddr::V6(source)) if port == host.fact_port() => {
                 host.facts_heard.add(data.len());
