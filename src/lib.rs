@@ -7,8 +7,8 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Probe | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
-//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Resolve | Notify(Event)  one ordered queue
+//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
+//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | Resolve | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address
@@ -27,6 +27,7 @@
 //! | who is a peer | [`mesh::membership`] |
 //! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), `nominee` (the path that answered), the handshake slots |
 //! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside) |
+//! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
 //! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
@@ -82,6 +83,7 @@
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
 //! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts and 64 places of its own; heartbeats, 32 of each | one for each peer | 130; 5,800; 1,000 | 28 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
+//! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
@@ -157,6 +159,10 @@
 //! - A router tells at most 64 peers and 145 kB in one go, so that no deadline takes 10 ms with a thousand of them.
 //! - A round of trying is written down once, with all its candidates, so that probing does not write a file every 5 s. An endpoint at
 //!   which WireGuard found a peer by itself is left when we stop, also where we had tried another one before.
+//! - STUN servers are asked by a node that has fewer than two observers, and only where its operator names some. The core says when, and
+//!   sees what an answer says; the codec, `stun-types`, is the shell's. The filter of the raw socket lets in what begins like an answer
+//!   and comes from an address that was asked.
+//! - The epoch of probes is remembered: it is what the clock says, or one more than the last run's, whatever is more.
 //! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
 //! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
 

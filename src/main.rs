@@ -98,6 +98,8 @@ fn start_logging(debug: bool) {
     let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let filter = Targets::new()
         .with_target("wirelink", ours)
+        // It warns of every malformed datagram; those are counted.
+        .with_target("stun_types", LevelFilter::OFF)
         .with_default(LevelFilter::WARN);
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt::layer()

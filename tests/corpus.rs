@@ -13,6 +13,8 @@ mod powers;
 mod probe;
 #[path = "../fuzz/entry/state.rs"]
 mod state;
+#[path = "../fuzz/entry/stun.rs"]
+mod stun;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,4 +62,9 @@ fn probes_and_signals() {
 #[test]
 fn what_nodes_remember() {
     replay("state", state::run);
+}
+
+#[test]
+fn what_stun_servers_say() {
+    replay("stun", stun::run);
 }

@@ -99,10 +99,11 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         state: Some(environment.state),
         settings,
     };
-    Ok(Loaded {
-        config,
-        warnings: environment.warnings,
-    })
+    let mut warnings = environment.warnings;
+    if !config.probe && !config.settings.stun.is_empty() {
+        warnings.push("no STUN server is asked: that takes probes, which Probe switches off".to_owned());
+    }
+    Ok(Loaded { config, warnings })
 }
 
 /// Reads what one file says by itself, without the layers above it; `file` is what errors call it.

@@ -326,6 +326,7 @@ proptest! {
             prune: if chatty { Prune::Never } else { Prune::All },
             leave_peers: chatty,
             port_prediction: Some(chatty),
+            stun: vec!["stun.example.org:3478".parse().expect("a host"), "[2001:db8::1]:3478".parse().expect("a host")],
             report_ifaces: vec![super::pattern::pattern("a\\*b[^c]**").expect("a glob")],
             peers: [(KEY.parse().expect("a key"), peer)].into(),
             ..Settings::default()

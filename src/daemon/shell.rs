@@ -4,7 +4,6 @@ mod probing;
 mod surroundings;
 
 use std::fmt::Display;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -32,6 +31,7 @@ use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
 use self::probing::Probing;
+use self::surroundings::settle;
 
 /// How many datagrams are taken in before it is looked whether something else is due.
 const AT_ONCE: usize = 64;
@@ -252,6 +252,7 @@ impl Shell {
                     }
                 }
                 Output::Probe { from, to, payload } => self.probing.send(from, to, &payload),
+                Output::Stun { to, transaction } => self.probing.ask(to, transaction),
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Notify(event) if self.contest.was_told(&event) => tracing::debug!("{event}, again"),
                 Output::Notify(event) => log(&event),
@@ -265,7 +266,11 @@ impl Shell {
         let output = self.held.take().or_else(|| self.node.poll_output())?;
         let waits = match output {
             Output::Configure(_) | Output::Remember(_) => self.writer.is_writing(),
-            Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => false,
+            Output::Transmit { .. }
+            | Output::Probe { .. }
+            | Output::Stun { .. }
+            | Output::Resolve(_)
+            | Output::Notify(_) => false,
         };
         if waits {
             self.held = Some(output);
@@ -361,30 +366,15 @@ impl Shell {
                 }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Stun { .. }
+                | Output::Resolve(_)
+                | Output::Notify(_) => {}
             }
         }
         restored
     }
-}
-
-/// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
-async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, ports: Ports) -> anyhow::Result<Socket> {
-    let added = host.ensure_address(address).await?;
-    let socket = Socket::bind(iface, index, address, ports).await;
-    if socket.is_err() {
-        // Where the interface is gone, that is why.
-        if let Err(error) = host.read().await
-            && error.is_gone()
-        {
-            return Err(error.into());
-        }
-        // An address that was there already may be in use by the program that has the port.
-        if added {
-            host.remove_address().await.ok();
-        }
-    }
-    Ok(socket?)
 }
 
 fn log(event: &Event) {

@@ -19,6 +19,7 @@ use super::overlap::Overlap;
 use super::probe::Dropped;
 pub use super::refused::RefusedPrefix;
 use super::settings::Host;
+use super::stun::{self, Answer, Transaction};
 use super::trust::Refusal;
 
 /// What the shell tells the node.
@@ -38,9 +39,17 @@ pub enum Input<'a> {
         /// The UDP payload.
         payload: &'a [u8],
     },
-    /// Whether probes can be sent and heard, from now on.
+    /// What seems to be a STUN server's answer came in on WireGuard's own port.
+    Stun {
+        /// Where it came from; an IPv4 address never in its mapped form.
+        source: SocketAddr,
+        /// What it says; nothing where it cannot be read.
+        answer: Option<Answer>,
+    },
+    /// Whether probes can be sent and heard, from now on; after what was remembered.
     Prober {
-        /// When this run began, in milliseconds since 1970, and never less than an earlier run said: peers know by it what is old.
+        /// When this run began, in milliseconds since 1970, as the clock says: peers know by it what is old. Where an earlier run said
+        /// more, the node goes on from there.
         epoch: u64,
         /// Why there are no probes, where that is so.
         missing: Option<NoProbes>,
@@ -89,6 +98,13 @@ pub enum Output {
         to: SocketAddr,
         /// The UDP payload.
         payload: Vec<u8>,
+    },
+    /// Ask a STUN server from WireGuard's own port where it sees this node (RFC 8489, Binding). What cannot be sent is lost.
+    Stun {
+        /// The server.
+        to: SocketAddr,
+        /// What the answer repeats.
+        transaction: Transaction,
     },
     /// Look a name up and answer with [`Input::Resolved`].
     Resolve(Host),
@@ -228,6 +244,9 @@ pub enum RejectReason {
     /// A probe, or a signal, is dropped.
     #[error("dropped probe: {0}")]
     Probe(Dropped),
+    /// The answer of a STUN server is dropped.
+    #[error("dropped STUN answer: {0}")]
+    Stun(stun::Dropped),
     /// It may not be programmed, for as long as that is so.
     #[error("prefix not programmed: {0}")]
     Overlap(Overlap),
@@ -259,7 +278,7 @@ impl RejectReason {
     /// What comes of trust levels is the everyday of a mixed network; what cannot come from a sound node needs a look.
     const fn level(self) -> Level {
         match self {
-            Self::Refused(_) | Self::Stranger | Self::Probe(_) => Level::Debug,
+            Self::Refused(_) | Self::Stranger | Self::Probe(_) | Self::Stun(_) => Level::Debug,
             Self::Layout(_) | Self::Auth(_) | Self::Overlap(_) | Self::Full(_) => Level::Warn,
         }
     }

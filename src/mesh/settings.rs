@@ -18,6 +18,9 @@ pub const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How long a fact of ours lives without being renewed (wirelink v1).
 pub const FACT_TTL: Duration = Duration::from_secs(255);
 
+/// The most STUN servers: two tell all that there is to know.
+pub const MAX_STUN: usize = 4;
+
 /// What the operator decides about a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -43,6 +46,9 @@ pub struct Settings {
     /// Whether ports of NATs that count them up are predicted, of this machine's and of others'. It takes up to 64 flows an attempt
     /// and 256 in ten minutes; off is for NATs with little room. Default: yes.
     pub port_prediction: Option<bool>,
+    /// STUN servers that are asked from where they see this node while fewer than two peers tell it, at most [`MAX_STUN`]. Worth it for a
+    /// node with a single hub, whose word alone does not show what its NAT does. Default: none, as they belong to others.
+    pub stun: Vec<Host>,
     /// What the operator knows of single peers; the node's own key may be among them.
     pub peers: BTreeMap<PublicKey, PeerSettings>,
 }

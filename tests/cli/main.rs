@@ -267,8 +267,7 @@ fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
         "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
-        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "PortPrediction": true,
-        "Peers": [],
+        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "PortPrediction": true, "Stun": [], "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -291,7 +290,7 @@ fn the_example_shows_every_key_and_reads_as_itself() {
     for peer in written["Peers"].as_array().expect("a list") {
         assert_eq!(keys(peer), keys(&dumped["Peers"][0]));
     }
-    for key in ["Port", "Router", "ReportIfaces", "HideIfaces", "AllowPrefixes"] {
+    for key in ["Port", "Router", "ReportIfaces", "HideIfaces", "AllowPrefixes", "Stun"] {
         assert_eq!(written[key], dumped[key]);
     }
     assert_eq!(dumped["Peers"].as_array().map(Vec::len), Some(2));
@@ -556,6 +555,10 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Prune": true} => Prune: true is not a choice
         yaml: leave-peers: perhaps => leave-peers: "perhaps" is not a boolean
         json: {"Probe": "maybe"} => Probe: "maybe" is not a boolean
+        json: {"Stun": ["stun.example.org:3478", "stun.example.org"]} => Stun[1]: "stun.example.org" is not a server: host:port | :3478
+        json: {"Stun": ["stun:stun.example.org:3478"]} => Stun[0]: "stun:stun.example.org:3478" is not a server
+        json: {"Stun": "stun.example.org:3478"} => Stun: | is not a list
+        json: {"Stun": ["a:1", "b:1", "c:1", "d:1", "e:1"]} => Stun: | too long a list: at most 4 servers
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s
         json: {"ReportIfaces": ["eth0", "wg[0-"]} => ReportIfaces[1]: "wg[0-" is not | glob | veth*
         json: {"AllowPrefixes": ["::/0", "10.0.0.0/33"]} => AllowPrefixes[1]: "10.0.0.0/33" is not a prefix | /24

@@ -8,6 +8,7 @@ mod borders;
 mod claims;
 mod command;
 mod company;
+mod crash;
 mod keeper;
 mod lab;
 mod look;

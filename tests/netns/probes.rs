@@ -1,6 +1,7 @@
 //! Probes from WireGuard's own port, while WireGuard really has it.
 
 mod pair;
+mod stun;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use rustix::process::Signal;
-use wirelink::daemon::probe::{Heard, Port, Prober};
+use wirelink::daemon::probe::{Heard, Port, Prober, What};
 use wirelink::mesh::probe::wire::{LEN, MARK};
 
 use self::pair::Pair;
@@ -48,7 +49,7 @@ async fn passes(from: &Prober, to: SocketAddr, at: &mut Prober) -> Option<Socket
     let sent = probe(u8::try_from(to.port() % 251).expect("below 251"));
     from.send(None, to, &sent).expect("there is a way out");
     let heard = hear(at).await?;
-    assert_eq!(heard.payload, sent);
+    assert_eq!(heard.what, What::Probe(sent));
     Some(heard.source)
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct Host {
     pub(crate) dead_ends: Vec<IpNet>,
     /// Whether the machine is suspended.
     pub(crate) asleep: bool,
+    /// How far the clock on its wall was set back, in milliseconds.
+    pub(crate) set_back: u64,
     /// When it is looked at again, if that is planned.
     pub(crate) scheduled: Option<Timestamp>,
     /// Whether what the node wants now comes from a deadline, and may change the device.
@@ -119,6 +121,11 @@ pub(crate) struct Host {
     pub(crate) disk: Option<(Timestamp, String)>,
     /// How often that was written.
     pub(crate) saves: u64,
+    /// The address that a node left behind here that was killed: where nobody listens any more the kernel says so, through the tunnel,
+    /// once a second at most (RFC 4443, 3.1; icmp_ratelimit).
+    pub(crate) left_address: Option<IpAddr>,
+    /// When it said so last.
+    pub(crate) refused_at: Option<Timestamp>,
     /// Which peers its node sent elsewhere.
     pub(crate) sent_to: BTreeMap<PublicKey, SentTo>,
     /// What the node changed, if that is recorded.
@@ -152,6 +159,7 @@ impl Host {
             attached: false,
             dead_ends: Vec::new(),
             asleep: false,
+            set_back: 0,
             scheduled: None,
             may_configure: false,
             echoes: BTreeMap::new(),
@@ -163,6 +171,8 @@ impl Host {
             left_behind: false,
             disk: None,
             saves: 0,
+            left_address: None,
+            refused_at: None,
             sent_to: BTreeMap::new(),
             changes: Vec::new(),
             events: Vec::new(),
@@ -173,6 +183,7 @@ impl Host {
     pub(crate) fn reboot(&mut self, now: Timestamp, seed: u64) {
         self.end();
         self.left_behind = false;
+        self.left_address = None;
         self.sent_to.clear();
         self.tunnel = tunnel(&self.config, self.key, now, seed);
     }
@@ -190,9 +201,11 @@ impl Host {
         }
         let missing = (!self.config.probes).then_some(NoProbes::NotPermitted);
         let epoch = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX);
+        let epoch = epoch.saturating_sub(self.set_back);
         node.handle(now, Input::Prober { epoch, missing });
         // Whatever is left of an earlier run is this one's again.
         self.left_behind &= self.is_v1();
+        self.left_address = None;
         self.node = Some(node);
         self.started = now;
     }
@@ -231,7 +244,18 @@ impl Host {
     /// Returns whether an address is its own, inside the tunnel.
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         let node = self.node.as_ref().map(|node| IpAddr::V6(node.address()));
-        node == Some(address) || self.config.inner.iter().any(|net| net.addr() == address)
+        let own = [node, self.left_address];
+        own.contains(&Some(address)) || self.config.inner.iter().any(|net| net.addr() == address)
+    }
+
+    /// Returns whether the kernel says now that nobody listens.
+    pub(crate) fn refuses(&mut self, now: Timestamp) -> bool {
+        let is_due = self.refused_at.is_none_or(|at| now.since(at) >= Duration::from_secs(1));
+        let refuses = self.node.is_none() && is_due;
+        if refuses {
+            self.refused_at = Some(now);
+        }
+        refuses
     }
 
     /// Returns its first address of the family inside the tunnel.

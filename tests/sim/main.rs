@@ -2,6 +2,7 @@
 
 mod adversary;
 mod blocked;
+mod crash;
 mod direct;
 mod draw;
 mod experiment;
@@ -30,6 +31,7 @@ mod scenario;
 mod scenarios;
 mod stage;
 mod star;
+mod stun;
 mod v1;
 mod wire;
 mod wireguard;

@@ -126,8 +126,20 @@ impl Node {
             // Who is in the same network sees no NAT.
             !ipv6 && now.since(*at) < SEEN_FOR && !self.is_inside(seen.ip())
         });
-        let seen: Vec<SocketAddr> = outside.map(|(_, (seen, _))| *seen).collect();
+        let by_servers = self
+            .stun
+            .seen(now)
+            .filter(|seen| seen.is_ipv4() && !self.is_inside(seen.ip()));
+        let seen: Vec<SocketAddr> = outside.map(|(_, (seen, _))| *seen).chain(by_servers).collect();
         class(&own, &seen)
+    }
+
+    /// Returns how many peers see this node from outside, over a family.
+    pub(super) fn observers(&self, now: Timestamp, ipv6: bool) -> usize {
+        let of_family = self.seen.by.iter().filter(|((_, by_ipv6), _)| *by_ipv6 == ipv6);
+        of_family
+            .filter(|(_, (seen, at))| now.since(*at) < SEEN_FOR && !self.is_inside(seen.ip()))
+            .count()
     }
 
     /// Returns whether an address is a private one of this machine: then whoever sees it is on this side of the NAT.
@@ -166,8 +178,10 @@ impl Node {
         let counts = |peer: &PublicKey| {
             self.census.routers.contains(peer) || self.trust.level(peer) >= Some(TrustLevel::AllowedIPs)
         };
-        let seen = self.seen.lately(now, counts).into_iter();
-        seen.filter(|seen| !own.contains(&seen.ip())).take(MAX_TOLD).collect()
+        let mut seen = self.seen.lately(now, counts);
+        seen.extend(self.stun.seen(now));
+        let seen = seen.into_iter().filter(|seen| !own.contains(&seen.ip()));
+        seen.take(MAX_TOLD).collect()
     }
 
     /// Asks routers from where they see this node, by each family that both have: WireGuard itself shows only one.
@@ -243,12 +257,16 @@ impl Node {
         routers.find_map(|router| Some((*router, self.way_to(device, router, false)?)))
     }
 
+    /// Returns whether this machine has an address of the family with which it may get anywhere.
+    pub(super) fn has_family(&self, ipv6: bool) -> bool {
+        let own = self.own_nets();
+        own.iter()
+            .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::prefix::is_global_unicast(net.addr()))
+    }
+
     /// Returns an address of a router in a family that this machine has.
     fn way_to(&self, device: &Mirror, router: &PublicKey, ipv6: bool) -> Option<SocketAddr> {
-        let has_family = self
-            .own_nets()
-            .iter()
-            .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::prefix::is_global_unicast(net.addr()));
+        let has_family = self.has_family(ipv6);
         let used = device.peers.get(router).and_then(|peer| peer.endpoint);
         let told = self.store.about(router).filter_map(|(fact, _)| fact.value.endpoint());
         let fits = |endpoint: &SocketAddr| endpoint.is_ipv6() == ipv6 && self.trust.is_endpoint(endpoint).is_ok();

@@ -47,6 +47,7 @@ impl Node {
         let knocks = self.advance_links(now, &mut device, &peers);
         self.ask_observers(now, &device);
         self.follow_names(now, &mut device);
+        self.ask_stun(now);
         let decided = self.decide_routes(now, &mut device, &peers) | std::mem::take(&mut self.agenda.device_differs);
         let changed = self.plan(now, &mut device, &peers, decided);
         self.remember_rest(now, &device);

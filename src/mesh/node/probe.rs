@@ -22,6 +22,10 @@ use crate::mesh::trust::Refusal;
 impl Node {
     pub(super) fn observe_prober(&mut self, now: Timestamp, epoch: u64, missing: Option<NoProbes>) {
         self.no_probes = missing;
+        let epoch = match self.probing.epoch() {
+            0 => self.recall.begin_epoch(epoch),
+            begun => begun,
+        };
         self.probing.observe(epoch, missing.is_none());
         self.agenda.add_all();
         self.expect_news(now);

@@ -123,7 +123,12 @@ impl Node {
             Input::Resolved { host, addresses } => drop(self.resolved.insert(host, addresses)),
             Input::Timeout => self.tick(now),
             // It leaves the device as it is, and remembers nothing.
-            Input::Probe { .. } | Input::Prober { .. } | Input::Named(_) | Input::Remembered(_) | Input::Stop => {}
+            Input::Probe { .. }
+            | Input::Stun { .. }
+            | Input::Prober { .. }
+            | Input::Named(_)
+            | Input::Remembered(_)
+            | Input::Stop => {}
         }
     }
 

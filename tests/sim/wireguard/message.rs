@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::stun::{Answer, Transaction};
 
 /// The header and the authentication tag of a data message (paper, 5.4.6).
 const DATA_OVERHEAD: usize = 32;
@@ -70,6 +71,10 @@ pub(crate) enum Message {
     },
     /// What is none of WireGuard's, which drops it (`receive.c`, `prepare_skb_header`).
     Foreign(Vec<u8>),
+    /// Neither is what a STUN server is asked,
+    Question(Transaction),
+    /// and what it says.
+    Answer(Answer),
 }
 
 impl Message {
@@ -80,6 +85,8 @@ impl Message {
             Self::Response { .. } => 92,
             Self::Data { packet, .. } => data_len(packet.as_ref()),
             Self::Foreign(payload) => payload.len(),
+            Self::Question(_) => 20,
+            Self::Answer(_) => 32,
         }
     }
 }

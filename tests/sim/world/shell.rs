@@ -10,6 +10,7 @@ use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::link::{HEALTH_LIMIT, State};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
+use wirelink::mesh::stun::Answer;
 use wirelink::mesh::time::Timestamp;
 
 use super::{What, World};
@@ -33,6 +34,7 @@ impl World {
                 }
             }
             Output::Probe { from, to, payload } => self.send_from(id, from, to, Message::Foreign(payload)),
+            Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Notify(event) => self.hear(id, event),
         }
@@ -214,6 +216,29 @@ impl World {
         }
     }
 
+    /// Lets a machine answer that is a STUN server, or hands what one said to the node.
+    pub(super) fn hear_stun(&mut self, id: HostId, source: SocketAddr, message: Message) {
+        let now = self.now;
+        match message {
+            Message::Question(transaction) => {
+                if let Some(server) = self.servers.get_mut(&id) {
+                    server.asked += 1;
+                    let seen = server.says.unwrap_or(source);
+                    let by = server.answers_from;
+                    self.send(by, source, Message::Answer(Answer { transaction, seen }));
+                }
+            }
+            Message::Answer(answer) => {
+                let answer = Some(answer);
+                if let Some(node) = self.hosts[id].node.as_mut() {
+                    node.handle(now, Input::Stun { source, answer });
+                }
+                self.settle(id);
+            }
+            Message::Initiation { .. } | Message::Response { .. } | Message::Data { .. } | Message::Foreign(_) => {}
+        }
+    }
+
     pub(super) fn send(&mut self, id: HostId, to: SocketAddr, message: Message) {
         self.send_from(id, None, to, message);
     }
@@ -263,6 +288,14 @@ impl World {
         let Some((from_port, to_port, data)) = host::read_udp(packet) else {
             return;
         };
+        if host.left_address == Some(packet.destination) && to_port == host.fact_port() {
+            if host.refuses(now) {
+                // What matters is that something comes back: ports are as good as a type of ICMP.
+                let refusal = host::udp(packet.destination, packet.source, 0, 0, &packet.payload);
+                self.emit(id, refusal);
+            }
+            return;
+        }
         match (to_port, from_port, packet.source) {
             (ECHO, _, source) => {
                 let answer = host::udp(packet.destination, source, ECHO, from_port, data);
@@ -291,5 +324,7 @@ fn kind(message: &Message) -> &'static str {
         Message::Data { packet: None, .. } => "keepalive",
         Message::Data { packet: Some(_), .. } => "data",
         Message::Foreign(_) => "probe",
+        Message::Question(_) => "question",
+        Message::Answer(_) => "answer",
     }
 }
