@@ -25,7 +25,7 @@
 //! | what is said, and how it looks on the wire | [`mesh::fact`]: [`attribute`](mesh::fact::attribute) (the table), [`value`](mesh::fact::value), [`wire`](mesh::fact::wire), [`boot`](mesh::fact::boot) IDs |
 //! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
 //! | who is a peer | [`mesh::membership`] |
-//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), `nominee` (the path that answered), the handshake slots |
+//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), [`quality`](mesh::link::quality), `nominee` (the path that answered), `better` (one that appears later), [`fit`](mesh::link::fit) (how long packets may be), the handshake slots |
 //! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside) |
 //! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
 //! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
@@ -54,7 +54,9 @@
 //!    plan repairs it. The plan for a device to which a plan was applied is empty; a steady state writes nothing.
 //! 4. The whole device is planned at once: allowed IPs are one table with one owner per prefix.
 //! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing. But for a link that is
-//!    Suspect and answers a probe elsewhere: what was just heard there says more than a session that is silent. And for one that the
+//!    Suspect and answers a probe elsewhere: what was just heard there says more than a session that is silent. For one between two
+//!    leaves that both probe, and that answers by a better class of path (LAN over IPv6 over IPv4): once while it is up, for one second,
+//!    in which both sides turn (`mesh/link/better.rs`). And for one that the
 //!    operator names: a session looks alive for 165 s after its peer went elsewhere, and where it does not answer what it must answer
 //!    ([`mesh::silence`]), the operator's name says more about where it is than the session does ([`mesh::turns`]).
 //! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
@@ -81,7 +83,7 @@
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
-//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts and 64 places of its own; heartbeats, 32 of each | one for each peer | 130; 5,800; 1,000 | 28 |
+//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts and 64 places of its own; heartbeats, 32 of each, and what they show | one for each peer | 130; 5,800; 1,300 | 30 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
@@ -153,6 +155,11 @@
 //!   signal, not by a fact: it is for one peer, and true for half a minute.
 //! - A pair that probes do not bring together is left to them, ever more seldom, after two and a half minutes: WireGuard is made to try it
 //!   again only where something lets nothing but WireGuard pass, which routers show that are heard through the tunnel and answer no probe.
+//! - Both sides of a link move its prefixes in the same moment, which is 30 ms after the last word of the two has arrived: whoever says
+//!   it waits half a round trip. To move when it is heard lost what came in between.
+//! - Who comes to another network asks those who tell it something what it missed: what was on its way to the old place is lost, and a
+//!   digest would show that 25 s later.
+//! - A path that drops long packets is said, and used all the same: short ones pass, and no MTU is changed that the operator set.
 //! - Heartbeats come every 25 s on a quiet link, and so do signs of life between nodes of ours, which were 5 s.
 //! - News after a quiet time is acted on after 5 ms, and 50 ms apart from then on: each hop of a fact cost 50 ms before.
 //! - What its subject says takes the place of the same as hearsay, however shortly it lives: hearsay is not passed on.

@@ -345,8 +345,13 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 fn any_beat() -> impl Strategy<Value = Heartbeat> {
-    let beat = (any::<u32>(), any::<u32>(), any::<bool>());
-    beat.prop_map(|(number, version, ready)| Heartbeat { number, version, ready })
+    let beat = (any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>());
+    beat.prop_map(|(number, version, ready, turns)| Heartbeat {
+        number,
+        version,
+        ready,
+        turns,
+    })
 }
 
 fn any_items() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {

@@ -30,6 +30,7 @@ impl Other {
             number,
             version: 1,
             ready: true,
+            turns: false,
         }
     }
 }

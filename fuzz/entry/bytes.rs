@@ -96,6 +96,7 @@ fn beat(a: u8, b: u8) -> Heartbeat {
         number: a.into(),
         version: b.into(),
         ready: a.is_multiple_of(2),
+        turns: b.is_multiple_of(2),
     }
 }
 

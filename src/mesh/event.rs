@@ -14,6 +14,7 @@ use super::fact::wire::WireError;
 pub use super::host::{HostState, Interface, Route};
 use super::identity::PublicKey;
 use super::link::Missing;
+use super::link::fit::Narrow;
 use super::memory::Memory;
 use super::overlap::Overlap;
 use super::probe::Dropped;
@@ -168,6 +169,18 @@ pub enum Event {
         /// The peer.
         peer: PeerName,
     },
+    /// A path drops long packets, and nobody says so.
+    PathNarrow {
+        /// The peer.
+        peer: PeerName,
+        /// What passes.
+        narrow: Narrow,
+    },
+    /// It does not any more.
+    PathWide {
+        /// The peer.
+        peer: PeerName,
+    },
     /// A member was made a peer of the device.
     PeerAdded {
         /// The peer.
@@ -262,13 +275,16 @@ impl Event {
             Self::LinkEstablished { .. }
             | Self::LinkSuspected { .. }
             | Self::LinkLost { .. }
+            | Self::PathWide { .. }
             | Self::PeerAdded { .. }
             | Self::PeerRemoved { .. }
             | Self::PrefixMoved { .. }
             | Self::PrefixCleared { .. }
             | Self::RoleChanged { .. } => Level::Info,
             Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
-            Self::PrefixRefused(_) | Self::MorePrefixesRefused | Self::TooManyMembers => Level::Warn,
+            Self::PathNarrow { .. } | Self::PrefixRefused(_) | Self::MorePrefixesRefused | Self::TooManyMembers => {
+                Level::Warn
+            }
             Self::Rejected { reason, .. } => reason.level(),
         }
     }
@@ -294,6 +310,8 @@ impl fmt::Display for Event {
             }
             Self::LinkSuspected { peer, missing } => write!(f, "link to {peer} is suspect: {missing}"),
             Self::LinkLost { peer } => write!(f, "link to {peer} is lost, trying its candidates again"),
+            Self::PathNarrow { peer, narrow } => write!(f, "on the way to {peer} {narrow}"),
+            Self::PathWide { peer } => write!(f, "on the way to {peer} packets of full size pass again"),
             Self::PeerAdded { peer } => write!(f, "added {peer}, a member of the network"),
             Self::PeerRemoved { peer } => write!(f, "removed {peer}, no member any more"),
             Self::PeerRestarted { peer } => write!(f, "{peer} started anew"),

@@ -284,6 +284,7 @@ impl Node {
         self.probing.reset(now);
         self.seen.forget();
         self.stun.forget();
+        self.gossip.moved(now);
         let pulses = self.links.values_mut().filter_map(Link::pulse);
         pulses.for_each(|pulse| pulse.challenge(now));
         self.agenda.add_all();

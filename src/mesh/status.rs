@@ -12,6 +12,7 @@ use super::fact::value::{Metadata, Value};
 use super::fact::{Fact, Origin};
 use super::identity::PublicKey;
 use super::link::State;
+use super::link::quality::Quality;
 use super::settings::TrustLevel;
 use super::time::Why;
 
@@ -51,6 +52,8 @@ pub struct PeerStatus {
     pub since: Duration,
     /// Why traffic goes directly, or why not.
     pub why: String,
+    /// How good the path is, while heartbeats are exchanged on it.
+    pub quality: Option<Quality>,
     /// Where WireGuard sends to.
     pub endpoint: Option<SocketAddr>,
     /// What WireGuard sends there.
@@ -139,6 +142,9 @@ impl fmt::Display for PeerStatus {
             self.since.as_secs(),
             self.why
         )?;
+        if let Some(quality) = self.quality {
+            write!(f, "{quality}; ")?;
+        }
         match self.endpoint {
             Some(endpoint) => write!(f, "endpoint {endpoint}, allowed IPs")?,
             None => write!(f, "no endpoint, allowed IPs")?,
@@ -199,6 +205,7 @@ mod tests {
             state: State::Idle,
             since: Duration::ZERO,
             why: "no endpoint is known for it".into(),
+            quality: None,
             endpoint: None,
             allowed_ips: Vec::new(),
             trust: None,

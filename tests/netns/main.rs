@@ -29,6 +29,7 @@ mod scenario;
 mod settings;
 mod show;
 mod single;
+mod sizes;
 mod state;
 mod stories;
 mod sweep;

@@ -20,6 +20,8 @@ use crate::scenario;
 use crate::scenario::claim::ATTACHED;
 use crate::wireguard::{Packet, Tunnel};
 
+/// The longest packet that the WireGuard interface takes.
+pub(crate) const TUNNEL_MTU: usize = 1420;
 /// Where echoes are asked for (RFC 862).
 pub(crate) const ECHO: u16 = 7;
 /// The time to live of what a host sends.
@@ -122,10 +124,10 @@ pub(crate) struct Host {
     /// How often that was written.
     pub(crate) saves: u64,
     /// The address that a node left behind here that was killed: where nobody listens any more the kernel says so, through the tunnel,
-    /// once a second at most (RFC 4443, 3.1; icmp_ratelimit).
+    /// to each once a second at most (RFC 4443, 3.1; icmp.ratelimit).
     pub(crate) left_address: Option<IpAddr>,
-    /// When it said so last.
-    pub(crate) refused_at: Option<Timestamp>,
+    /// When it said so last, and to whom.
+    pub(crate) refused_at: BTreeMap<IpAddr, Timestamp>,
     /// Which peers its node sent elsewhere.
     pub(crate) sent_to: BTreeMap<PublicKey, SentTo>,
     /// What the node changed, if that is recorded.
@@ -172,7 +174,7 @@ impl Host {
             disk: None,
             saves: 0,
             left_address: None,
-            refused_at: None,
+            refused_at: BTreeMap::new(),
             sent_to: BTreeMap::new(),
             changes: Vec::new(),
             events: Vec::new(),
@@ -249,11 +251,12 @@ impl Host {
     }
 
     /// Returns whether the kernel says now that nobody listens.
-    pub(crate) fn refuses(&mut self, now: Timestamp) -> bool {
-        let is_due = self.refused_at.is_none_or(|at| now.since(at) >= Duration::from_secs(1));
+    pub(crate) fn refuses(&mut self, now: Timestamp, sender: IpAddr) -> bool {
+        let last = self.refused_at.get(&sender);
+        let is_due = last.is_none_or(|at| now.since(*at) >= Duration::from_secs(1));
         let refuses = self.node.is_none() && is_due;
         if refuses {
-            self.refused_at = Some(now);
+            self.refused_at.insert(sender, now);
         }
         refuses
     }
@@ -293,6 +296,7 @@ impl Host {
             interfaces: interfaces.chain(attached).chain(elsewhere).collect(),
             tunnel_addresses: self.config.inner.clone(),
             routes: routes.collect(),
+            mtu: Some(TUNNEL_MTU as u16),
         }
     }
 

@@ -15,16 +15,19 @@ mod liar;
 mod lies;
 mod memory;
 mod mixed;
+mod moves;
 mod names;
 mod nat;
 mod net;
 mod overlaps;
+mod paths;
 mod play;
 mod ports;
 mod powers;
 mod program;
 mod promises;
 mod random;
+mod roaming;
 #[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
 mod scenario;

@@ -57,6 +57,7 @@ fn machine(host: usize, address: SocketAddr) -> HostState {
             prefix: net(inner(HUB), 24).trunc(),
             into_tunnel: true,
         }],
+        mtu: None,
     }
 }
 

@@ -124,7 +124,9 @@ impl Node {
             Ok(Heard::Shown { about }) => about.iter().for_each(|peer| self.tell_ports(now, peer)),
             Ok(Heard::Answered { peer, seen }) => {
                 self.note_seen(now, &peer, seen);
-                if !self.links.get(&peer).is_some_and(|link| link.is_up()) {
+                let contact = self.contact(&peer);
+                let is_content = |link: &Link| link.is_up() && !link.seeks_better(now, &contact);
+                if !self.links.get(&peer).is_some_and(is_content) {
                     self.agenda.add_peers([peer]);
                     self.hurry(now);
                 }
@@ -143,9 +145,11 @@ impl Node {
         let proofs: Vec<Proof> = self.probing.proofs(now, key).into_iter().map(proof).collect();
         let announced = self.announced_probes(key).map(|probes| probes.nat);
         let is_blocked = announced == Some(Nat::Blocked) || self.own_nat(now) == Nat::Blocked;
+        let probed = self.probing.is_able() && announced.is_some() && !(is_blocked && proofs.is_empty());
         Reach {
             hopeless: false,
-            probed: self.probing.is_able() && announced.is_some() && !(is_blocked && proofs.is_empty()),
+            probed,
+            may_improve: probed && !self.is_router(),
             proofs,
         }
     }
@@ -236,7 +240,7 @@ impl Node {
             Ok(()) => {
                 let (version, ready) = (signal.version, signal.word.is_ready());
                 let link = self.links.get_mut(&subject);
-                if link.is_some_and(|link| link.hear_standing(Standing { version, ready })) {
+                if link.is_some_and(|link| link.hear_standing(now, Standing { version, ready })) {
                     self.agenda.add_peers([subject]);
                     self.hurry(now);
                 }

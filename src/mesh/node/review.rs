@@ -253,6 +253,7 @@ impl Node {
             basic: self.census.basic.contains(key),
             heard_bytes: peer.map_or(0, |peer| peer.rx_bytes),
             routes: self.census.routers.contains(key),
+            mtu: self.host.mtu,
         }
     }
 }

@@ -35,6 +35,7 @@ impl Node {
                 let candidates = candidates(now, link, &own_nets, key, &self.store, &self.trust, &self.probing);
                 link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link)
             }),
+            quality: link.and_then(Link::quality),
             endpoint: contact.endpoint,
             allowed_ips: state
                 .map(|peer| peer.allowed_ips.iter().copied().collect())

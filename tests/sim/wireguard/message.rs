@@ -6,6 +6,8 @@ use std::time::Duration;
 use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::stun::{Answer, Transaction};
 
+use crate::host::TUNNEL_MTU;
+
 /// The header and the authentication tag of a data message (paper, 5.4.6).
 const DATA_OVERHEAD: usize = 32;
 /// What a packet is padded to inside a data message (paper, 5.4.6).
@@ -91,9 +93,9 @@ impl Message {
     }
 }
 
-/// Returns the length of the data message that carries a packet.
+/// Returns the length of the data message that carries a packet: it is filled up, but never beyond the MTU of the interface.
 pub(super) fn data_len(packet: Option<&Packet>) -> usize {
-    DATA_OVERHEAD + packet.map_or(0, |packet| packet.len().next_multiple_of(PADDING))
+    DATA_OVERHEAD + packet.map_or(0, |packet| packet.len().next_multiple_of(PADDING).min(TUNNEL_MTU))
 }
 
 /// What WireGuard does to the world.

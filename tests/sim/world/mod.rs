@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) records: bool,
     /// Whether somebody lies: then it is no fault that something is refused.
     pub(crate) lies: bool,
+    /// Whether some way takes no long packets: then it is no fault that it is said.
+    pub(crate) narrow: bool,
     /// What is claimed where it does harm: that is refused.
     pub(crate) claimed: Vec<IpNet>,
     /// What broke an invariant.
@@ -113,6 +115,7 @@ impl World {
             servers: BTreeMap::new(),
             records: false,
             lies: false,
+            narrow: false,
             claimed: Vec::new(),
             violations: Vec::new(),
             events: 0,

@@ -14,13 +14,10 @@ use wirelink::mesh::stun::Answer;
 use wirelink::mesh::time::Timestamp;
 
 use super::{What, World};
-use crate::host::{self, ECHO, SentTo};
+use crate::host::{self, ECHO, SentTo, TUNNEL_MTU};
 use crate::net::HostId;
 use crate::program::Program;
 use crate::wireguard::{Message, Packet};
-
-/// The longest packet that the WireGuard interface takes.
-const TUNNEL_MTU: usize = 1420;
 
 impl World {
     pub(super) fn carry_out(&mut self, id: HostId, output: Output) {
@@ -98,7 +95,8 @@ impl World {
                     .get(peer)
                     .and_then(|peer| peer.last_handshake);
                 let live = last.is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
-                let live = live && !self.doubts(id, peer) && !self.is_by_name(id, change);
+                let live =
+                    live && !self.doubts(id, peer) && !self.is_by_name(id, change) && !self.is_better(id, change);
                 live.then_some("the endpoint of a peer with a live handshake was overwritten")
             }
             DeviceChange::RemovePeer { .. } => {
@@ -112,6 +110,22 @@ impl World {
         if let Some(wrong) = wrong {
             self.violate(id, &format!("{wrong}: {change:?}"));
         }
+    }
+
+    /// Returns whether an endpoint is set that is nearer than the one before: in a network of the machine, or by IPv6 instead of IPv4.
+    fn is_better(&self, id: HostId, change: &DeviceChange) -> bool {
+        let DeviceChange::SetEndpoint { peer, endpoint } = change else {
+            return false;
+        };
+        let nets = || self.net.nics(id).iter().flat_map(|nic| &nic.addresses);
+        let class = |endpoint: &SocketAddr| {
+            let is_near = nets().any(|net| net.contains(&endpoint.ip()));
+            (!is_near, !is_near && endpoint.is_ipv4())
+        };
+        let host = &self.hosts[id];
+        let known = host.tunnel.device().peers.get(peer);
+        let before = known.and_then(|peer| peer.endpoint);
+        !host.config.forwards && before.is_some_and(|before| class(endpoint) < class(&before))
     }
 
     /// Returns whether a node no longer hears a peer: then it may turn its session to where the peer answers.
@@ -176,7 +190,11 @@ impl World {
 
     pub(super) fn hear(&mut self, id: HostId, event: Event) {
         self.note(Some(id), || format!("{:?}: {event}", event.level()));
-        let is_expected = matches!(&event, Event::PrefixRefused(refused) if self.claimed.contains(&refused.prefix));
+        let is_expected = match &event {
+            Event::PrefixRefused(refused) => self.claimed.contains(&refused.prefix),
+            Event::PathNarrow { .. } => self.narrow,
+            _ => false,
+        };
         if event.level() == Level::Warn && !self.lies && !is_expected {
             self.violate(id, &event.to_string());
         }
@@ -289,7 +307,7 @@ impl World {
             return;
         };
         if host.left_address == Some(packet.destination) && to_port == host.fact_port() {
-            if host.refuses(now) {
+            if host.refuses(now, packet.source) {
                 // What matters is that something comes back: ports are as good as a type of ICMP.
                 let refusal = host::udp(packet.destination, packet.source, 0, 0, &packet.payload);
                 self.emit(id, refusal);
