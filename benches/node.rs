@@ -5,6 +5,8 @@
 
 #[path = "node/network.rs"]
 mod network;
+#[path = "node/others.rs"]
+mod others;
 #[path = "node/report.rs"]
 mod report;
 

@@ -255,6 +255,14 @@ pub enum Path {
 pub struct Quality {
     /// The smoothed round-trip time, in milliseconds.
     pub round_trip_ms: Option<f64>,
+    /// How much of what was sent lately did not arrive there, from 0 to 1.
+    pub loss_out: Option<f64>,
+    /// How much of what was sent there lately did not arrive here, from 0 to 1.
+    pub loss_in: Option<f64>,
+    /// The interarrival jitter of what goes there, in milliseconds.
+    pub jitter_out_ms: f64,
+    /// The interarrival jitter of what comes from there, in milliseconds.
+    pub jitter_in_ms: f64,
 }
 
 /// How a peer came to be as it is.

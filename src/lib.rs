@@ -7,8 +7,8 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Probe | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
-//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Resolve | Notify(Event)  one ordered queue
+//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
+//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | Resolve | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address
@@ -25,8 +25,9 @@
 //! | what is said, and how it looks on the wire | [`mesh::fact`]: [`attribute`](mesh::fact::attribute) (the table), [`value`](mesh::fact::value), [`wire`](mesh::fact::wire), [`boot`](mesh::fact::boot) IDs |
 //! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
 //! | who is a peer | [`mesh::membership`] |
-//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), `nominee` (the path that answered), the handshake slots |
+//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), [`quality`](mesh::link::quality), `nominee` (the path that answered), `better` (one that appears later), [`fit`](mesh::link::fit) (how long packets may be), the handshake slots |
 //! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside) |
+//! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
 //! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
@@ -53,7 +54,9 @@
 //!    plan repairs it. The plan for a device to which a plan was applied is empty; a steady state writes nothing.
 //! 4. The whole device is planned at once: allowed IPs are one table with one owner per prefix.
 //! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing. But for a link that is
-//!    Suspect and answers a probe elsewhere: what was just heard there says more than a session that is silent. And for one that the
+//!    Suspect and answers a probe elsewhere: what was just heard there says more than a session that is silent. For one between two
+//!    leaves that both probe, and that answers by a better class of path (LAN over IPv6 over IPv4): once while it is up, for one second,
+//!    in which both sides turn (`mesh/link/better.rs`). And for one that the
 //!    operator names: a session looks alive for 165 s after its peer went elsewhere, and where it does not answer what it must answer
 //!    ([`mesh::silence`]), the operator's name says more about where it is than the session does ([`mesh::turns`]).
 //! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
@@ -80,7 +83,9 @@
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
-//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places; heartbeats, 32 of each | one for each peer | 130; 3,500; 1,000 | 18 |
+//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts and 64 places of its own; heartbeats, 32 of each, and what they show | one for each peer | 130; 5,800; 1,300 | 30 |
+//! | looks that wait for answers | 256 | 130 | 0.03 |
+//! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
@@ -144,12 +149,27 @@
 //! - Only one of two sides begins the handshake after their probes, so that initiations do not cross; the other one when nothing came.
 //! - Words about a link are sealed between its two ends (a signal), so that no relay needs to be believed; the hub passes them on at
 //!   once and keeps nothing.
+//! - Ports of NATs that count them up are not foretold from what two observers saw once: others take ports all the time, and WireGuard
+//!   may have taken the one that matters long ago. They are bracketed, by a datagram to a router just before the first one to the peer
+//!   and one just after ([`mesh::probe`]), which leave from other ports, as no NAT gives an old flow a new port. Where to probe is told by a
+//!   signal, not by a fact: it is for one peer, and true for half a minute.
+//! - A pair that probes do not bring together is left to them, ever more seldom, after two and a half minutes: WireGuard is made to try it
+//!   again only where something lets nothing but WireGuard pass, which routers show that are heard through the tunnel and answer no probe.
+//! - Both sides of a link move its prefixes in the same moment, which is 30 ms after the last word of the two has arrived: whoever says
+//!   it waits half a round trip. To move when it is heard lost what came in between.
+//! - Who comes to another network asks those who tell it something what it missed: what was on its way to the old place is lost, and a
+//!   digest would show that 25 s later.
+//! - A path that drops long packets is said, and used all the same: short ones pass, and no MTU is changed that the operator set.
 //! - Heartbeats come every 25 s on a quiet link, and so do signs of life between nodes of ours, which were 5 s.
 //! - News after a quiet time is acted on after 5 ms, and 50 ms apart from then on: each hop of a fact cost 50 ms before.
 //! - What its subject says takes the place of the same as hearsay, however shortly it lives: hearsay is not passed on.
 //! - A router tells at most 64 peers and 145 kB in one go, so that no deadline takes 10 ms with a thousand of them.
 //! - A round of trying is written down once, with all its candidates, so that probing does not write a file every 5 s. An endpoint at
 //!   which WireGuard found a peer by itself is left when we stop, also where we had tried another one before.
+//! - STUN servers are asked by a node that has fewer than two observers, and only where its operator names some. The core says when, and
+//!   sees what an answer says; the codec, `stun-types`, is the shell's. The filter of the raw socket lets in what begins like an answer
+//!   and comes from an address that was asked.
+//! - The epoch of probes is remembered: it is what the clock says, or one more than the last run's, whatever is more.
 //! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
 //! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
 

@@ -124,6 +124,8 @@ fn filter(debug: bool) -> Targets {
     let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     Targets::new()
         .with_target("wirelink", ours)
+        // It warns of every malformed datagram; those are counted.
+        .with_target("stun_types", LevelFilter::OFF)
         .with_default(LevelFilter::WARN)
 }
 

@@ -9,8 +9,12 @@ mod decode;
 mod node;
 #[path = "sim/powers.rs"]
 mod powers;
+#[path = "../fuzz/entry/probe.rs"]
+mod probe;
 #[path = "../fuzz/entry/state.rs"]
 mod state;
+#[path = "../fuzz/entry/stun.rs"]
+mod stun;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,6 +55,16 @@ fn courses_of_events_at_a_node() {
 }
 
 #[test]
+fn probes_and_signals() {
+    replay("probe", probe::run);
+}
+
+#[test]
 fn what_nodes_remember() {
     replay("state", state::run);
+}
+
+#[test]
+fn what_stun_servers_say() {
+    replay("stun", stun::run);
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use wirelink::mesh::auth::{Auth, AuthError};
 use wirelink::mesh::fact::boot::BootId;
 use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
-use wirelink::mesh::fact::signal::{Nat, Probes, Signal, Word};
+use wirelink::mesh::fact::signal::{Nat, Ports, Probes, Signal, Word};
 use wirelink::mesh::fact::value::{Metadata, Value};
 use wirelink::mesh::fact::wire::{self, WireError};
 use wirelink::mesh::fact::{Fact, Timed};
@@ -317,9 +317,10 @@ fn any_value() -> impl Strategy<Value = Value> {
             any::<[u8; 32]>(),
             any::<[u64; 2]>(),
             any::<(u8, u32)>(),
-            any::<[u8; 16]>()
+            any::<[u8; 16]>(),
+            proptest::option::of(any::<([u8; 4], u16, u8)>())
         )
-            .prop_map(|(to, [epoch, counter], (word, version), tag)| {
+            .prop_map(|(to, [epoch, counter], (word, version), tag, ports)| {
                 let (to, word) = (PublicKey::from_bytes(to), Word::from_byte(word));
                 Value::Signal(Box::new(Signal {
                     version,
@@ -327,6 +328,11 @@ fn any_value() -> impl Strategy<Value = Value> {
                     epoch,
                     counter,
                     word,
+                    ports: ports.map(|(address, first, count)| Ports {
+                        address: address.into(),
+                        first,
+                        count,
+                    }),
                     tag,
                 }))
             }),
@@ -339,8 +345,13 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 fn any_beat() -> impl Strategy<Value = Heartbeat> {
-    let beat = (any::<u32>(), any::<u32>(), any::<bool>());
-    beat.prop_map(|(number, version, ready)| Heartbeat { number, version, ready })
+    let beat = (any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>());
+    beat.prop_map(|(number, version, ready, turns)| Heartbeat {
+        number,
+        version,
+        ready,
+        turns,
+    })
 }
 
 fn any_items() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {

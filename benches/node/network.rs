@@ -1,28 +1,29 @@
 //! A node among a thousand others, which are nothing but the datagrams that they send.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use wirelink::mesh::auth::Auth;
 use wirelink::mesh::device::{DeviceState, PeerState};
 use wirelink::mesh::event::{HostState, Input, Interface, Output};
-use wirelink::mesh::fact::boot::BootId;
-use wirelink::mesh::fact::value::{Metadata, Value};
-use wirelink::mesh::fact::{Fact, Timed, wire};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::fact::value::{Echo, Metadata, Value};
+use wirelink::mesh::fact::{Timed, wire};
 use wirelink::mesh::node::Node;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
-use zeroize::Zeroizing;
+
+use crate::others::{Other, endpoint, other, prefix, private, timed};
 
 /// Fewer without optimisation, where this only shows that it works.
 pub(crate) const PEERS: u16 = if cfg!(debug_assertions) { 30 } else { 1000 };
 /// The endpoints that are told of each peer; with a member fact and an allowed IP ten facts.
 const ENDPOINTS: u16 = 8;
-/// How often each peer gives a sign of life.
-const ALIVE_PERIOD: Duration = Duration::from_secs(5);
+/// How often each peer gives a sign of life, and how often it asks whether it is heard, as nodes of ours do on quiet links.
+const ALIVE_PERIOD: Duration = Duration::from_secs(25);
+/// How long the answer to a heartbeat takes.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
 /// How often facts are told again.
 const TELL_PERIOD: Duration = Duration::from_secs(100);
 
@@ -106,19 +107,15 @@ pub(crate) struct Network {
     device: DeviceState,
     now: Timestamp,
     others: Vec<Other>,
+    by_address: BTreeMap<Ipv6Addr, usize>,
+    /// Answers to heartbeats under way: when each arrives, from whom.
+    answers: VecDeque<(Timestamp, usize, Vec<u8>)>,
     /// The next that gives a sign of life, and when.
     turn: (usize, Timestamp),
     tell_at: Timestamp,
     invented: u16,
     silent: bool,
     pub(crate) costs: Costs,
-}
-
-struct Other {
-    key: PublicKey,
-    address: Ipv6Addr,
-    sign_of_life: Vec<u8>,
-    auth: Auth,
 }
 
 impl Network {
@@ -133,6 +130,12 @@ impl Network {
             device: DeviceState::new(own_key, 51820),
             node,
             now,
+            by_address: others
+                .iter()
+                .enumerate()
+                .map(|(index, other)| (other.address, index))
+                .collect(),
+            answers: VecDeque::new(),
             others,
             turn: (0, now),
             tell_at: now + Duration::from_secs(1),
@@ -173,7 +176,8 @@ impl Network {
         self.now = self.now + Duration::from_millis(milliseconds);
     }
 
-    /// Lives on: all give their signs of life, evenly spread, and tell their facts again before these expire.
+    /// Lives on: all give their signs of life and heartbeats, evenly spread, answer those of the node, and tell their facts again before
+    /// these expire.
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -183,13 +187,18 @@ impl Network {
             } else {
                 self.turn.1.min(self.tell_at)
             };
-            self.now = self.now.max(deadline.min(spoken).min(end));
+            let answered = self.answers.front().map_or(end, |(at, ..)| *at);
+            self.now = self.now.max(deadline.min(spoken).min(answered).min(end));
+            while let Some((_, index, answer)) = self.answers.pop_front_if(|(at, ..)| *at <= self.now) {
+                self.receive(index, &answer);
+            }
             if !self.silent && self.now >= self.tell_at {
                 self.tell_at = self.now + TELL_PERIOD;
                 self.tell();
             }
             if !self.silent && self.now >= self.turn.1 {
                 self.hear_from(self.turn.0);
+                self.beat(self.turn.0);
                 self.turn = (self.turn.0 + 1, self.turn.1 + ALIVE_PERIOD / u32::from(PEERS));
             }
             if self.now >= deadline {
@@ -210,6 +219,55 @@ impl Network {
             self.refresh(index);
             let datagram = self.others[index].sign_of_life.clone();
             self.receive(index, &datagram);
+        }
+    }
+
+    /// Lets one of the others ask whether it is heard.
+    fn beat(&mut self, index: usize) {
+        let index = index % self.others.len();
+        if self.is_reached(index) {
+            let other = &mut self.others[index];
+            other.beats.0 += 1;
+            let beat = Other::standing(other.beats.0);
+            self.say_directly(index, Value::Heartbeat(beat), Duration::ZERO);
+        }
+    }
+
+    /// Answers a heartbeat of the node, if that is what the datagram is and somebody hears it.
+    fn answer(&mut self, to: &Ipv6Addr, payload: &[u8]) {
+        let own_key = *self.node.public_key();
+        let facts = wire::decode(payload).map(|envelope| envelope.unverified_facts(&own_key));
+        let index = self.by_address[to];
+        for fact in facts.into_iter().flatten().flatten() {
+            let Value::Heartbeat(beat) = fact.fact.value else {
+                continue;
+            };
+            if self.silent || !self.is_reached(index) {
+                continue;
+            }
+            let other = &mut self.others[index];
+            other.beats.1 += 1;
+            let echo = Echo {
+                beat: Other::standing(beat.number),
+                received: other.beats.1,
+                at: self.now.since_start(),
+                seen: Some(SocketAddr::from(([198, 51, 100, 7], 51820))),
+            };
+            self.say_directly(index, Value::Echo(Box::new(echo)), ROUND_TRIP);
+        }
+    }
+
+    fn say_directly(&mut self, index: usize, value: Value, later: Duration) {
+        let other = &mut self.others[index];
+        let mut said = timed(other.key, value);
+        said.ttl = Duration::ZERO;
+        let own_key = *self.node.public_key();
+        let runs = wire::pack_compact(&other.key, [&said]).concat();
+        let datagram = other.auth.tag_compact(&own_key, &runs).expect("a sound key");
+        if later.is_zero() {
+            self.receive(index, &datagram);
+        } else {
+            self.answers.push_back((self.now + later, index, datagram));
         }
     }
 
@@ -238,8 +296,15 @@ impl Network {
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Configure(change) => self.device.apply(&change),
-                Output::Transmit { payload, .. } => self.costs.bytes_out += payload.len(),
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Transmit { to, payload } => {
+                    self.costs.bytes_out += payload.len();
+                    self.answer(&to, &payload);
+                }
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Stun { .. }
+                | Output::Resolve(_)
+                | Output::Notify(_) => {}
             }
         }
     }
@@ -320,48 +385,4 @@ impl Network {
 fn computed() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("a clock that only goes forward")
-}
-
-fn private(index: u16) -> PrivateKey {
-    let mut bytes = Zeroizing::new([0x40; 32]);
-    bytes[1..3].copy_from_slice(&index.to_be_bytes());
-    PrivateKey::from_bytes(&bytes)
-}
-
-fn other(index: u16, recipient: &PublicKey) -> Other {
-    let mut auth = Auth::new(private(index), AddressHash::Sha1);
-    let key = *auth.public_key();
-    let mut alive = timed(key, Value::Alive(boot_id(index)));
-    alive.ttl = Duration::from_secs(15);
-    let sign_of_life = auth.tag(recipient, [index as u8; 24], &wire::pack([&alive]).concat());
-    Other {
-        key,
-        address: AddressHash::Sha1.link_local(&key),
-        sign_of_life: sign_of_life.expect("a sound key"),
-        auth,
-    }
-}
-
-fn timed(subject: PublicKey, value: Value) -> Timed {
-    Timed {
-        fact: Fact { subject, value },
-        ttl: Duration::from_secs(255),
-    }
-}
-
-fn endpoint(index: u16, port: u16) -> SocketAddr {
-    let [high, low] = index.to_be_bytes();
-    SocketAddr::from(([192, 1, high, low], 51820 + port))
-}
-
-fn prefix(index: u16) -> String {
-    let [high, low] = index.to_be_bytes();
-    format!("10.9.{high}.{low}/32")
-}
-
-fn boot_id(index: u16) -> BootId {
-    let mut bytes = [7; BootId::LEN];
-    bytes[..2].copy_from_slice(&index.to_be_bytes());
-    (bytes[6], bytes[8]) = (0x81, 0x80);
-    BootId::from_bytes(bytes)
 }

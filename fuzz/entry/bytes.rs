@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wirelink::mesh::fact::boot::BootId;
 use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
-use wirelink::mesh::fact::signal::{Nat, Probes, Signal, Word};
+use wirelink::mesh::fact::signal::{Nat, Ports, Probes, Signal, Word};
 use wirelink::mesh::fact::value::{BUCKETS, Metadata, Value};
 use wirelink::mesh::fact::{Fact, Timed};
 
@@ -67,6 +67,11 @@ impl<'a> Bytes<'a> {
                 counter: sum,
                 word: Word::from_byte(a),
                 version: u32::from(b),
+                ports: b.is_multiple_of(3).then_some(Ports {
+                    address: [a, 0, 0, b].into(),
+                    first: u16::from_be_bytes([a, b]),
+                    count: b,
+                }),
                 tag: [b; 16],
             })),
             13 => Value::Heartbeat(beat(a, b)),
@@ -91,6 +96,7 @@ fn beat(a: u8, b: u8) -> Heartbeat {
         number: a.into(),
         version: b.into(),
         ready: a.is_multiple_of(2),
+        turns: b.is_multiple_of(2),
     }
 }
 

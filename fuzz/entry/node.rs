@@ -124,6 +124,7 @@ impl World {
             interfaces: vec![interface],
             tunnel_addresses: vec!["10.0.0.1/24".parse().expect("an address")],
             routes: Vec::new(),
+            mtu: None,
         };
         let mut world = Self {
             node: Node::new(settings, private(OWN), [7; 32], now),
@@ -287,7 +288,7 @@ impl World {
                 Output::Transmit { payload, .. } => assert!(payload.len() <= wire::MAX_SENT),
                 Output::Notify(event) => drop(event.to_string()),
                 Output::Remember(memory) => memory.check().expect("no more than a file may hold"),
-                Output::Probe { .. } => {}
+                Output::Probe { .. } | Output::Stun { .. } => {}
                 Output::Resolve(host) => panic!("nothing to resolve: {host:?}"),
             }
         }

@@ -173,6 +173,11 @@ fn show_fact(timed: &Timed) -> Json {
             "counter": signal.counter,
             "punch": signal.word.is_punch(),
             "ready": signal.word.is_ready(),
+            "ports": signal.ports.map(|ports| json!({
+                "address": ports.address.to_string(),
+                "first": ports.first,
+                "count": ports.count,
+            })),
         }),
         Value::Withdrawn(hashes) => hashes.iter().map(|hash| format!("{hash:016x}")).collect(),
     };

@@ -115,6 +115,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub resolve_wg_quick: Option<String>,
 
+    /// Whether to predict the ports of NATs that count them up [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub port_prediction: Option<String>,
+
     /// Whether to log details [default: false]
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub debug: Option<String>,
@@ -141,6 +145,7 @@ impl RunArgs {
             leave_peers: self.leave_peers.clone(),
             probe: self.probe.clone(),
             resolve_wg_quick: self.resolve_wg_quick.clone(),
+            port_prediction: self.port_prediction.clone(),
             debug: self.debug.clone(),
             wait: self.wait.clone(),
         }
@@ -205,8 +210,8 @@ Files:
 Environment:
   WIRELINK_CONFIG_PATH                  the directory of these files [default: /etc/wireguard]
   WIRELINK_IFACE, WIRELINK_PORT, WIRELINK_ROUTER, WIRELINK_CHATTY, WIRELINK_ADDRESS_HASH,
-  WIRELINK_PRUNE, WIRELINK_LEAVE_PEERS, WIRELINK_PROBE, WIRELINK_RESOLVE_WG_QUICK, WIRELINK_DEBUG,
-  WIRELINK_WAIT
+  WIRELINK_PRUNE, WIRELINK_LEAVE_PEERS, WIRELINK_PROBE, WIRELINK_RESOLVE_WG_QUICK,
+  WIRELINK_PORT_PREDICTION, WIRELINK_DEBUG, WIRELINK_WAIT
                                         as the flags of these names
   WIRELINK_REPORT_IFACES, WIRELINK_HIDE_IFACES
                                         interfaces whose addresses are told to others, or never are:

@@ -43,30 +43,21 @@ pub fn run(args: &StatusArgs, output: impl Write) -> anyhow::Result<()> {
 
 /// Returns a table of all peers.
 fn all(status: &Status) -> String {
-    let mut lines = Lines::new(&["PEER", "PATH", "RTT", "SEEN", "IN/OUT", "WHY NOT DIRECT"]);
+    let mut lines = Lines::new(&["PEER", "PATH", "RTT", "LOSS", "SEEN", "FOR", "IN / OUT"]);
     for peer in &status.peers {
         let (path, mood) = path(peer);
+        let seen = peer.handshake_seconds.map(humane::time);
+        let traffic = [peer.received_bytes, peer.sent_bytes].map(humane::bytes).join(" / ");
         let cells = vec![
-            Cell::new(name(peer)),
-            lines.coloured(&path, mood),
+            Cell::new(shortened(&name(peer))),
+            lines.coloured(&shortened(&path), mood),
             Cell::new(round_trip(peer)),
-            Cell::new(
-                peer.handshake_seconds
-                    .map(humane::time)
-                    .unwrap_or_else(|| "never".to_owned()),
-            ),
-            Cell::new(format!(
-                "{}/{}",
-                humane::bytes(peer.received_bytes),
-                humane::bytes(peer.sent_bytes)
-            )),
-            Cell::new(if peer.path == Path::Direct {
-                ""
-            } else {
-                &peer.reason_text
-            }),
+            Cell::new(loss(peer)),
+            Cell::new(seen.unwrap_or_else(|| "never".to_owned())),
+            Cell::new(humane::time(peer.since_seconds)),
+            Cell::new(traffic),
         ];
-        lines.add(cells);
+        lines.add_with_note(cells, note(peer));
     }
     let table = if status.peers.is_empty() {
         "no peers\n".to_owned()
@@ -74,6 +65,32 @@ fn all(status: &Status) -> String {
         lines.to_string()
     };
     format!("{}\n{table}", headline(&status.node))
+}
+
+/// Returns where a peer is reached, and why not directly.
+fn note(peer: &Peer) -> String {
+    let endpoint = peer.endpoint.map(|endpoint| endpoint.to_string());
+    let why = (peer.path != Path::Direct).then(|| peer.reason_text.clone());
+    why.or(endpoint).unwrap_or_default()
+}
+
+/// Returns a name as long as a column is.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 16;
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    text.chars().take(LONGEST - 1).chain(['\u{2026}']).collect()
+}
+
+/// Returns what the worse direction loses.
+fn loss(peer: &Peer) -> String {
+    let quality = peer.quality.iter();
+    let known = quality
+        .flat_map(|quality| [quality.loss_out, quality.loss_in])
+        .flatten();
+    let worse = known.reduce(f64::max);
+    worse.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
 }
 
 fn headline(node: &Node) -> String {
@@ -123,6 +140,13 @@ fn one(peer: &Peer) -> String {
     let handshake = peer.handshake_seconds.map(|age| format!("{} ago", humane::time(age)));
     line("handshake", handshake.unwrap_or_else(|| "never".to_owned()));
     line("round trip", round_trip(peer));
+    if let Some(quality) = &peer.quality {
+        let percent = |ratio: Option<f64>| ratio.map_or("?".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
+        let (out, back) = (percent(quality.loss_out), percent(quality.loss_in));
+        line("loss", format!("{out} out, {back} in"));
+        let (out, back) = (quality.jitter_out_ms, quality.jitter_in_ms);
+        line("jitter", format!("{out:.1} ms out, {back:.1} ms in"));
+    }
     let traffic = format!(
         "{} in, {} out",
         humane::bytes(peer.received_bytes),

@@ -19,6 +19,8 @@ pub(super) enum Mood {
 /// A table that is filled line by line.
 pub(super) struct Lines {
     table: Table,
+    /// What stands below each line.
+    notes: Vec<Option<String>>,
     colour: bool,
 }
 
@@ -36,6 +38,7 @@ impl Lines {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let mut lines = Self {
             table,
+            notes: Vec::new(),
             colour: is_terminal && !no_colour,
         };
         let headline: Vec<Cell> = headline.iter().map(|text| lines.bold(text)).collect();
@@ -45,6 +48,13 @@ impl Lines {
 
     /// Adds a line.
     pub(super) fn add(&mut self, cells: Vec<Cell>) {
+        self.table.add_row(cells);
+    }
+
+    /// Adds a line that is not folded, with a note below it.
+    pub(super) fn add_with_note(&mut self, cells: Vec<Cell>, note: String) {
+        self.table.set_content_arrangement(ContentArrangement::Disabled);
+        self.notes.push(Some(note).filter(|note| !note.is_empty()));
         self.table.add_row(cells);
     }
 
@@ -73,8 +83,12 @@ impl Lines {
 
 impl std::fmt::Display for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for line in self.table.lines() {
+        let notes = std::iter::once(&None)
+            .chain(&self.notes)
+            .chain(std::iter::repeat(&None));
+        for (line, note) in self.table.lines().zip(notes) {
             writeln!(f, "{}", line.trim_end())?;
+            note.iter().try_for_each(|note| writeln!(f, "   {note}"))?;
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ impl Config {
             leave_peers: settings.leave_peers,
             probe: self.probe,
             resolve_wg_quick: self.wg_quick.is_some(),
+            port_prediction: settings.predicts_ports(),
+            stun: texts(&settings.stun),
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
         serde_json::to_string_pretty(&form).expect("text, numbers and booleans have a form in JSON")
@@ -52,6 +54,8 @@ struct Form<'a> {
     leave_peers: bool,
     probe: bool,
     resolve_wg_quick: bool,
+    port_prediction: bool,
+    stun: Vec<String>,
     peers: Vec<PeerForm<'a>>,
 }
 

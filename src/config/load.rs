@@ -59,6 +59,8 @@ pub struct Flags {
     pub probe: Option<String>,
     /// `--resolve-wg-quick`
     pub resolve_wg_quick: Option<String>,
+    /// `--port-prediction`
+    pub port_prediction: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
     /// `--wait`
@@ -112,10 +114,11 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         control: Some(control),
         settings,
     };
-    Ok(Loaded {
-        config,
-        warnings: environment.warnings,
-    })
+    let mut warnings = environment.warnings;
+    if !config.probe && !config.settings.stun.is_empty() {
+        warnings.push("no STUN server is asked: that takes probes, which Probe switches off".to_owned());
+    }
+    Ok(Loaded { config, warnings })
 }
 
 /// Reads what one file says by itself, without the layers above it; `file` is what errors call it.
@@ -188,6 +191,7 @@ impl Flags {
             ("--leave-peers", &self.leave_peers),
             ("--probe", &self.probe),
             ("--resolve-wg-quick", &self.resolve_wg_quick),
+            ("--port-prediction", &self.port_prediction),
             ("--debug", &self.debug),
             ("--wait", &self.wait),
         ];

@@ -11,7 +11,7 @@ use super::error::ConfigError;
 use super::layer::{describe, kind};
 use super::pattern::pattern;
 use crate::mesh::identity::AddressHash;
-use crate::mesh::settings::{Prune, Settings};
+use crate::mesh::settings::{Host, InvalidHost, MAX_STUN, Prune, Settings};
 
 /// The longest name of an interface: IFNAMSIZ in the kernel, less the closing zero.
 const MAX_IFACE_LEN: usize = 15;
@@ -68,6 +68,8 @@ impl Draft {
                 address_hash: top.one("AddressHash", Node::address_hash)?.unwrap_or_default(),
                 prune: top.one("Prune", Node::prune)?.unwrap_or_default(),
                 leave_peers: top.one("LeavePeers", Node::boolean)?.unwrap_or_default(),
+                port_prediction: top.one("PortPrediction", Node::boolean)?,
+                stun: top.one("Stun", Node::stun)?.unwrap_or_default(),
                 peers: top.one("Peers", Node::peers)?.unwrap_or_default(),
             },
         })
@@ -242,6 +244,15 @@ impl<'a> Node<'a> {
     fn glob(&self) -> Result<Pattern, ConfigError> {
         let expected = "not an interface name or a glob: such as eth0, veth* or wlan[0-3]";
         self.parse(expected, |text| pattern(text).ok_or(expected))
+    }
+
+    fn stun(&self) -> Result<Vec<Host>, ConfigError> {
+        let servers = self.each(|node| {
+            let expected = "not a server: host:port, such as stun.example.org:3478 or 192.0.2.1:3478";
+            node.parse(expected, |text| text.parse().map_err(|InvalidHost| expected))
+        })?;
+        let few = (servers.len() <= MAX_STUN).then_some(servers);
+        few.ok_or_else(|| self.wrong_kind(&format!("too long a list: at most {MAX_STUN} servers")))
     }
 
     fn prune(&self) -> Result<Prune, ConfigError> {

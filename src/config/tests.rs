@@ -150,6 +150,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         prune: word("All"),
         leave_peers: word("yes"),
         resolve_wg_quick: word("on"),
+        port_prediction: word("off"),
         debug: word("on"),
         wait: word("true"),
         probe: word("off"),
@@ -173,6 +174,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
     assert_eq!(control, Some("/run/wirelink".into()));
     assert!(wg_quick.is_some_and(|file| file.ends_with("wg7.conf")));
     assert_eq!((settings.prune, settings.leave_peers), (Prune::All, true));
+    assert!(!settings.predicts_ports());
     assert_eq!(
         (settings.port, settings.router, settings.chatty),
         (Some(7), Some(true), true)
@@ -328,6 +330,8 @@ proptest! {
             allow_prefixes: router.map(|_| vec!["10.0.0.0/8".parse().expect("a prefix")]),
             prune: if chatty { Prune::Never } else { Prune::All },
             leave_peers: chatty,
+            port_prediction: Some(chatty),
+            stun: vec!["stun.example.org:3478".parse().expect("a host"), "[2001:db8::1]:3478".parse().expect("a host")],
             report_ifaces: vec![super::pattern::pattern("a\\*b[^c]**").expect("a glob")],
             peers: [(KEY.parse().expect("a key"), peer)].into(),
             ..Settings::default()

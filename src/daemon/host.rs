@@ -154,6 +154,7 @@ impl Host {
                 interfaces,
                 tunnel_addresses,
                 routes,
+                mtu: u16::try_from(tunnel.mtu).ok(),
             },
             up: tunnel.interface.up,
             mtu: tunnel.mtu,

@@ -8,6 +8,7 @@ mod pace;
 mod packet;
 mod receiver;
 mod sender;
+pub mod stun;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,10 +18,15 @@ use tokio::time::{Instant, sleep_until};
 
 use self::pace::Pace;
 use self::packet::Family;
-pub use self::packet::Heard;
+pub use self::packet::{Heard, What};
 use self::receiver::Receiver;
 use self::sender::Sender;
 use crate::mesh::event::NoProbes;
+use crate::mesh::settings::MAX_STUN;
+use crate::mesh::stun::Transaction;
+
+/// How many servers are heard at once: each of both families, where it was before its name led elsewhere included.
+const MAX_ASKED: usize = 4 * MAX_STUN;
 
 /// What is to be known of WireGuard: where it listens, and how its packets are marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,8 @@ pub struct Port {
 pub struct Prober {
     port: Port,
     lines: Vec<Line>,
+    /// The STUN servers that were asked, whose answers are let in; the last one last.
+    asked: Vec<SocketAddr>,
     /// Which one is read first next time: a flood on one starves no other.
     turn: usize,
     pace: Pace,
@@ -74,6 +82,7 @@ impl Prober {
         Ok(Self {
             port,
             lines,
+            asked: Vec::new(),
             turn: 0,
             pace: Pace::new(Instant::now()),
             resting: None,
@@ -86,17 +95,31 @@ impl Prober {
     /// When the kernel refuses it; some sockets may have followed then.
     pub fn follow(&mut self, port: Port) -> io::Result<()> {
         if port != self.port {
-            self.lines.iter().try_for_each(|line| line.follow(port))?;
+            self.lines.iter().try_for_each(|line| line.follow(port, &self.asked))?;
             self.port = port;
         }
         Ok(())
     }
 
-    /// Sends a probe; what the network has no way for is an error at once.
-    pub fn send(&self, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+    /// Asks a STUN server from where it sees this machine, and hears what it says from now on.
+    pub fn ask(&mut self, to: SocketAddr, transaction: Transaction) -> io::Result<()> {
+        if !self.asked.contains(&to) {
+            self.asked.push(to);
+            let surplus = self.asked.len().saturating_sub(MAX_ASKED);
+            self.asked.drain(..surplus);
+            let (port, asked) = (self.port, &self.asked);
+            self.lines
+                .iter()
+                .try_for_each(|line| line.receiver.listen(port.number, asked))?;
+        }
+        self.send(None, to, &stun::question(transaction))
+    }
+
+    /// Sends a probe from WireGuard's port, or from another one; what the network has no way for is an error at once.
+    pub fn send(&self, from: Option<u16>, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
         let line = self.lines.iter().find(|line| line.family == Family::of(to));
         match line {
-            Some(line) if self.port.number != 0 => line.sender.send(to, self.port.number, payload),
+            Some(line) if self.port.number != 0 => line.sender.send(to, from.unwrap_or(self.port.number), payload),
             Some(_) | None => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }
@@ -132,7 +155,7 @@ impl Prober {
     /// Looks for a probe among the packets that came over one family; `WouldBlock` is an error here.
     fn receive_from(&mut self, at: usize) -> io::Result<Option<Heard>> {
         while self.resting.is_none() {
-            let heard = self.lines[at].receiver.receive(self.port.number)?;
+            let heard = self.lines[at].receiver.receive(self.port.number, &self.asked)?;
             let until = self.pace.count(Instant::now());
             self.rest(until)?;
             if heard.is_some() {
@@ -159,11 +182,11 @@ impl Line {
             receiver: Receiver::open(family)?,
             sender: Sender::open(family)?,
         };
-        line.follow(port).map(|()| line)
+        line.follow(port, &[]).map(|()| line)
     }
 
-    fn follow(&self, port: Port) -> io::Result<()> {
-        self.receiver.listen(port.number)?;
+    fn follow(&self, port: Port, asked: &[SocketAddr]) -> io::Result<()> {
+        self.receiver.listen(port.number, asked)?;
         self.sender.mark(port.fwmark)
     }
 }

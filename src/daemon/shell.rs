@@ -6,7 +6,6 @@ mod surroundings;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -38,6 +37,7 @@ use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
 use self::probing::Probing;
+use self::surroundings::settle;
 
 /// How many datagrams are taken in before it is looked whether something else is due.
 const AT_ONCE: usize = 64;
@@ -287,7 +287,8 @@ impl Shell {
                         tracing::debug!("nothing sent to {to}: {error}");
                     }
                 }
-                Output::Probe { to, payload } => self.probing.send(to, &payload),
+                Output::Probe { from, to, payload } => self.probing.send(from, to, &payload),
+                Output::Stun { to, transaction } => self.probing.ask(to, transaction),
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Notify(event) => self.note(&event),
             }
@@ -309,7 +310,11 @@ impl Shell {
         let output = self.held.take().or_else(|| self.node.poll_output())?;
         let waits = match output {
             Output::Configure(_) | Output::Remember(_) => self.writer.is_writing(),
-            Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => false,
+            Output::Transmit { .. }
+            | Output::Probe { .. }
+            | Output::Stun { .. }
+            | Output::Resolve(_)
+            | Output::Notify(_) => false,
         };
         if waits {
             self.held = Some(output);
@@ -405,30 +410,15 @@ impl Shell {
                 }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Stun { .. }
+                | Output::Resolve(_)
+                | Output::Notify(_) => {}
             }
         }
         restored
     }
-}
-
-/// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
-async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, ports: Ports) -> anyhow::Result<Socket> {
-    let added = host.ensure_address(address).await?;
-    let socket = Socket::bind(iface, index, address, ports).await;
-    if socket.is_err() {
-        // Where the interface is gone, that is why.
-        if let Err(error) = host.read().await
-            && error.is_gone()
-        {
-            return Err(error.into());
-        }
-        // An address that was there already may be in use by the program that has the port.
-        if added {
-            host.remove_address().await.ok();
-        }
-    }
-    Ok(socket?)
 }
 
 fn log(event: &Event) {

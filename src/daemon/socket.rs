@@ -6,7 +6,9 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use rustix::net::sockopt::{
+    Ipv6PathMtuDiscovery, set_ipv6_mtu_discover, set_socket_recv_buffer_size, set_socket_send_buffer_size,
+};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -173,6 +175,8 @@ impl Bound {
         // The kernel's own limit may be lower; then that is what there is.
         set_socket_recv_buffer_size(&socket, BUFFER).ok();
         set_socket_send_buffer_size(&socket, BUFFER).ok();
+        // What is too long for the interface is lost, and not cut into pieces: heartbeats find out what passes.
+        set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE).ok();
         Ok(Self { socket, port })
     }
 

@@ -9,6 +9,7 @@ use crate::mesh::fact::signal::Nat;
 use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::State;
+use crate::mesh::link::quality::{Direction, Quality};
 use crate::mesh::settings::TrustLevel;
 use crate::mesh::status::{Explanation, PeerStatus, Place, Status, Way, value_of};
 
@@ -73,10 +74,22 @@ fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
         handshake_seconds: shown.handshake.map(|age| age.as_secs()),
         received_bytes: counted.map_or(0, |peer| peer.rx_bytes),
         sent_bytes: counted.map_or(0, |peer| peer.tx_bytes),
-        quality: None,
+        quality: shown.quality.as_ref().map(quality),
         trust: shown.trust,
         router: shown.router,
         introduced: shown.introduced,
+    }
+}
+
+fn quality(measured: &Quality) -> control::Quality {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let ratio = |direction: &Direction| direction.loss().map(|thousandths| f64::from(thousandths) / 1000.0);
+    control::Quality {
+        round_trip_ms: measured.round_trip.map(milliseconds),
+        loss_out: ratio(&measured.out),
+        loss_in: ratio(&measured.back),
+        jitter_out_ms: milliseconds(measured.out.jitter),
+        jitter_in_ms: milliseconds(measured.back.jitter),
     }
 }
 

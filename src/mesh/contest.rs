@@ -138,6 +138,8 @@ impl Contest {
             Event::LinkEstablished { .. }
             | Event::LinkSuspected { .. }
             | Event::LinkLost { .. }
+            | Event::PathNarrow { .. }
+            | Event::PathWide { .. }
             | Event::PeerRestarted { .. }
             | Event::PrefixRefused(_)
             | Event::MorePrefixesRefused

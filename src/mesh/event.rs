@@ -14,11 +14,13 @@ use super::fact::wire::WireError;
 pub use super::host::{HostState, Interface, Route};
 use super::identity::PublicKey;
 use super::link::Missing;
+use super::link::fit::Narrow;
 use super::memory::Memory;
 use super::overlap::Overlap;
 use super::probe::Dropped;
 pub use super::refused::RefusedPrefix;
 use super::settings::{Host, Settings};
+use super::stun::{self, Answer, Transaction};
 use super::trust::Refusal;
 
 /// What the shell tells the node.
@@ -38,9 +40,17 @@ pub enum Input<'a> {
         /// The UDP payload.
         payload: &'a [u8],
     },
-    /// Whether probes can be sent and heard, from now on.
+    /// What seems to be a STUN server's answer came in on WireGuard's own port.
+    Stun {
+        /// Where it came from; an IPv4 address never in its mapped form.
+        source: SocketAddr,
+        /// What it says; nothing where it cannot be read.
+        answer: Option<Answer>,
+    },
+    /// Whether probes can be sent and heard, from now on; after what was remembered.
     Prober {
-        /// When this run began, in milliseconds since 1970, and never less than an earlier run said: peers know by it what is old.
+        /// When this run began, in milliseconds since 1970, as the clock says: peers know by it what is old. Where an earlier run said
+        /// more, the node goes on from there.
         epoch: u64,
         /// Why there are no probes, where that is so.
         missing: Option<NoProbes>,
@@ -85,10 +95,19 @@ pub enum Output {
     },
     /// Send a probe from WireGuard's own port, past WireGuard. What cannot be sent is lost, as on any network.
     Probe {
+        /// From which other port than WireGuard's, if from another one.
+        from: Option<u16>,
         /// Where to.
         to: SocketAddr,
         /// The UDP payload.
         payload: Vec<u8>,
+    },
+    /// Ask a STUN server from WireGuard's own port where it sees this node (RFC 8489, Binding). What cannot be sent is lost.
+    Stun {
+        /// The server.
+        to: SocketAddr,
+        /// What the answer repeats.
+        transaction: Transaction,
     },
     /// Look a name up and answer with [`Input::Resolved`].
     Resolve(Host),
@@ -149,6 +168,18 @@ pub enum Event {
     },
     /// The session of a link is over; its endpoint is looked for again.
     LinkLost {
+        /// The peer.
+        peer: PeerName,
+    },
+    /// A path drops long packets, and nobody says so.
+    PathNarrow {
+        /// The peer.
+        peer: PeerName,
+        /// What passes.
+        narrow: Narrow,
+    },
+    /// It does not any more.
+    PathWide {
         /// The peer.
         peer: PeerName,
     },
@@ -228,6 +259,9 @@ pub enum RejectReason {
     /// A probe, or a signal, is dropped.
     #[error("dropped probe: {0}")]
     Probe(Dropped),
+    /// The answer of a STUN server is dropped.
+    #[error("dropped STUN answer: {0}")]
+    Stun(stun::Dropped),
     /// It may not be programmed, for as long as that is so.
     #[error("prefix not programmed: {0}")]
     Overlap(Overlap),
@@ -243,6 +277,8 @@ impl Event {
             Self::LinkEstablished { .. } => "link-established",
             Self::LinkSuspected { .. } => "link-suspected",
             Self::LinkLost { .. } => "link-lost",
+            Self::PathNarrow { .. } => "path-narrow",
+            Self::PathWide { .. } => "path-wide",
             Self::PeerAdded { .. } => "peer-added",
             Self::PeerRemoved { .. } => "peer-removed",
             Self::PeerRestarted { .. } => "peer-restarted",
@@ -263,6 +299,8 @@ impl Event {
             Self::LinkEstablished { peer, .. }
             | Self::LinkSuspected { peer, .. }
             | Self::LinkLost { peer }
+            | Self::PathNarrow { peer, .. }
+            | Self::PathWide { peer }
             | Self::PeerAdded { peer }
             | Self::PeerRemoved { peer }
             | Self::PeerRestarted { peer } => Some(peer),
@@ -280,13 +318,16 @@ impl Event {
             Self::LinkEstablished { .. }
             | Self::LinkSuspected { .. }
             | Self::LinkLost { .. }
+            | Self::PathWide { .. }
             | Self::PeerAdded { .. }
             | Self::PeerRemoved { .. }
             | Self::PrefixMoved { .. }
             | Self::PrefixCleared { .. }
             | Self::RoleChanged { .. } => Level::Info,
             Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
-            Self::PrefixRefused(_) | Self::MorePrefixesRefused | Self::TooManyMembers => Level::Warn,
+            Self::PathNarrow { .. } | Self::PrefixRefused(_) | Self::MorePrefixesRefused | Self::TooManyMembers => {
+                Level::Warn
+            }
             Self::Rejected { reason, .. } => reason.level(),
         }
     }
@@ -296,7 +337,7 @@ impl RejectReason {
     /// What comes of trust levels is the everyday of a mixed network; what cannot come from a sound node needs a look.
     const fn level(self) -> Level {
         match self {
-            Self::Refused(_) | Self::Stranger | Self::Probe(_) => Level::Debug,
+            Self::Refused(_) | Self::Stranger | Self::Probe(_) | Self::Stun(_) => Level::Debug,
             Self::Layout(_) | Self::Auth(_) | Self::Overlap(_) | Self::Full(_) => Level::Warn,
         }
     }
@@ -312,6 +353,8 @@ impl fmt::Display for Event {
             }
             Self::LinkSuspected { peer, missing } => write!(f, "link to {peer} is suspect: {missing}"),
             Self::LinkLost { peer } => write!(f, "link to {peer} is lost, trying its candidates again"),
+            Self::PathNarrow { peer, narrow } => write!(f, "on the way to {peer} {narrow}"),
+            Self::PathWide { peer } => write!(f, "on the way to {peer} packets of full size pass again"),
             Self::PeerAdded { peer } => write!(f, "added {peer}, a member of the network"),
             Self::PeerRemoved { peer } => write!(f, "removed {peer}, no member any more"),
             Self::PeerRestarted { peer } => write!(f, "{peer} started anew"),

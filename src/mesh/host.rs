@@ -12,6 +12,8 @@ pub struct HostState {
     /// Routes of the main table: all that lead into the tunnel (masked, link-local ones left out), and of the others those
     /// that are a more specific exception from one of them.
     pub routes: Vec<Route>,
+    /// The longest packet that the WireGuard device takes, where that is known.
+    pub mtu: Option<u16>,
 }
 
 /// A network interface of this machine.

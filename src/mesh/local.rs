@@ -183,6 +183,7 @@ mod tests {
                 ],
                 tunnel_addresses: vec!["10.0.0.1/24".parse().unwrap(), "fe80::9/64".parse().unwrap()],
                 routes: Vec::new(),
+                mtu: None,
             };
             Self {
                 settings: Settings::default(),

@@ -5,7 +5,7 @@
 //!
 //! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
 //! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`; then the deciding modules, which do not import one another (`trust`,
-//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `silence`, `turns`); then
+//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `silence`, `stun`, `turns`); then
 //! `event`, `census`, `contest`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -39,6 +39,7 @@ pub mod route;
 pub mod settings;
 pub mod silence;
 pub mod status;
+pub mod stun;
 pub mod tally;
 pub mod time;
 pub mod trust;

@@ -1,4 +1,4 @@
-//! The names among the operator's endpoints, and the addresses they have: whose turn it is to be asked for, and what was answered.
+//! The names among the operator's endpoints and servers, and the addresses they have: whose turn it is to be asked for, and what was answered.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,6 +42,8 @@ pub enum Need {
 pub struct Names {
     /// What the settings say.
     settings: BTreeMap<PublicKey, Vec<Host>>,
+    /// What the settings name beside peers.
+    servers: Vec<Host>,
     /// What the file of wg-quick says.
     file: BTreeMap<PublicKey, Host>,
     known: BTreeMap<Host, Name>,
@@ -63,6 +65,7 @@ impl Names {
     pub fn new(now: Timestamp, settings: &Settings) -> Self {
         Self {
             settings: hosts(settings),
+            servers: settings.stun.clone(),
             file: BTreeMap::new(),
             known: BTreeMap::new(),
             began: now,
@@ -72,7 +75,7 @@ impl Names {
 
     /// Takes in what the settings say now; what is named nowhere any more is forgotten.
     pub fn replace_settings(&mut self, settings: &Settings) {
-        self.settings = hosts(settings);
+        (self.settings, self.servers) = (hosts(settings), settings.stun.clone());
         self.forget_unnamed();
     }
 
@@ -83,9 +86,9 @@ impl Names {
     }
 
     fn forget_unnamed(&mut self) {
-        let (settings, file) = (&self.settings, &self.file);
+        let (settings, file, servers) = (&self.settings, &self.file, &self.servers);
         let is_named = |host: &Host| {
-            let mut named = settings.values().flatten().chain(file.values());
+            let mut named = settings.values().flatten().chain(file.values()).chain(servers);
             named.any(|known| known == host)
         };
         self.known.retain(|host, _| is_named(host));

@@ -16,6 +16,7 @@ mod remember;
 mod review;
 mod settings;
 mod show;
+mod stun;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -45,6 +46,7 @@ use super::probe::rate::Limiter;
 use super::route::{Claims, Routes};
 use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
+use super::stun::Stun;
 use super::tally::{Ration, Tally};
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
@@ -94,6 +96,8 @@ pub struct Node {
     no_probes: Option<NoProbes>,
     /// Where others see this node.
     seen: Seen,
+    /// Where STUN servers see it.
+    stun: Stun,
     /// How many signals are passed on, by who brings them.
     relayed: Limiter,
     /// How many heartbeats are answered.
@@ -139,10 +143,11 @@ impl Node {
             endpoints: Endpoints::default(),
             recall: Recall::new(now),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
-            probing: Probing::new(own_key, now),
+            probing: Probing::new(own_key, now, settings.predicts_ports()),
             no_probes: Some(NoProbes::NotSupported),
             echoes: Limiter::new(now),
             seen: Seen::default(),
+            stun: Stun::default(),
             relayed: Limiter::new(now),
             places: Places::new(now, &settings),
             rejections: Tally::default(),
@@ -173,6 +178,7 @@ impl Node {
         match input {
             Input::Packet { source, payload } => self.hear(now, source, payload),
             Input::Probe { source, payload } => self.hear_probe(now, source, payload),
+            Input::Stun { source, answer } => self.hear_stun(now, source, answer),
             Input::Prober { epoch, missing } => self.observe_prober(now, epoch, missing),
             Input::Device(read) => {
                 self.count_traffic(now, read);
@@ -283,6 +289,8 @@ impl Node {
     fn doubt_everything(&mut self, now: Timestamp) {
         self.probing.reset(now);
         self.seen.forget();
+        self.stun.forget();
+        self.gossip.moved(now);
         let pulses = self.links.values_mut().filter_map(Link::pulse);
         pulses.for_each(|pulse| pulse.challenge(now));
         self.agenda.add_all();

@@ -18,6 +18,9 @@ pub const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How long a fact of ours lives without being renewed (wirelink v1).
 pub const FACT_TTL: Duration = Duration::from_secs(255);
 
+/// The most STUN servers: two tell all that there is to know.
+pub const MAX_STUN: usize = 4;
+
 /// What the operator decides about a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -40,6 +43,12 @@ pub struct Settings {
     pub prune: Prune,
     /// Whether what the node brought stays on the device when it stops. Default: no.
     pub leave_peers: bool,
+    /// Whether ports of NATs that count them up are predicted, of this machine's and of others'. It takes up to 64 flows an attempt
+    /// and 256 in ten minutes; off is for NATs with little room. Default: yes.
+    pub port_prediction: Option<bool>,
+    /// STUN servers that are asked from where they see this node while fewer than two peers tell it, at most [`MAX_STUN`]. Worth it for a
+    /// node with a single hub, whose word alone does not show what its NAT does. Default: none, as they belong to others.
+    pub stun: Vec<Host>,
     /// What the operator knows of single peers; the node's own key may be among them.
     pub peers: BTreeMap<PublicKey, PeerSettings>,
     /// What the operator said to the running node about single peers; no file holds it.
@@ -50,6 +59,11 @@ impl Settings {
     /// Returns the port for facts, or `None` where it follows from a listen port that has no successor.
     pub fn fact_port(&self, listen_port: u16) -> Option<u16> {
         self.port.or(listen_port.checked_add(1).filter(|_| listen_port != 0))
+    }
+
+    /// Returns whether ports are predicted.
+    pub fn predicts_ports(&self) -> bool {
+        self.port_prediction.unwrap_or(true)
     }
 }
 

@@ -14,6 +14,7 @@ use super::fact::{Fact, Origin};
 use super::identity::PublicKey;
 use super::link::State;
 use super::link::candidate::Kind;
+use super::link::quality::Quality;
 use super::reason::Reason;
 use super::settings::TrustLevel;
 use super::time::Why;
@@ -60,6 +61,8 @@ pub struct PeerStatus {
     pub reason: Reason,
     /// The same with its circumstances.
     pub why: String,
+    /// How good the path is, while heartbeats are exchanged on it.
+    pub quality: Option<Quality>,
     /// Where WireGuard sends to.
     pub endpoint: Option<SocketAddr>,
     /// What WireGuard sends there.
@@ -201,6 +204,9 @@ impl fmt::Display for PeerStatus {
             self.since.as_secs(),
             self.why
         )?;
+        if let Some(quality) = self.quality {
+            write!(f, "{quality}; ")?;
+        }
         match self.endpoint {
             Some(endpoint) => write!(f, "endpoint {endpoint}, allowed IPs")?,
             None => write!(f, "no endpoint, allowed IPs")?,
@@ -267,6 +273,7 @@ mod tests {
             since: Duration::ZERO,
             reason: Reason::NoEndpoint,
             why: "no endpoint is known for it".into(),
+            quality: None,
             endpoint: None,
             allowed_ips: Vec::new(),
             trust: None,

@@ -137,6 +137,16 @@ impl TrustPolicy {
             .or_else(|| self.peers.contains(node).then_some(TrustLevel::Endpoint))
     }
 
+    /// Returns whether the word of a node goes further than that of any peer. The same as by its [`level`](Self::level), without looking
+    /// for it among a thousand peers.
+    pub fn counts_for_more(&self, node: &PublicKey) -> bool {
+        let configured = self.configured.get(node);
+        configured.map_or_else(
+            || self.trusts_routers() && self.routers.contains(node),
+            |level| *level >= TrustLevel::AllowedIPs,
+        )
+    }
+
     /// Returns what the operator trusts this very node with: what it may say of its own knowledge.
     pub fn own_level(&self) -> Option<TrustLevel> {
         self.configured.get(&self.own_key).copied()

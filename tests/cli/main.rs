@@ -163,6 +163,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--leave-peers",
             "--probe",
             "--resolve-wg-quick",
+            "--port-prediction",
             "--debug",
             "--wait",
             "--dump",
@@ -266,7 +267,7 @@ fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
         "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
-        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "Peers": [],
+        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "PortPrediction": true, "Stun": [], "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -289,7 +290,7 @@ fn the_example_shows_every_key_and_reads_as_itself() {
     for peer in written["Peers"].as_array().expect("a list") {
         assert_eq!(keys(peer), keys(&dumped["Peers"][0]));
     }
-    for key in ["Port", "Router", "ReportIfaces", "HideIfaces", "AllowPrefixes"] {
+    for key in ["Port", "Router", "ReportIfaces", "HideIfaces", "AllowPrefixes", "Stun"] {
         assert_eq!(written[key], dumped[key]);
     }
     assert_eq!(dumped["Peers"].as_array().map(Vec::len), Some(2));
@@ -328,8 +329,8 @@ fn a_dump_is_a_file_for_the_same_settings() {
 #[test]
 fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "Wait": true, "AddressHash": "blake2s",
-        "Prune": "all", "LeavePeers": true, "Probe": true, "ResolveWgQuick": true, "ReportIfaces": ["file"],
-        "HideIfaces": ["file"],
+        "Prune": "all", "LeavePeers": true, "Probe": true, "ResolveWgQuick": true, "PortPrediction": true,
+        "ReportIfaces": ["file"], "HideIfaces": ["file"],
         "AllowPrefixes": ["10.0.0.0/8"]}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -345,6 +346,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "LeavePeers",
             "Probe",
             "ResolveWgQuick",
+            "PortPrediction",
             "ReportIfaces",
             "HideIfaces",
             "AllowPrefixes",
@@ -362,6 +364,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_LEAVE_PEERS", "off"),
         ("WIRELINK_PROBE", "off"),
         ("WIRELINK_RESOLVE_WG_QUICK", "no"),
+        ("WIRELINK_PORT_PREDICTION", "no"),
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
         ("WIRELINK_ALLOW_PREFIXES", "10.99.0.0/16, fd99::/48"),
@@ -378,6 +381,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         "--leave-peers",
         "--probe",
         "--resolve-wg-quick",
+        "--port-prediction",
     ];
     let list = |items: &[&str]| json!(items);
     let (file, lists) = (
@@ -398,6 +402,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             json!(set),
             json!(hash),
             json!(if set { "all" } else { "never" }),
+            json!(set),
             json!(set),
             json!(set),
             json!(set),
@@ -550,6 +555,10 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Prune": true} => Prune: true is not a choice
         yaml: leave-peers: perhaps => leave-peers: "perhaps" is not a boolean
         json: {"Probe": "maybe"} => Probe: "maybe" is not a boolean
+        json: {"Stun": ["stun.example.org:3478", "stun.example.org"]} => Stun[1]: "stun.example.org" is not a server: host:port | :3478
+        json: {"Stun": ["stun:stun.example.org:3478"]} => Stun[0]: "stun:stun.example.org:3478" is not a server
+        json: {"Stun": "stun.example.org:3478"} => Stun: | is not a list
+        json: {"Stun": ["a:1", "b:1", "c:1", "d:1", "e:1"]} => Stun: | too long a list: at most 4 servers
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s
         json: {"ReportIfaces": ["eth0", "wg[0-"]} => ReportIfaces[1]: "wg[0-" is not | glob | veth*
         json: {"AllowPrefixes": ["::/0", "10.0.0.0/33"]} => AllowPrefixes[1]: "10.0.0.0/33" is not a prefix | /24

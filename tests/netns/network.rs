@@ -7,6 +7,7 @@ mod address;
 mod cut;
 #[allow(dead_code, reason = "for the benchmark alone")]
 mod delay;
+mod narrow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;

@@ -1,6 +1,7 @@
 //! Probes from WireGuard's own port, while WireGuard really has it.
 
 mod pair;
+mod stun;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use rustix::process::Signal;
-use wirelink::daemon::probe::{Heard, Port, Prober};
+use wirelink::daemon::probe::{Heard, Port, Prober, What};
 use wirelink::mesh::probe::wire::{LEN, MARK};
 
 use self::pair::Pair;
@@ -46,9 +47,9 @@ async fn hear(prober: &mut Prober) -> Option<Heard> {
 /// Sends from one side to an endpoint, and returns the source that the other side heard, if it heard anything.
 async fn passes(from: &Prober, to: SocketAddr, at: &mut Prober) -> Option<SocketAddr> {
     let sent = probe(u8::try_from(to.port() % 251).expect("below 251"));
-    from.send(to, &sent).expect("there is a way out");
+    from.send(None, to, &sent).expect("there is a way out");
     let heard = hear(at).await?;
-    assert_eq!(heard.payload, sent);
+    assert_eq!(heard.what, What::Probe(sent));
     Some(heard.source)
 }
 
@@ -125,7 +126,10 @@ fn a_probe_carries_the_mark_and_follows_the_port() {
         passes(&a, at_b, &mut b).await;
         assert_eq!(passes(&b, elsewhere, &mut a).await, Some(at_b), "but this one");
         a.follow(moved(0, 0)).expect("an interface may be down");
-        assert!(a.send(at_b, &probe(1)).is_err(), "nobody listens there for the answer");
+        assert!(
+            a.send(None, at_b, &probe(1)).is_err(),
+            "nobody listens there for the answer"
+        );
     });
     assert_eq!(pair.sides[0].marked(), before + 1);
 }

@@ -48,6 +48,8 @@ pub(crate) struct Flows {
     pub(crate) timers: Timers,
     /// How many there is room for; a new flow that finds none is dropped.
     pub(crate) room: usize,
+    /// How many there ever were.
+    pub(crate) opened: u64,
 }
 
 impl Default for Flows {
@@ -56,6 +58,7 @@ impl Default for Flows {
             table: BTreeMap::new(),
             timers: Timers::default(),
             room: ROOM,
+            opened: 0,
         }
     }
 }
@@ -114,6 +117,7 @@ impl Flows {
                 return None;
             }
         }
+        self.opened += u64::from(self.get(now, inside, outside).is_none());
         let timer = if answered {
             self.timers.answered
         } else {

@@ -20,6 +20,8 @@ use crate::scenario;
 use crate::scenario::claim::ATTACHED;
 use crate::wireguard::{Packet, Tunnel};
 
+/// The longest packet that the WireGuard interface takes.
+pub(crate) const TUNNEL_MTU: usize = 1420;
 /// Where echoes are asked for (RFC 862).
 pub(crate) const ECHO: u16 = 7;
 /// The time to live of what a host sends.
@@ -93,8 +95,12 @@ pub(crate) struct Host {
     pub(crate) started: Timestamp,
     /// Whether it has an interface more, which leads nowhere.
     pub(crate) attached: bool,
+    /// Addresses that it has and where nobody reaches it: those of other tunnels, of networks that went down elsewhere.
+    pub(crate) dead_ends: Vec<IpNet>,
     /// Whether the machine is suspended.
     pub(crate) asleep: bool,
+    /// How far the clock on its wall was set back, in milliseconds.
+    pub(crate) set_back: u64,
     /// When it is looked at again, if that is planned.
     pub(crate) scheduled: Option<Timestamp>,
     /// Whether what the node wants now comes from a deadline, and may change the device.
@@ -117,6 +123,11 @@ pub(crate) struct Host {
     pub(crate) disk: Option<(Timestamp, String)>,
     /// How often that was written.
     pub(crate) saves: u64,
+    /// The address that a node left behind here that was killed: where nobody listens any more the kernel says so, through the tunnel,
+    /// to each once a second at most (RFC 4443, 3.1; icmp.ratelimit).
+    pub(crate) left_address: Option<IpAddr>,
+    /// When it said so last, and to whom.
+    pub(crate) refused_at: BTreeMap<IpAddr, Timestamp>,
     /// Which peers its node sent elsewhere.
     pub(crate) sent_to: BTreeMap<PublicKey, SentTo>,
     /// What the node changed, if that is recorded.
@@ -148,7 +159,9 @@ impl Host {
             refused_before: 0,
             started: now,
             attached: false,
+            dead_ends: Vec::new(),
             asleep: false,
+            set_back: 0,
             scheduled: None,
             may_configure: false,
             echoes: BTreeMap::new(),
@@ -160,6 +173,8 @@ impl Host {
             left_behind: false,
             disk: None,
             saves: 0,
+            left_address: None,
+            refused_at: BTreeMap::new(),
             sent_to: BTreeMap::new(),
             changes: Vec::new(),
             events: Vec::new(),
@@ -170,6 +185,7 @@ impl Host {
     pub(crate) fn reboot(&mut self, now: Timestamp, seed: u64) {
         self.end();
         self.left_behind = false;
+        self.left_address = None;
         self.sent_to.clear();
         self.tunnel = tunnel(&self.config, self.key, now, seed);
     }
@@ -187,9 +203,11 @@ impl Host {
         }
         let missing = (!self.config.probes).then_some(NoProbes::NotPermitted);
         let epoch = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX);
+        let epoch = epoch.saturating_sub(self.set_back);
         node.handle(now, Input::Prober { epoch, missing });
         // Whatever is left of an earlier run is this one's again.
         self.left_behind &= self.is_v1();
+        self.left_address = None;
         self.node = Some(node);
         self.started = now;
     }
@@ -228,7 +246,19 @@ impl Host {
     /// Returns whether an address is its own, inside the tunnel.
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         let node = self.node.as_ref().map(|node| IpAddr::V6(node.address()));
-        node == Some(address) || self.config.inner.iter().any(|net| net.addr() == address)
+        let own = [node, self.left_address];
+        own.contains(&Some(address)) || self.config.inner.iter().any(|net| net.addr() == address)
+    }
+
+    /// Returns whether the kernel says now that nobody listens.
+    pub(crate) fn refuses(&mut self, now: Timestamp, sender: IpAddr) -> bool {
+        let last = self.refused_at.get(&sender);
+        let is_due = last.is_none_or(|at| now.since(*at) >= Duration::from_secs(1));
+        let refuses = self.node.is_none() && is_due;
+        if refuses {
+            self.refused_at.insert(sender, now);
+        }
+        refuses
     }
 
     /// Returns its first address of the family inside the tunnel.
@@ -251,15 +281,22 @@ impl Host {
             addresses: vec![ATTACHED.parse().expect("it is a prefix")],
             wireguard: false,
         });
+        let elsewhere = (!self.dead_ends.is_empty()).then(|| Interface {
+            name: "elsewhere".into(),
+            up: true,
+            addresses: self.dead_ends.clone(),
+            wireguard: false,
+        });
         let prefixes = self.config.peers.iter().flat_map(|peer| &peer.allowed_ips);
         let routes = prefixes.filter(|prefix| is_routed(prefix)).map(|prefix| Route {
             prefix: prefix.trunc(),
             into_tunnel: true,
         });
         HostState {
-            interfaces: interfaces.chain(attached).collect(),
+            interfaces: interfaces.chain(attached).chain(elsewhere).collect(),
             tunnel_addresses: self.config.inner.clone(),
             routes: routes.collect(),
+            mtu: Some(TUNNEL_MTU as u16),
         }
     }
 

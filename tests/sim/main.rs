@@ -1,10 +1,13 @@
 //! The simulator: a seeded world with a virtual clock, in which the real node runs on modelled machines and networks.
 
 mod adversary;
+mod blocked;
+mod crash;
 mod direct;
 mod draw;
 mod experiment;
 mod flows;
+mod hopeless;
 mod host;
 mod invariants;
 mod kernel_rules;
@@ -12,21 +15,26 @@ mod liar;
 mod lies;
 mod memory;
 mod mixed;
+mod moves;
 mod names;
 mod nat;
 mod net;
 mod overlaps;
+mod paths;
 mod play;
+mod ports;
 mod powers;
 mod program;
 mod promises;
 mod random;
+mod roaming;
 #[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
 mod scenario;
 mod scenarios;
 mod stage;
 mod star;
+mod stun;
 mod v1;
 mod wire;
 mod wireguard;

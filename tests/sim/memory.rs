@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use wirelink::mesh::event::RejectReason;
+use wirelink::mesh::probe::Dropped;
+use wirelink::mesh::probe::window::Stale;
+
 use crate::draw::Draw;
 use crate::net::HostId;
+use crate::program::Program;
 use crate::scenario::{Act, Name, Path, Scenario, oracle, table};
 use crate::stage::Stage;
 use crate::{invariants, play};
@@ -148,5 +153,36 @@ fn however_often_a_node_is_killed_the_last_stop_leaves_the_device_as_it_was() {
         for (id, before) in before {
             assert_eq!(shown(&stage, id), before, "seed {seed}");
         }
+    }
+}
+
+/// Peers take probes of an earlier run for replayed ones.
+#[test]
+fn a_clock_that_was_set_back_keeps_nobody_from_being_found() {
+    for (seed, is_off) in [(1, false), (2, true), (3, false), (4, true)] {
+        let scenario = table::home_home();
+        let mut stage = Stage::new(&scenario, seed);
+        stage.act(Act::StartAll);
+        play::arrive(&mut stage, MINUTE).unwrap();
+        let [a, b] = ["a", "b"].map(|name| stage.id(name));
+        stage.world.stop(a);
+        if is_off {
+            stage.world.reboot(a);
+        }
+        // More than once: the second time it still shows less than it did in the beginning.
+        for _ in 0..2 {
+            stage.world.hosts[a].set_back += 3_600_000;
+            stage.run(MINUTE);
+            stage.world.start(a);
+            play::arrive(&mut stage, WITHIN).unwrap_or_else(|why| panic!("{seed}: {why}"));
+            stage.world.kill(a);
+        }
+        let node = stage.world.hosts[b].node.as_ref().and_then(Program::ours).unwrap();
+        let rejections = node.status(stage.world.now).rejections;
+        let old = RejectReason::Probe(Dropped::Stale(Stale::Epoch));
+        assert!(
+            !rejections.iter().any(|(_, reason, _)| *reason == old),
+            "{rejections:?}"
+        );
     }
 }

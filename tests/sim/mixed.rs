@@ -57,6 +57,7 @@ fn machine(host: usize, address: SocketAddr) -> HostState {
             prefix: net(inner(HUB), 24).trunc(),
             into_tunnel: true,
         }],
+        mtu: None,
     }
 }
 
@@ -160,7 +161,11 @@ impl Mixed {
                     // Nothing is sent where there is no endpoint yet.
                     let _ = self.wire.try_send(host, packet);
                 }
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Stun { .. }
+                | Output::Resolve(_)
+                | Output::Notify(_) => {}
             }
         }
     }

@@ -181,7 +181,9 @@ fn a_hub_that_comes_back_is_where_it_was() {
         stage.run(Duration::from_secs(away));
         stage.act(Act::Rejoin("hub"));
         play::arrive(&mut stage, Duration::from_secs(60)).unwrap();
-        assert!(reaches_hub(&mut stage, "a"), "after {away} s");
+        // The leaves may be direct all the time: then the next keepalive brings the hub back.
+        let reached = (0..30).any(|_| reaches_hub(&mut stage, "a"));
+        assert!(reached, "after {away} s");
         invariants::check(&mut stage.world).unwrap();
     }
 }

@@ -1,9 +1,12 @@
 //! What the kernel lets through to us of all the UDP that arrives: a classic BPF program (Linux, networking/filter), so that the
 //! traffic of the machine, WireGuard's own before all, never wakes this process.
 
+use std::net::{IpAddr, SocketAddr};
+
 use socket2::SockFilter;
 
 use super::packet::{Family, UDP_LEN};
+use super::stun::{COOKIE, SUCCESS};
 use crate::mesh::probe::wire::MARK;
 
 /// One instruction.
@@ -18,6 +21,7 @@ struct Step {
 }
 
 // BPF_LD and BPF_LDX with their sizes and modes, BPF_JMP, BPF_RET (linux/bpf_common.h).
+const LOAD_WORD: u16 = 0x20;
 const LOAD_HALF: u16 = 0x28;
 const LOAD_HALF_BEHIND: u16 = 0x48;
 const LOAD_WORD_BEHIND: u16 = 0x40;
@@ -31,17 +35,25 @@ const RETURN: u16 = 0x06;
 const FRAGMENT: u32 = 6;
 const OFFSET_BITS: u32 = 0x1fff;
 
-/// Returns the filter for what comes to `port`.
-pub(super) fn filter(family: Family, port: u16) -> Vec<SockFilter> {
-    let steps = program(family, port).into_iter();
+/// What counts from here counts from the IP header, of which a raw socket shows nothing where the packet is IPv6 (SKF_NET_OFF).
+const FROM_IP: u32 = 0xfff0_0000;
+/// Where the headers of both versions have the source address.
+const IPV4_SOURCE: u32 = 12;
+const IPV6_SOURCE: u32 = 8;
+
+/// Returns the filter for what comes to `port`, where these servers were asked.
+pub(super) fn filter(family: Family, port: u16, asked: &[SocketAddr]) -> Vec<SockFilter> {
+    let steps = program(family, port, asked).into_iter();
     let filter = steps.map(|step| SockFilter::new(step.code, step.then, step.otherwise, step.value));
     filter.collect()
 }
 
-/// Takes datagrams to the port that are as long as a probe and have its mark. A load from behind the end refuses, too.
+/// Takes datagrams to the port that are as long as a probe and have its mark; and, where servers were asked, what begins like an answer
+/// of STUN and comes from one of them. A load from behind the end refuses, too. Nothing that STUN says is as long as a probe: its
+/// length is a multiple of 4.
 ///
 /// Raw sockets show an IPv4 header of any length before that of UDP, and nothing before it where the packet is IPv6 (raw(7)).
-fn program(family: Family, port: u16) -> Vec<Step> {
+fn program(family: Family, port: u16, asked: &[SocketAddr]) -> Vec<Step> {
     let mut steps = match family {
         Family::V4 => vec![
             load(LOAD_HALF, FRAGMENT),
@@ -54,12 +66,50 @@ fn program(family: Family, port: u16) -> Vec<Step> {
         load(LOAD_HALF_BEHIND, 2),
         compare(IF_EQUAL, port.into(), 0, 5),
         load(LOAD_HALF_BEHIND, 4),
-        compare(IF_EQUAL, UDP_LEN.into(), 0, 3),
+        compare(IF_EQUAL, UDP_LEN.into(), 0, 4),
         load(LOAD_WORD_BEHIND, 8),
         compare(IF_EQUAL, u32::from_be_bytes(MARK), 0, 1),
         load(RETURN, u32::MAX),
         load(RETURN, 0),
     ]);
+    let mut servers = asked.iter().filter(|server| Family::of(**server) == family).peekable();
+    if servers.peek().is_some() {
+        steps.extend([
+            load(LOAD_HALF_BEHIND, 8),
+            compare(IF_EQUAL, SUCCESS.into(), 1, 0),
+            load(RETURN, 0),
+            load(LOAD_WORD_BEHIND, 12),
+            compare(IF_EQUAL, COOKIE, 1, 0),
+            load(RETURN, 0),
+        ]);
+    }
+    servers.for_each(|server| steps.extend(comes_from(*server)));
+    steps.push(load(RETURN, 0));
+    steps
+}
+
+/// Takes what comes from a server; anything else goes on behind it.
+fn comes_from(server: SocketAddr) -> Vec<Step> {
+    let (from, address) = match server.ip() {
+        IpAddr::V4(address) => (IPV4_SOURCE, address.octets().to_vec()),
+        IpAddr::V6(address) => (IPV6_SOURCE, address.octets().to_vec()),
+    };
+    let words = address.chunks(4).zip((from..).step_by(4));
+    let mut steps: Vec<Step> = words
+        .flat_map(|(word, at)| {
+            let word = word.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+            [load(LOAD_WORD, FROM_IP + at), compare(IF_EQUAL, word, 0, 0)]
+        })
+        .chain([
+            load(LOAD_HALF_BEHIND, 0),
+            compare(IF_EQUAL, server.port().into(), 0, 0),
+            load(RETURN, u32::MAX),
+        ])
+        .collect();
+    let end = steps.len();
+    for (at, step) in steps.iter_mut().enumerate().filter(|(_, step)| step.code == IF_EQUAL) {
+        step.otherwise = u8::try_from(end - at - 1).expect("there are 11 steps at most");
+    }
     steps
 }
 
@@ -82,20 +132,26 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::packet::{self, tests::PROBE};
+    use super::super::packet::{self, What, tests::PROBE};
+    use super::super::stun;
     use super::*;
 
     const PORT: u16 = 51820;
 
     /// Runs a program as the kernel does; returns whether the packet is taken.
     fn takes(program: &[Step], packet: &[u8]) -> bool {
-        run(program, packet).unwrap_or(false)
+        run(program, &[], packet).unwrap_or(false)
     }
 
-    /// Returns nothing where it reads behind the end.
-    fn run(program: &[Step], packet: &[u8]) -> Option<bool> {
+    /// Returns nothing where it reads behind the end. What is hidden is the IP header before what is shown.
+    fn run(program: &[Step], hidden: &[u8], packet: &[u8]) -> Option<bool> {
+        let whole = [hidden, packet].concat();
         let load = |length: usize, from: u32| {
-            let bytes = packet.get(from as usize..from as usize + length)?;
+            let (bytes, from) = match from.checked_sub(FROM_IP) {
+                Some(from) => (&whole[..], from as usize),
+                None => (packet, from as usize),
+            };
+            let bytes = bytes.get(from..from + length)?;
             Some(bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
         };
         let (mut accumulator, mut index, mut at) = (0, 0, 0);
@@ -103,6 +159,7 @@ mod tests {
             let step = program[at];
             let mut jump = |holds: bool| at += usize::from(if holds { step.then } else { step.otherwise });
             match step.code {
+                LOAD_WORD => accumulator = load(4, step.value)?,
                 LOAD_HALF => accumulator = load(2, step.value)?,
                 LOAD_HALF_BEHIND => accumulator = load(2, index + step.value)?,
                 LOAD_WORD_BEHIND => accumulator = load(4, index + step.value)?,
@@ -141,7 +198,7 @@ mod tests {
     #[test]
     fn probes_pass_and_whatever_is_not_exactly_one_does_not() {
         for (family, options) in [(Family::V4, &[][..]), (Family::V4, &[1; 40]), (Family::V6, &[])] {
-            let program = program(family, PORT);
+            let program = program(family, PORT, &[]);
             let sound = shown(family, options);
             assert!(takes(&program, &sound), "{family:?}");
             let udp = sound.len() - usize::from(UDP_LEN);
@@ -165,7 +222,7 @@ mod tests {
             );
             assert!(!takes(&program, &sound[..udp + 11]), "{family:?}: cut");
             assert!(
-                !takes(&super::program(family, PORT + 1), &sound),
+                !takes(&super::program(family, PORT + 1, &[]), &sound),
                 "{family:?}: not our port"
             );
         }
@@ -173,11 +230,83 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_fragmented_packet_does_not_pass() {
-        let program = program(Family::V4, PORT);
+        let program = program(Family::V4, PORT, &[]);
         for (at, bit, taken) in [(6, 0x20, true), (6, 0x40, true), (6, 0x10, false), (7, 1, false)] {
             let mut packet = shown(Family::V4, &[]);
             packet[at] |= bit;
             assert_eq!(takes(&program, &packet), taken, "byte {at}, bit {bit:#x}");
+        }
+    }
+
+    const SERVERS: [&str; 4] = [
+        "192.0.2.1:3478",
+        "[2001:db8::1]:3478",
+        "192.0.2.9:19302",
+        "[2001:db8::9]:19302",
+    ];
+
+    /// Returns what a raw socket hides and shows of an answer that comes from there.
+    fn answer(from: SocketAddr, payload: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let udp_len = u16::try_from(8 + payload.len()).unwrap();
+        let mut udp = [from.port(), PORT, udp_len, 0].map(u16::to_be_bytes).concat();
+        udp.extend(payload);
+        match from.ip() {
+            IpAddr::V4(from) => {
+                let mut header = vec![0; 20];
+                (header[0], header[9]) = (0x45, 17);
+                header[12..16].copy_from_slice(&from.octets());
+                (Vec::new(), [header, udp].concat())
+            }
+            IpAddr::V6(from) => {
+                let mut header = vec![0; 40];
+                header[8..24].copy_from_slice(&from.octets());
+                (header, udp)
+            }
+        }
+    }
+
+    #[test]
+    fn answers_pass_from_the_servers_that_were_asked_alone() {
+        let asked = SERVERS.map(|server| server.parse::<SocketAddr>().unwrap());
+        let passes = |asked: &[SocketAddr], from: SocketAddr, payload: &[u8]| {
+            let (hidden, shown) = answer(from, payload);
+            let family = Family::of(from);
+            let taken = run(&program(family, PORT, asked), &hidden, &shown).unwrap_or(false);
+            let read = match from {
+                SocketAddr::V4(_) => packet::read_ipv4(&shown, PORT, asked),
+                SocketAddr::V6(from) => packet::read_ipv6(&shown, from, PORT, asked),
+            };
+            assert_eq!(read.is_some(), taken, "{from}: both ask the same");
+            assert!(read.is_none_or(|heard| heard.source == from && matches!(heard.what, What::Stun(Some(_)))));
+            taken
+        };
+        let sound = stun::tests::answer();
+        for server in asked {
+            assert!(passes(&asked, server, &sound), "{server}");
+            assert!(!passes(&[], server, &sound), "nobody was asked");
+            let others: Vec<SocketAddr> = asked.into_iter().filter(|other| *other != server).collect();
+            assert!(!passes(&others, server, &sound), "{server} was not asked");
+            assert!(
+                !passes(&asked, SocketAddr::new(server.ip(), 3479), &sound),
+                "another port"
+            );
+            for at in [0, 1, 4, 7] {
+                let mut other = sound.clone();
+                other[at] ^= 1;
+                assert!(!passes(&asked, server, &other), "byte {at}");
+            }
+        }
+        let near = ["192.0.2.2:3478", "[2001:db8::2]:3478", "[2001:db9::1]:3478"];
+        for from in near {
+            assert!(!passes(&asked, from.parse().unwrap(), &sound), "{from}");
+        }
+    }
+
+    #[test]
+    fn probes_pass_beside_answers() {
+        let asked = SERVERS.map(|server| server.parse::<SocketAddr>().unwrap());
+        for family in Family::ALL {
+            assert!(takes(&program(family, PORT, &asked), &shown(family, &[])));
         }
     }
 
@@ -192,10 +321,10 @@ mod tests {
             packet.truncate(cut);
             let source = "[2001:db8::1]:0".parse().unwrap();
             let read = match family {
-                Family::V4 => packet::read_ipv4(&packet, PORT).is_some(),
-                Family::V6 => packet::read_ipv6(&packet, source, PORT).is_some(),
+                Family::V4 => packet::read_ipv4(&packet, PORT, &[]).is_some(),
+                Family::V6 => packet::read_ipv6(&packet, source, PORT, &[]).is_some(),
             };
-            prop_assert!(!read || takes(&program(family, PORT), &packet));
+            prop_assert!(!read || takes(&program(family, PORT, &[]), &packet));
         }
     }
 }

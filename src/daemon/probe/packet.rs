@@ -1,8 +1,10 @@
-//! The headers before a probe: IP and UDP, written and read as the network has them (RFC 768, 791, 8200).
+//! The headers before a probe, or before what STUN says: IP and UDP, written and read as the network has them (RFC 768, 791, 8200).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
+use super::stun;
 use crate::mesh::probe::wire::{LEN, MARK};
+use crate::mesh::stun::Answer;
 
 /// A version of IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,30 +36,32 @@ const IPV6_HEADER: usize = 40;
 /// What a UDP header says of the length of a probe, the header included.
 pub(super) const UDP_LEN: u16 = (UDP_HEADER + LEN) as u16;
 
-/// The longest that a raw socket shows, one byte more for what is no probe: an IPv4 header takes up to 60 bytes.
-pub(super) const MAX_SHOWN: usize = 60 + UDP_HEADER + LEN + 1;
+/// The longest that a raw socket shows, one byte more for what is too long: an IPv4 header takes up to 60 bytes.
+pub(super) const MAX_SHOWN: usize = 60 + UDP_HEADER + stun::MAX_LEN + 1;
 
-/// Returns the whole packet of a probe; `None` where the two addresses are of different families, or it is no probe by its length.
+/// Returns the whole packet of a datagram; `None` where the two addresses are of different families, or it is neither as long as a
+/// probe nor as a question of STUN.
 ///
 /// The checksum is always there, for IPv4 too, as in what WireGuard sends: translators between IPv4 and IPv6, as phones have, drop
 /// datagrams without (RFC 7915, 4.5), and the path of WireGuard is what is asked about.
 pub(super) fn build(from: IpAddr, to: SocketAddr, port: u16, hops: u8, payload: &[u8]) -> Option<Vec<u8>> {
-    if payload.len() != LEN {
+    if ![LEN, stun::QUESTION_LEN].contains(&payload.len()) {
         return None;
     }
+    let udp_len = u16::try_from(UDP_HEADER + payload.len()).ok()?;
     let (mut packet, pseudo_header) = match (from, to.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             (ipv4_header(from, to, hops), [&from.octets()[..], &to.octets()].concat())
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             let addresses = [&from.octets()[..], &to.octets()].concat();
-            (ipv6_header(&addresses, hops), addresses)
+            (ipv6_header(&addresses, udp_len, hops), addresses)
         }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
     };
-    let mut udp = [port, to.port(), UDP_LEN, 0].map(u16::to_be_bytes).concat();
+    let mut udp = [port, to.port(), udp_len, 0].map(u16::to_be_bytes).concat();
     udp.extend_from_slice(payload);
-    let sum = checksum(&[&pseudo_header, &[0, UDP], &UDP_LEN.to_be_bytes(), &udp]);
+    let sum = checksum(&[&pseudo_header, &[0, UDP], &udp_len.to_be_bytes(), &udp]);
     udp[6..8].copy_from_slice(&sum.to_be_bytes());
     packet.extend(udp);
     Some(packet)
@@ -73,10 +77,10 @@ fn ipv4_header(from: Ipv4Addr, to: Ipv4Addr, hops: u8) -> Vec<u8> {
     header
 }
 
-fn ipv6_header(addresses: &[u8], hops: u8) -> Vec<u8> {
+fn ipv6_header(addresses: &[u8], udp_len: u16, hops: u8) -> Vec<u8> {
     let mut header = vec![0; IPV6_HEADER];
     header[0] = 0x60;
-    header[4..6].copy_from_slice(&UDP_LEN.to_be_bytes());
+    header[4..6].copy_from_slice(&udp_len.to_be_bytes());
     (header[6], header[7]) = (UDP, hops);
     header[8..].copy_from_slice(addresses);
     header
@@ -98,17 +102,26 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     }
 }
 
-/// A probe that came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A datagram that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// From where.
     pub source: SocketAddr,
-    /// The UDP payload.
-    pub payload: [u8; LEN],
+    /// What it is.
+    pub what: What,
 }
 
-/// Reads the probe out of what a raw socket shows of an IPv4 packet; `None` for anything else.
-pub(super) fn read_ipv4(packet: &[u8], port: u16) -> Option<Heard> {
+/// What concerns us of all that comes to WireGuard's port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A probe, as it came.
+    Probe([u8; LEN]),
+    /// The answer of a STUN server; nothing where it cannot be read.
+    Stun(Option<Answer>),
+}
+
+/// Reads out of what a raw socket shows of an IPv4 packet a probe, or the answer of a server that was asked; `None` for anything else.
+pub(super) fn read_ipv4(packet: &[u8], port: u16, asked: &[SocketAddr]) -> Option<Heard> {
     let header_len = usize::from(packet.first()? & 0xf) * 4;
     let (header, udp) = packet.split_at_checked(header_len)?;
     let fragment = header.get(6..8)?;
@@ -116,23 +129,26 @@ pub(super) fn read_ipv4(packet: &[u8], port: u16) -> Option<Heard> {
         return None;
     }
     let source: [u8; 4] = header.get(12..16)?.try_into().expect("four bytes");
-    read_udp(udp, SocketAddr::from((source, 0)), port)
+    read_udp(udp, SocketAddr::from((source, 0)), port, asked)
 }
 
 /// The same for IPv6, where it shows no header, and says by itself whose the packet is.
-pub(super) fn read_ipv6(udp: &[u8], source: SocketAddrV6, port: u16) -> Option<Heard> {
-    read_udp(udp, source.into(), port)
+pub(super) fn read_ipv6(udp: &[u8], source: SocketAddrV6, port: u16, asked: &[SocketAddr]) -> Option<Heard> {
+    read_udp(udp, SocketAddr::from((*source.ip(), 0)), port, asked)
 }
 
 /// Asks again what the filter asked: what came before it was there, or when it was for another port, waits in the same queue.
-fn read_udp(udp: &[u8], mut source: SocketAddr, port: u16) -> Option<Heard> {
+fn read_udp(udp: &[u8], mut source: SocketAddr, port: u16, asked: &[SocketAddr]) -> Option<Heard> {
     let (header, payload) = udp.split_at_checked(UDP_HEADER)?;
     let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let payload: [u8; LEN] = payload.try_into().ok()?;
     source.set_port(field(0));
-    let is_probe = field(2) == port && field(4) == UDP_LEN && payload.starts_with(&MARK);
     // Nobody can be answered at port 0.
-    (is_probe && source.port() != 0).then_some(Heard { source, payload })
+    let is_ours = field(2) == port && usize::from(field(4)) == udp.len() && source.port() != 0;
+    let what = match <[u8; LEN]>::try_from(payload) {
+        Ok(probe) => probe.starts_with(&MARK).then_some(What::Probe(probe)),
+        Err(_) => (asked.contains(&source) && stun::is_answer(payload)).then(|| What::Stun(stun::read(payload))),
+    };
+    what.filter(|_| is_ours).map(|what| Heard { source, what })
 }
 
 #[cfg(test)]
@@ -215,8 +231,8 @@ pub(super) mod tests {
     fn nobody_sends_from_port_zero() {
         let to = "198.51.100.7:4500".parse().unwrap();
         let packet = |port| build("192.0.2.1".parse().unwrap(), to, port, 64, &PROBE).unwrap();
-        assert!(read_ipv4(&packet(7), 4500).is_some());
-        assert!(read_ipv4(&packet(0), 4500).is_none());
+        assert!(read_ipv4(&packet(7), 4500, &[]).is_some());
+        assert!(read_ipv4(&packet(0), 4500, &[]).is_none());
     }
 
     proptest! {
@@ -224,18 +240,20 @@ pub(super) mod tests {
         fn what_is_built_is_read(from: Ipv4Addr, to: Ipv4Addr, ports in (1..=u16::MAX, any::<u16>())) {
             let packet = build(from.into(), SocketAddr::new(to.into(), ports.1), ports.0, 64, &PROBE).unwrap();
             let source = SocketAddr::new(from.into(), ports.0);
-            prop_assert_eq!(read_ipv4(&packet, ports.1), Some(Heard { source, payload: PROBE }));
-            prop_assert_eq!(read_ipv4(&packet, !ports.1), None);
+            let what = What::Probe(PROBE);
+            prop_assert_eq!(read_ipv4(&packet, ports.1, &[]), Some(Heard { source, what }));
+            prop_assert_eq!(read_ipv4(&packet, !ports.1, &[]), None);
             prop_assert_eq!(residue(&packet, IPV4_HEADER, 12..20), 0);
         }
 
         #[test]
         fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..MAX_SHOWN), port: u16) {
             let source = SocketAddrV6::new([1; 16].into(), 0, 0, 3);
-            let _ = (read_ipv4(&bytes, port), read_ipv6(&bytes, source, port));
+            let asked = [SocketAddr::from(([1, 2, 3, 4], 1)), source.into()];
+            let _ = (read_ipv4(&bytes, port, &asked), read_ipv6(&bytes, source, port, &asked));
             let mut near = build([1, 2, 3, 4].into(), SocketAddr::new([5, 6, 7, 8].into(), port), 1, 64, &PROBE).unwrap();
             near.iter_mut().zip(&bytes).take(IPV4_HEADER).for_each(|(byte, other)| *byte = *other);
-            let _ = (read_ipv4(&near, port), read_ipv6(&near, source, port));
+            let _ = (read_ipv4(&near, port, &asked), read_ipv6(&near, source, port, &asked));
         }
     }
 }

@@ -44,9 +44,9 @@ impl Receiver {
         })
     }
 
-    /// Hears what comes to this port from now on, and nothing else.
-    pub(super) fn listen(&self, port: u16) -> io::Result<()> {
-        SockRef::from(&*self.socket).attach_filter(&filter(self.family, port))
+    /// Hears what comes to this port from now on, and nothing else: probes, and what servers say that were asked.
+    pub(super) fn listen(&self, port: u16, asked: &[SocketAddr]) -> io::Result<()> {
+        SockRef::from(&*self.socket).attach_filter(&filter(self.family, port, asked))
     }
 
     /// Wants to be woken, or not: each packet would wake the process once, whether it looks or not.
@@ -75,11 +75,11 @@ impl Receiver {
         }
     }
 
-    /// Takes one packet that is there; a probe in it, or nothing that concerns us.
+    /// Takes one packet that is there; what is in it for us, or nothing that concerns us.
     ///
     /// # Errors
     /// `WouldBlock` where there is none.
-    pub(super) fn receive(&self, port: u16) -> io::Result<Option<Heard>> {
+    pub(super) fn receive(&self, port: u16, asked: &[SocketAddr]) -> io::Result<Option<Heard>> {
         let Some(watch) = &self.watch else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
@@ -89,8 +89,8 @@ impl Receiver {
         })?;
         let shown = &buffer[..len];
         Ok(match (self.family, source.map(SocketAddr::try_from)) {
-            (Family::V4, _) => packet::read_ipv4(shown, port),
-            (Family::V6, Some(Ok(SocketAddr::V6(source)))) => packet::read_ipv6(shown, source, port),
+            (Family::V4, _) => packet::read_ipv4(shown, port, asked),
+            (Family::V6, Some(Ok(SocketAddr::V6(source)))) => packet::read_ipv6(shown, source, port, asked),
             (Family::V6, Some(Ok(SocketAddr::V4(_)) | Err(_)) | None) => None,
         })
     }

@@ -40,7 +40,7 @@ impl Sender {
         SockRef::from(&self.socket).set_mark(mark)
     }
 
-    /// Sends a probe as from WireGuard's `port`.
+    /// Sends a probe, or a question to a server, as from WireGuard's `port`.
     pub(super) fn send(&self, to: SocketAddr, port: u16, payload: &[u8]) -> io::Result<()> {
         let from = self.connect(to)?;
         let packet = packet::build(from, to, port, self.hops, payload).ok_or(io::ErrorKind::InvalidInput)?;

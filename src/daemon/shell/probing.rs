@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use super::Shell;
 use crate::daemon::clock::{now, since_1970};
 use crate::daemon::device::Device;
-use crate::daemon::probe::{Heard, Port, Prober};
+use crate::daemon::probe::{Heard, Port, Prober, What};
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::{Input, NoProbes};
+use crate::mesh::stun::Transaction;
 
 /// The raw sockets, or why there are none.
 pub(super) struct Probing {
@@ -19,8 +20,7 @@ pub(super) struct Probing {
 impl Probing {
     /// Opens the raw sockets where they are wanted, and says it where there are none.
     ///
-    /// The epoch is what the clock on the wall shows, whatever that is, 1970 included: nothing remembers the last one. Where the
-    /// clock was set back since an earlier run, peers that heard that one take the probes of this one for old.
+    /// The epoch is what the clock on the wall shows, whatever that is, 1970 included: the node remembers the last one.
     pub(super) fn start(wanted: bool, device: &Device, state: &DeviceState) -> Self {
         let opened = wanted.then(|| Prober::open(port(device, state)));
         let prober = opened.unwrap_or(Err(NoProbes::Off));
@@ -57,11 +57,20 @@ impl Probing {
     }
 
     /// Sends a probe; what cannot be sent is lost.
-    pub(super) fn send(&self, to: SocketAddr, payload: &[u8]) {
+    pub(super) fn send(&self, from: Option<u16>, to: SocketAddr, payload: &[u8]) {
         if let Ok(prober) = &self.prober
-            && let Err(error) = prober.send(to, payload)
+            && let Err(error) = prober.send(from, to, payload)
         {
             tracing::debug!("no probe sent to {to}: {error}");
+        }
+    }
+
+    /// Asks a STUN server; what cannot be sent is lost.
+    pub(super) fn ask(&mut self, to: SocketAddr, transaction: Transaction) {
+        if let Ok(prober) = &mut self.prober
+            && let Err(error) = prober.ask(to, transaction)
+        {
+            tracing::debug!("the STUN server {to} is not asked: {error}");
         }
     }
 
@@ -95,9 +104,15 @@ impl Shell {
     /// Hands in what came, as much as is taken in at once.
     pub(super) fn hear_probes(&mut self, readable: io::Result<()>) {
         let mut heard = readable.and_then(|()| self.probing.receive());
-        while let Ok(Some(Heard { source, payload })) = heard {
-            let payload = &payload;
-            self.node.handle(now(), Input::Probe { source, payload });
+        while let Ok(Some(Heard { source, what })) = heard {
+            let input = match &what {
+                What::Probe(payload) => Input::Probe { source, payload },
+                What::Stun(answer) => Input::Stun {
+                    source,
+                    answer: *answer,
+                },
+            };
+            self.node.handle(now(), input);
             heard = self.probing.receive();
         }
         if let Err(error) = heard {

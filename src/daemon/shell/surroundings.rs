@@ -1,8 +1,12 @@
 //! What happens around the node: the interface is renamed, goes down, loses its address, gets another port.
 
+use std::net::Ipv6Addr;
+
 use super::Shell;
 use crate::daemon::clock::now;
-use crate::daemon::host::Observation;
+use crate::daemon::host::{Host, Observation};
+use crate::daemon::ports::Ports;
+use crate::daemon::socket::Socket;
 use crate::mesh::contest::Verdict;
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::Input;
@@ -121,4 +125,29 @@ impl Shell {
             Err(error) => self.warn("socket", &error),
         }
     }
+}
+
+/// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
+pub(super) async fn settle(
+    iface: &str,
+    host: &mut Host,
+    index: u32,
+    address: Ipv6Addr,
+    ports: Ports,
+) -> anyhow::Result<Socket> {
+    let added = host.ensure_address(address).await?;
+    let socket = Socket::bind(iface, index, address, ports).await;
+    if socket.is_err() {
+        // Where the interface is gone, that is why.
+        if let Err(error) = host.read().await
+            && error.is_gone()
+        {
+            return Err(error.into());
+        }
+        // An address that was there already may be in use by the program that has the port.
+        if added {
+            host.remove_address().await.ok();
+        }
+    }
+    Ok(socket?)
 }

@@ -35,10 +35,14 @@ pub const DIGESTS: u32 = 1 << 1;
 /// The capability to understand who sends [probes](crate::mesh::probe), and to pass [signals](super::signal) on.
 pub const PROBES: u32 = 1 << 2;
 
+/// The capability to help predict ports: to answer [looks](crate::mesh::probe::wire::Kind::Look), and to read and pass on signals
+/// that name [ports](super::signal::Ports).
+pub const PORTS: u32 = 1 << 3;
+
 /// What this node announces.
 pub const OURS: Announcement = Announcement {
     revision: 1,
-    capabilities: COMPACT_GROUPS | DIGESTS | PROBES,
+    capabilities: COMPACT_GROUPS | DIGESTS | PROBES | PORTS,
 };
 
 impl Announcement {

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use super::wire::{Reader, WireError};
 
+/// The bit of a number that says that the heartbeat has a certain size: it is answered, and not counted among the others, as what
+/// becomes of it says nothing of them.
+pub const SIZED: u32 = 1 << 31;
+
 /// A question: do you hear me? With how the sender stands to the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Heartbeat {
@@ -14,6 +18,8 @@ pub struct Heartbeat {
     pub version: u32,
     /// Whether the sender sends directly, if the recipient does.
     pub ready: bool,
+    /// Whether the sender turns to a better path now, and the recipient should.
+    pub turns: bool,
 }
 
 /// The answer.
@@ -30,12 +36,17 @@ pub struct Echo {
 }
 
 impl Heartbeat {
+    /// Returns whether it has a certain size.
+    pub const fn is_sized(&self) -> bool {
+        self.number & SIZED != 0
+    }
+
     pub(super) const LEN: usize = 9;
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.number.to_be_bytes());
         out.extend_from_slice(&self.version.to_be_bytes());
-        out.push(self.ready.into());
+        out.push(u8::from(self.ready) | u8::from(self.turns) << 1);
     }
 
     /// Reads what is known today. What follows is padding: it measures how long a datagram may be.
@@ -46,10 +57,13 @@ impl Heartbeat {
     }
 
     fn read(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
+        let (number, version) = (bytes.array()?, bytes.array()?);
+        let flags = bytes.u8()?;
         Ok(Self {
-            number: bytes.array().map(u32::from_be_bytes)?,
-            version: bytes.array().map(u32::from_be_bytes)?,
-            ready: bytes.u8()? & 1 != 0,
+            number: u32::from_be_bytes(number),
+            version: u32::from_be_bytes(version),
+            ready: flags & 1 != 0,
+            turns: flags & 2 != 0,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Facts into as few datagrams as hold them.
 
 use super::Timed;
+use super::value::{Heartbeat, Value};
 use super::wire::{
     ABOUT_SENDER, COMPACT_OVERHEAD, EXTENDED, MAX_FACTS, MAX_RUN, MAX_SENT, MAX_TTL, put_varint, varint_len,
 };
@@ -62,6 +63,19 @@ pub fn pack_compact<'a>(sender: &PublicKey, facts: impl IntoIterator<Item = &'a 
         packer.add(sender, &timed.fact.subject, &item);
     }
     packer.groups
+}
+
+/// Makes a compact group of one heartbeat, filled up so that its datagram has so many bytes, as far as its head leaves room.
+pub fn pack_sized(beat: &Heartbeat, payload: usize) -> Vec<u8> {
+    let value = Value::Heartbeat(*beat);
+    let mut group = vec![ABOUT_SENDER | 1, value.attribute().row().byte, 0];
+    let rest = payload.saturating_sub(COMPACT_OVERHEAD + group.len());
+    let mut bytes = Vec::with_capacity(rest);
+    value.encode(&mut bytes);
+    bytes.resize(bytes.len().max(rest.saturating_sub(varint_len(rest))), 0);
+    put_varint(bytes.len() as u64, &mut group);
+    group.extend_from_slice(&bytes);
+    group
 }
 
 /// Fills compact groups.

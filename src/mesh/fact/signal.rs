@@ -1,6 +1,8 @@
 //! What two nodes need to know of each other to link directly, where they cannot speak to each other yet: who probes, and what
 //! one says to the other through a third.
 
+use std::net::Ipv4Addr;
+
 use super::wire::{Reader, WireError};
 use crate::mesh::identity::PublicKey;
 
@@ -40,8 +42,21 @@ pub struct Signal {
     pub word: Word,
     /// One more with each change of whether the subject is ready.
     pub version: u32,
+    /// Where the addressee should probe, too; only to those that announce [`PORTS`](super::boot::PORTS).
+    pub ports: Option<Ports>,
     /// The proof that the subject says it: see [`Pairs`](crate::mesh::probe::pairs::Pairs).
     pub tag: [u8; 16],
+}
+
+/// Ports in a row, at one of which the NAT of the subject put what it sends to the addressee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ports {
+    /// The outside address of the NAT.
+    pub address: Ipv4Addr,
+    /// The first of them.
+    pub first: u16,
+    /// How many.
+    pub count: u8,
 }
 
 /// What a signal says: how the link is on the side of the subject.
@@ -121,7 +136,12 @@ impl Word {
 }
 
 impl Signal {
-    pub(super) const LEN: usize = PublicKey::LEN + 8 + 8 + 1 + 4 + 16;
+    const LEN: usize = PublicKey::LEN + 8 + 8 + 1 + 4 + 16;
+
+    /// Returns how many bytes it takes.
+    pub(super) fn len(&self) -> usize {
+        Self::LEN + self.ports.map_or(0, |_| Ports::LEN)
+    }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.to.as_bytes());
@@ -130,6 +150,7 @@ impl Signal {
         out.push(self.word.byte());
         out.extend_from_slice(&self.version.to_be_bytes());
         out.extend_from_slice(&self.tag);
+        out.extend(self.ports.map(Ports::bytes).into_iter().flatten());
     }
 
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
@@ -140,6 +161,26 @@ impl Signal {
             word: Word::from_byte(bytes.u8()?),
             version: bytes.array().map(u32::from_be_bytes)?,
             tag: bytes.array()?,
+            ports: (!bytes.is_empty()).then(|| Ports::decode(bytes)).transpose()?,
+        })
+    }
+}
+
+impl Ports {
+    const LEN: usize = 7;
+
+    /// Returns how they are written.
+    pub fn bytes(self) -> [u8; Self::LEN] {
+        let [a, b, c, d] = self.address.octets();
+        let [high, low] = self.first.to_be_bytes();
+        [a, b, c, d, high, low, self.count]
+    }
+
+    fn decode(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(Self {
+            address: bytes.array::<4>()?.into(),
+            first: bytes.u16()?,
+            count: bytes.u8()?,
         })
     }
 }

@@ -146,7 +146,7 @@ impl Value {
             Self::Holdings(sums) => 2 + HASH_LEN * sums.len(),
             Self::Withdrawn(hashes) => varint_len(HASH_LEN * hashes.len()) + HASH_LEN * hashes.len(),
             Self::Probes(_) => 1 + Probes::LEN,
-            Self::Signal(_) => 1 + Signal::LEN,
+            Self::Signal(signal) => 1 + signal.len(),
             Self::Heartbeat(_) => 1 + Heartbeat::LEN,
             Self::Echo(_) => 1 + Echo::LEN,
         }

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::attribute::Attribute;
-pub use super::pack::{fact_len, pack, pack_compact, put_fact};
+pub use super::pack::{fact_len, pack, pack_compact, pack_sized, put_fact};
 use super::value::Value;
 use super::{Fact, Timed};
 use crate::mesh::identity::PublicKey;

@@ -1,7 +1,5 @@
 //! Who is told what, by how a peer stands to this node (wirelink v1).
 
-use crate::mesh::settings::TrustLevel;
-
 /// What a peer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
@@ -16,8 +14,8 @@ pub enum Audience {
 pub struct Standing {
     /// Whether it runs no wirelink.
     pub basic: bool,
-    /// How far its word goes.
-    pub level: Option<TrustLevel>,
+    /// Whether its word goes at least as far as allowed IPs.
+    pub trusted: bool,
     /// Whether it routes for others.
     pub router: bool,
     /// Whether the operator wants it to be told all.
@@ -29,7 +27,7 @@ pub struct Standing {
 impl Audience {
     /// Returns what a peer is told, by a node that is `talkative` (a router, or chatty) or not (wirelink v1).
     pub fn of(peer: &Standing, talkative: bool) -> Self {
-        let passes_on = peer.level >= Some(TrustLevel::AllowedIPs) || peer.router || peer.fact_exchanger;
+        let passes_on = peer.trusted || peer.router || peer.fact_exchanger;
         if !peer.basic && (passes_on || talkative && peer.healthy) {
             Self::AllFacts
         } else {

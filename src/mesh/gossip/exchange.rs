@@ -21,6 +21,8 @@ use crate::mesh::time::Timestamp;
 const SCAN_PERIOD: Duration = Duration::from_secs(60);
 /// How often a peer is asked at most for what was lost.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How long after it came elsewhere a node asks a second time for what it missed.
+const MISSED_AGAIN: Duration = Duration::from_secs(1);
 /// How often digests of one peer are looked at that fit: each costs a look at all that the peer said.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// How much a peer can have this node look at in a second, for withdrawals, resets and digests that fit: a full ledger 16 times, some
@@ -61,6 +63,8 @@ pub(super) struct Exchange {
     mended: Option<Timestamp>,
     owes_holdings: bool,
     asked: Option<Timestamp>,
+    /// When the peer is asked once more what this node may have missed.
+    missed_until: Option<Timestamp>,
     /// How much the peer had this node look at, in the second that began then.
     looked: (Timestamp, usize),
 }
@@ -137,6 +141,15 @@ impl Exchange {
         may
     }
 
+    /// Takes in that what the peer said just now may have gone to where this node was before: it is told what arrived, at once and a
+    /// moment later, as the first word from a new place is easily lost.
+    pub(super) fn miss(&mut self, now: Timestamp) {
+        if self.by_digest() && !self.heard.facts().is_empty() {
+            self.owes_holdings = true;
+            self.missed_until = Some(now + MISSED_AGAIN);
+        }
+    }
+
     /// Remembers that the peer holds something else than it says it told.
     fn ask(&mut self, now: Timestamp) {
         if self.asked.is_none_or(|at| now.since(at) >= ASK_EVERY) {
@@ -180,6 +193,9 @@ impl Exchange {
     pub(super) fn collect(&mut self, now: Timestamp, offers: &mut Offers<'_>, peer: &PublicKey, batch: &mut Batch) {
         if self.is_overdue(now) {
             self.ask(now);
+        }
+        if self.missed_until.take_if(|at| *at <= now).is_some() {
+            self.owes_holdings = true;
         }
         self.settle(batch);
         if self.audience != Some(Audience::AllFacts) {

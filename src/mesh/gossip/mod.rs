@@ -127,6 +127,13 @@ impl Gossip {
         self.peers.values_mut().for_each(|peer| peer.alive_told = None);
     }
 
+    /// Asks all peers whether something of what they told is missing here: this machine is elsewhere by now, and what they said
+    /// before they knew that is lost.
+    pub fn moved(&mut self, now: Timestamp) {
+        let exchanges = self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut());
+        exchanges.for_each(|exchange| exchange.miss(now));
+    }
+
     /// Forgets all that are not peers any more.
     pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
         self.peers.retain(|key, _| is_peer(key));

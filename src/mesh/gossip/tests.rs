@@ -7,7 +7,7 @@ use crate::mesh::fact::boot::OURS;
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Accepted, FirstHand, Timed};
-use crate::mesh::settings::{FACT_TTL, TrustLevel};
+use crate::mesh::settings::FACT_TTL;
 
 const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
 const A: PublicKey = PublicKey::from_bytes([1; 32]);
@@ -290,7 +290,7 @@ fn what_did_not_fit_comes_before_what_is_known_since() {
 fn who_is_told_all_facts_follows_the_table_of_v1() {
     let plain = Standing {
         basic: false,
-        level: None,
+        trusted: false,
         router: false,
         fact_exchanger: false,
         healthy: false,
@@ -300,20 +300,7 @@ fn who_is_told_all_facts_follows_the_table_of_v1() {
         !told(plain, false) && !told(plain, true),
         "without a session nobody talks at random"
     );
-    assert!(told(
-        Standing {
-            level: Some(TrustLevel::AllowedIPs),
-            ..plain
-        },
-        false
-    ));
-    assert!(!told(
-        Standing {
-            level: Some(TrustLevel::Endpoint),
-            ..plain
-        },
-        false
-    ));
+    assert!(told(Standing { trusted: true, ..plain }, false));
     assert!(told(Standing { router: true, ..plain }, false));
     assert!(told(
         Standing {

@@ -10,6 +10,10 @@ use crate::mesh::time::Timestamp;
 /// When a word is said again, after the first time: any may be lost, and each counts once.
 const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
+/// How long after the last word has arrived both sides move. It is long enough for either to be done with what it does then, so that
+/// both wait for the same moment.
+pub const NOTICE: Duration = Duration::from_millis(30);
+
 /// What a version counts: more than 16 months are there in all, and far fewer changes.
 const UNIT: Duration = Duration::from_millis(10);
 
@@ -27,6 +31,12 @@ pub struct Standing {
 pub struct Agreement {
     own: Standing,
     peer: Option<Standing>,
+    /// Since when this side is ready, and when it heard that the other one is.
+    ready_at: Timestamp,
+    heard_at: Timestamp,
+    /// When traffic moves to the direct link, and whether it did.
+    moves_at: Option<Timestamp>,
+    moved: bool,
     /// Whether the peer counts from the beginning again: its next word counts, whatever its version.
     restarted: bool,
     /// When it is said the next time, and how often it was.
@@ -43,7 +53,9 @@ impl Agreement {
                 version: by_time.max(self.own.version.saturating_add(1)),
                 ready,
             };
+            self.ready_at = now;
             self.say = Some((now, 0));
+            self.heed_withdrawal();
         }
     }
 
@@ -53,14 +65,33 @@ impl Agreement {
     }
 
     /// Takes in what the peer says; returns whether that is news.
-    pub fn hear(&mut self, standing: Standing) -> bool {
+    pub fn hear(&mut self, now: Timestamp, standing: Standing) -> bool {
         let is_first = std::mem::take(&mut self.restarted);
         let is_newer = is_first || self.peer.is_none_or(|known| known.version < standing.version);
         let was_ready = self.is_peer_ready();
         if is_newer {
             self.peer = Some(standing);
         }
+        if !was_ready {
+            self.heard_at = now;
+        }
+        self.heed_withdrawal();
         was_ready != self.is_peer_ready()
+    }
+
+    /// Moves on; a word takes so long to the other side. What was said last counts: whoever said it waits until it has arrived, and
+    /// both then wait as long.
+    pub fn settle(&mut self, now: Timestamp, one_way: Duration) {
+        if self.own.ready && self.is_peer_ready() {
+            let arrived = (self.ready_at + one_way).max(self.heard_at);
+            let moves_at = *self.moves_at.get_or_insert(arrived + NOTICE);
+            self.moved |= now >= moves_at;
+        }
+    }
+
+    /// Returns when traffic moves, where that is still to come.
+    pub fn moves_at(&self) -> Option<Timestamp> {
+        self.moves_at.filter(|_| !self.moved)
     }
 
     /// Takes in that the peer may have been started anew. What it said last holds until it says something.
@@ -70,7 +101,7 @@ impl Agreement {
 
     /// Returns whether traffic may take the direct link.
     pub fn is_agreed(&self) -> bool {
-        self.own.ready && self.is_peer_ready()
+        self.moved
     }
 
     /// Returns what is to be said now.
@@ -83,6 +114,13 @@ impl Agreement {
     /// Returns when there is something to say.
     pub fn next(&self) -> Option<Timestamp> {
         self.say.map(|(at, _)| at)
+    }
+
+    /// Lets traffic go back as soon as one side is not ready.
+    fn heed_withdrawal(&mut self) {
+        if !self.own.ready || !self.is_peer_ready() {
+            (self.moves_at, self.moved) = (None, false);
+        }
     }
 
     fn is_peer_ready(&self) -> bool {
@@ -98,37 +136,57 @@ mod tests {
         Timestamp::from_start(Duration::from_millis(milliseconds))
     }
 
+    const fn standing(version: u32, ready: bool) -> Standing {
+        Standing { version, ready }
+    }
+
     #[test]
     fn both_must_be_ready_and_one_is_enough_to_withdraw() {
         let mut agreement = Agreement::default();
+        let is_agreed = |agreement: &mut Agreement| {
+            agreement.settle(at(500), Duration::ZERO);
+            agreement.is_agreed()
+        };
         agreement.set(at(0), true);
-        assert!(!agreement.is_agreed());
-        assert!(agreement.hear(Standing {
-            version: 5,
-            ready: true
-        }));
-        assert!(agreement.is_agreed());
-        assert!(agreement.hear(Standing {
-            version: 6,
-            ready: false
-        }));
-        assert!(!agreement.is_agreed());
-        assert!(
-            !agreement.hear(Standing {
-                version: 5,
-                ready: true
-            }),
-            "it was overtaken"
-        );
-        assert!(!agreement.is_agreed());
+        assert!(!is_agreed(&mut agreement));
+        assert!(agreement.hear(at(0), standing(5, true)));
+        assert!(is_agreed(&mut agreement));
+        assert!(agreement.hear(at(0), standing(6, false)));
+        assert!(!agreement.is_agreed(), "at once");
+        assert!(!agreement.hear(at(0), standing(5, true)), "it was overtaken");
+        assert!(!is_agreed(&mut agreement));
         agreement.restart();
-        assert!(!agreement.is_agreed());
-        assert!(agreement.hear(Standing {
-            version: 1,
-            ready: true
-        }));
+        assert!(!is_agreed(&mut agreement));
+        assert!(agreement.hear(at(0), standing(1, true)));
+        assert!(is_agreed(&mut agreement));
         agreement.set(at(1), false);
-        assert!(!agreement.is_agreed());
+        assert!(!agreement.is_agreed(), "at once");
+    }
+
+    #[test]
+    fn both_move_in_the_same_moment_whoever_is_ready_first() {
+        const ONE_WAY: u64 = 25;
+        for later in [0, 3, 24, 25, 26, 80, 900] {
+            let mut sides = [Agreement::default(), Agreement::default()];
+            let ready = [100, 100 + later];
+            let mut moved = [None; 2];
+            for now in 0..2000 {
+                for (own, other) in [(0, 1), (1, 0)] {
+                    if now == ready[own] {
+                        sides[own].set(at(now), true);
+                    }
+                    if now == ready[other] + ONE_WAY {
+                        sides[own].hear(at(now), standing(9, true));
+                    }
+                    sides[own].settle(at(now), Duration::from_millis(ONE_WAY));
+                    if moved[own].is_none() && sides[own].is_agreed() {
+                        moved[own] = Some(now);
+                    }
+                }
+            }
+            let expected = 100 + later + ONE_WAY + NOTICE.as_millis() as u64;
+            assert_eq!(moved, [Some(expected); 2], "{later} ms later");
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Contact {
     pub heard_bytes: u64,
     /// Whether it routes for others.
     pub routes: bool,
+    /// The longest packet that the WireGuard interface takes, where that is known.
+    pub mtu: Option<u16>,
 }
 
 impl Contact {

@@ -23,7 +23,10 @@ impl Link {
             },
             State::Up if !self.carries() => "it works; traffic waits until the other side says the same".into(),
             State::Up => match contact.endpoint {
-                Some(endpoint) => format!("direct through {endpoint}{}", contact.dialect()),
+                Some(endpoint) => {
+                    let narrow = self.narrow().map(|narrow| format!("; {narrow}")).unwrap_or_default();
+                    format!("direct through {endpoint}{}{narrow}", contact.dialect())
+                }
                 None => "direct".into(),
             },
             State::Suspect(why) => format!(

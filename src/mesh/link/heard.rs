@@ -1,29 +1,74 @@
 //! What the other side says of a link, and what it is told.
 
+use super::Contact;
 use super::Link;
 use super::agreement::Standing;
+use super::fit::{Fit, Found, Narrow};
 use super::pulse::Pulse;
+use super::quality::Quality;
+use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
 use crate::mesh::time::Timestamp;
 
 impl Link {
-    /// Takes in a heartbeat of the peer; returns how many there were of this session, and how this side stands.
-    pub fn hear_heartbeat(&mut self, now: Timestamp, standing: Standing) -> (u32, Standing, bool) {
-        let received = self.pulse.as_mut().map_or(0, |pulse| pulse.receive(now));
-        let is_news = self.hear_standing(standing);
-        (received, self.standing(), is_news)
+    /// Takes in a heartbeat of the peer; returns how many there were of this session, and whether there is something to
+    /// do.
+    pub fn hear_heartbeat(&mut self, now: Timestamp, beat: &Heartbeat) -> (u32, bool) {
+        let received = self.pulse.as_mut().map_or(0, |pulse| pulse.receive(now, beat.number));
+        let is_called = beat.turns && self.hear_turn(now);
+        (received, self.hear_standing(now, standing(beat)) || is_called)
     }
 
-    /// Takes in the answer to a heartbeat; returns whether the peer stands otherwise than before.
-    pub fn hear_echo(&mut self, now: Timestamp, number: u32, arrived: u32, standing: Standing) -> bool {
-        if let Some(pulse) = &mut self.pulse {
-            pulse.echo(now, number, arrived);
+    /// Takes in the answer to a heartbeat; returns whether there is something to do.
+    pub fn hear_echo(&mut self, now: Timestamp, echo: &Echo) -> bool {
+        let is_sized = echo.beat.is_sized();
+        if is_sized {
+            self.fits = self
+                .fit
+                .as_mut()
+                .and_then(|fit| fit.answer(now, echo.beat.number))
+                .or(self.fits);
+        } else if let Some(pulse) = &mut self.pulse {
+            pulse.echo(now, echo.beat.number, echo.received, echo.at);
         }
-        self.hear_standing(standing)
+        let is_searching = is_sized && (self.fits.is_some() || self.fit.as_ref().is_some_and(|fit| fit.is_busy()));
+        self.hear_standing(now, standing(&echo.beat)) || is_searching
+    }
+
+    /// Follows which packets the path takes, while it works; returns what is found.
+    pub(super) fn keep_fit(&mut self, now: Timestamp, contact: &Contact) -> Option<Found> {
+        let is_up = self.is_up();
+        let pulse = self.pulse.as_mut().filter(|_| is_up)?;
+        let fit = self.fit.get_or_insert_with(|| Box::new(Fit::new(now)));
+        fit.follow(now, contact.mtu, contact.endpoint);
+        let judged = fit.judge(now, pulse.patience(), pulse.echoed());
+        if fit.next(pulse.patience()).is_some_and(|at| at <= now) && !pulse.is_doubted() {
+            pulse.hurry(now);
+        }
+        self.fits.take().or(judged)
+    }
+
+    /// Returns when that goes on without a heartbeat coming by.
+    pub(super) fn fit_next(&self) -> Option<Timestamp> {
+        let pulse = self
+            .pulse
+            .as_ref()
+            .filter(|pulse| self.is_up() && !pulse.is_doubted())?;
+        self.fit.as_ref()?.next(pulse.patience())
+    }
+
+    /// Returns what its path drops, where it drops long packets.
+    pub fn narrow(&self) -> Option<Narrow> {
+        self.fit.as_ref().filter(|_| self.is_up())?.narrow()
+    }
+
+    /// Returns how good the path is, while there is one.
+    pub fn quality(&self) -> Option<Quality> {
+        self.pulse.as_ref().map(|pulse| pulse.quality())
     }
 
     /// Takes in how the peer stands to the link; returns whether that is news.
-    pub fn hear_standing(&mut self, standing: Standing) -> bool {
-        self.agreement.get_or_insert_default().hear(standing)
+    pub fn hear_standing(&mut self, now: Timestamp, standing: Standing) -> bool {
+        self.agreement.get_or_insert_default().hear(now, standing)
     }
 
     /// Takes in that the peer was started anew.
@@ -56,5 +101,12 @@ impl Link {
     /// Returns whether the device should be looked at often.
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.pulse.as_ref().is_some_and(|pulse| pulse.is_active(now))
+    }
+}
+
+fn standing(beat: &Heartbeat) -> Standing {
+    Standing {
+        version: beat.version,
+        ready: beat.ready,
     }
 }

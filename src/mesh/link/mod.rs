@@ -13,26 +13,32 @@
 //! heard any more turns to.
 
 pub mod agreement;
+mod better;
 pub mod candidate;
 mod contact;
 mod explain;
+pub mod fit;
 mod heard;
 pub mod liveness;
 mod nominee;
 pub mod pulse;
+pub mod quality;
 mod slot;
+mod turn;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::agreement::{Agreement, Standing};
+use self::better::Better;
 use self::candidate::{Candidate, Kind};
 pub use self::contact::{Contact, HEALTH_LIMIT};
+use self::fit::{Fit, Found, Sized};
 use self::nominee::Nominee;
 pub use self::nominee::{Proof, Reach};
 use self::pulse::Pulse;
-use self::slot::{Slots, Turn};
+use self::slot::Slots;
 use super::time::Timestamp;
 
 /// The states of a link.
@@ -75,6 +81,11 @@ pub struct Link {
     nominee: Option<Box<Nominee>>,
     /// The heartbeats of the session, where the peer answers them.
     pulse: Option<Box<Pulse>>,
+    /// Which packets its path takes.
+    fit: Option<Box<Fit>>,
+    /// What of that was found with an answer, and is not told yet.
+    fits: Option<Found>,
+    better: Better,
     /// Whether the peer says how it stands to the link, as of the last look.
     agrees: bool,
     /// Whether both sides send directly.
@@ -104,8 +115,6 @@ const HOLDS: [Duration; 5] = [
 ];
 /// After how long without a failure all are forgotten.
 const STABLE: Duration = Duration::from_secs(60);
-/// How soon a heartbeat follows where a path answered.
-const TURNED: Duration = Duration::from_millis(300);
 /// The shortest time between two looks at a link.
 const MOMENT: Duration = Duration::from_millis(1);
 /// How long probes alone look for a peer that answers them; then its candidates are tried one by one, too.
@@ -126,6 +135,10 @@ pub struct Step {
     pub afresh: bool,
     /// The number of the heartbeat that is due, if one is.
     pub beat: Option<u32>,
+    /// The one of a certain size that goes beside it.
+    pub sized: Option<Sized>,
+    /// What is different about the size of packets that pass, if anything.
+    pub found: Option<Found>,
     /// What must be said to the peer about the link, if anything.
     pub say: Option<Standing>,
     /// Whether traffic may take this way now, and might not, or the other way round.
@@ -142,6 +155,9 @@ impl Link {
             slots: None,
             nominee: None,
             pulse: None,
+            fit: None,
+            fits: None,
+            better: Better::default(),
             agrees: false,
             agreement: None,
             failures: 0,
@@ -205,6 +221,12 @@ impl Link {
         self.paused
     }
 
+    /// Returns when traffic moves to this way, where both sides wait for that moment.
+    pub fn moves_at(&self) -> Option<Timestamp> {
+        let agreement = self.agreement.as_ref().filter(|_| self.agrees);
+        agreement.and_then(|agreement| agreement.moves_at())
+    }
+
     /// Looks at the peer and moves on. Candidates come in the order in which they should be tried.
     pub fn advance(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate], reach: &Reach) -> Step {
         let mut step = Step::default();
@@ -223,14 +245,21 @@ impl Link {
             (step.endpoint, step.knock, step.afresh) = (turn.endpoint, turn.begins, turn.afresh);
         } else if matches!(self.state, State::Suspect(_)) && contact.is_healthy(now) {
             step.endpoint = self.turn_to(now, contact, candidates, reach);
+        } else if self.is_up() && step.left.is_none() {
+            step.endpoint = self.improve(now, contact, candidates, reach);
         }
         let is_up = self.is_up() && !self.paused;
+        step.found = self.keep_fit(now, contact);
         if let Some(pulse) = &mut self.pulse {
             pulse.settle(now, is_up);
             step.beat = pulse.beat(now);
+            let goes_along = step.beat.is_some() && is_up && !pulse.is_doubted();
+            step.sized = self.fit.as_mut().filter(|_| goes_along).and_then(|fit| fit.ask(now));
         }
         if let Some(agreement) = self.agreement.as_mut().filter(|_| self.agrees) {
+            let round_trip = self.pulse.as_ref().and_then(|pulse| pulse.quality().round_trip);
             agreement.set(now, is_up);
+            agreement.settle(now, round_trip.unwrap_or_default() / 2);
             step.say = agreement.say(now);
         }
         let carries = self.carries();
@@ -242,7 +271,7 @@ impl Link {
     /// Has heartbeats while there is a session with a peer that answers them.
     fn keep_pulse(&mut self, now: Timestamp, contact: &Contact) {
         if !contact.is_healthy(now) || !contact.beats() {
-            self.pulse = None;
+            (self.pulse, self.fit) = (None, None);
         } else if self.pulse.is_none() {
             self.pulse = Some(Box::new(Pulse::new(now, contact.routes)));
         }
@@ -255,6 +284,7 @@ impl Link {
     fn enter(&mut self, now: Timestamp, next: State) {
         if self.state == State::Up {
             self.note_failure(now);
+            self.better.end(now);
         }
         self.state = next;
         self.since = now;
@@ -273,57 +303,10 @@ impl Link {
         self.not_before = now + HOLDS[usize::from(self.failures)];
     }
 
-    /// Returns where to turn a session that is not heard any more: to a path that answered since.
-    fn turn_to(
-        &mut self,
-        now: Timestamp,
-        contact: &Contact,
-        candidates: &[Candidate],
-        reach: &Reach,
-    ) -> Option<SocketAddr> {
-        let since = reach.proofs.iter().filter(|proof| proof.at >= self.since);
-        let class = |proof: &&Proof| (candidate::Class::of(proof.endpoint, candidates), proof.round_trip);
-        let best = since.min_by_key(class)?.endpoint;
-        let is_there = contact.endpoint == Some(best);
-        if let Some(pulse) = self
-            .pulse
-            .as_mut()
-            .filter(|pulse| !is_there || pulse.next() > now + TURNED)
-        {
-            pulse.hurry(now);
-        }
-        (!is_there).then_some(best)
-    }
-
-    /// Returns where a handshake is tried next: on a path that answered, or, where probes are not to be had or find nothing, on one
-    /// candidate after the other.
-    fn turn(&mut self, now: Timestamp, contact: &Contact, candidates: &[Candidate], reach: &Reach) -> Turn {
-        let was_nominated = self.nominee.is_some();
-        if reach.probed && (was_nominated || !reach.proofs.is_empty()) {
-            let mut nominee = self.nominee.take().map(|nominee| *nominee);
-            let is_tried = contact.endpoint.is_some() && !contact.may_have_session(now);
-            let turn = nominee::turn(&mut nominee, now, reach, candidates, self.yields, is_tried);
-            self.nominee = nominee.map(Box::new);
-            self.slots = None;
-            return turn;
-        }
-        self.nominee = None;
-        if reach.probed && (reach.hopeless || now.since(self.since) < PROBES_FIRST) {
-            self.slots = None;
-            return Turn::default();
-        }
-        let slots = self.slots.get_or_insert_default();
-        match contact.endpoint {
-            Some(from) if contact.last_handshake.is_none() => slots.hear(now, contact.heard_bytes, from, self.yields),
-            Some(_) | None => slots.hear_nothing(),
-        }
-        slots.turn(now, candidates, self.yields)
-    }
-
     /// Returns whether [`advance`](Self::advance) needs to know the candidates.
-    pub fn wants_candidates(&self, now: Timestamp, contact: &Contact) -> bool {
+    pub fn wants_candidates(&self, now: Timestamp, contact: &Contact, reach: &Reach) -> bool {
         match self.state {
-            State::Up => false,
+            State::Up => reach.may_improve && self.seeks_better(now, contact),
             State::Suspect(_) => true,
             State::Idle | State::Probing => !contact.is_healthy(now),
         }
@@ -354,9 +337,19 @@ impl Link {
     /// Returns whether the link may go up: where the peer answers heartbeats, both directions are known to work.
     fn is_confirmed(&self, now: Timestamp, contact: &Contact) -> bool {
         match &self.pulse {
-            Some(pulse) => contact.is_healthy(now) && pulse.is_proven(now) && now >= self.not_before,
+            Some(pulse) => {
+                contact.is_healthy(now)
+                    && pulse.is_proven(now)
+                    && now >= self.not_before
+                    && !self.was_proven_before(pulse)
+            }
             None => contact.is_confirmed(now) && !contact.beats(),
         }
+    }
+
+    /// Returns whether the last answer is from before the link became suspect: it shows nothing of what is so since.
+    fn was_proven_before(&self, pulse: &Pulse) -> bool {
+        matches!(self.state, State::Suspect(_)) && pulse.echoed().is_some_and(|at| at < self.since)
     }
 
     fn is_kept(&self, now: Timestamp, contact: &Contact) -> bool {
@@ -371,6 +364,7 @@ impl Link {
         let silence = contact.liveness.map(|liveness| liveness.expires());
         let staleness = contact.last_handshake.map(|at| at + HEALTH_LIMIT);
         let pulse = self.pulse.as_ref().map(|pulse| pulse.next());
+        let fit = self.fit_next();
         let held = matches!(self.state, State::Suspect(_)).then_some(self.not_before);
         let said = self.agreement.as_ref().and_then(|agreement| agreement.next());
         let at = match self.state {
@@ -386,7 +380,13 @@ impl Link {
             State::Up => silence.min(staleness),
             State::Suspect(_) => staleness,
         };
-        let soon = pulse.into_iter().chain(said).map(|at| at.max(now + MOMENT));
+        let soon = pulse
+            .into_iter()
+            .chain(said)
+            .chain(self.moves_at())
+            .chain(self.better.next(now))
+            .chain(fit)
+            .map(|at| at.max(now + MOMENT));
         let held = held.filter(|at| *at > now);
         at.filter(|at| *at > now).into_iter().chain(held).chain(soon).min()
     }

@@ -39,6 +39,8 @@ pub struct Reach {
     pub probed: bool,
     /// Whether nothing but luck helps: then WireGuard is not made to try, and probes do, ever more seldom.
     pub hopeless: bool,
+    /// Whether a better path may be looked for while one works: not by a router, which has many to serve.
+    pub may_improve: bool,
     /// The paths that were found to work lately.
     pub proofs: Vec<Proof>,
 }
@@ -74,8 +76,7 @@ impl Nominee {
 
     /// Returns whether another path should take its place: one of a better class, once, unless it is much slower.
     fn gives_way(&self, other: &Proof, class: Class) -> bool {
-        let bound = (self.proof.round_trip * 6 / 5).max(self.proof.round_trip + HYSTERESIS);
-        !self.replaced && class < self.class && other.round_trip <= bound
+        !self.replaced && class < self.class && other.round_trip <= bound(self.proof.round_trip)
     }
 
     fn is_spent(&self, now: Timestamp) -> bool {
@@ -90,6 +91,11 @@ impl Nominee {
     pub(super) fn endpoint(&self) -> SocketAddr {
         self.proof.endpoint
     }
+}
+
+/// Returns how long the round-trip time of a path of a better class may be at most.
+pub(super) fn bound(round_trip: Duration) -> Duration {
+    (round_trip * 6 / 5).max(round_trip + HYSTERESIS)
 }
 
 /// Moves a nomination on; returns what WireGuard should do. `is_tried` says whether WireGuard may have sent an initiation to the peer

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::quality::Quality;
+use crate::mesh::fact::heartbeat::SIZED;
 use crate::mesh::time::Timestamp;
 
 /// How often a link without traffic has one.
@@ -59,6 +61,8 @@ pub struct Pulse {
     unused: Option<Timestamp>,
     counters: Option<Counters>,
     own: Own,
+    /// How many heartbeats of the peer arrived.
+    received: u32,
     quality: Quality,
 }
 
@@ -79,23 +83,6 @@ struct Own {
     sent: u64,
 }
 
-/// What the heartbeats of a session showed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quality {
-    /// The smoothed round-trip time (RFC 6298, 2).
-    pub round_trip: Option<Duration>,
-    /// How much it varies, smoothed (RFC 6298, 2).
-    pub variation: Duration,
-    /// How many heartbeats were sent.
-    pub sent: u32,
-    /// How many of them the peer says arrived.
-    pub arrived: u32,
-    /// How many of its answers arrived here.
-    pub answered: u32,
-    /// How many heartbeats of the peer arrived here.
-    pub received: u32,
-}
-
 impl Pulse {
     /// Begins with a session; the first heartbeat is due at once. With a peer that routes there is mostly no other way, and it has many
     /// to answer.
@@ -113,6 +100,7 @@ impl Pulse {
             unused: None,
             counters: None,
             own: Own::default(),
+            received: 0,
             quality: Quality::default(),
         }
     }
@@ -166,21 +154,26 @@ impl Pulse {
     }
 
     /// Takes in a heartbeat of the peer; returns how many there were.
-    pub fn receive(&mut self, now: Timestamp) -> u32 {
+    pub fn receive(&mut self, now: Timestamp, number: u32) -> u32 {
         self.hear(now);
-        self.quality.received += 1;
-        self.quality.received
+        if number & SIZED != 0 {
+            return self.received;
+        }
+        self.received += 1;
+        self.quality.back.arrive(number, self.received);
+        self.received
     }
 
-    /// Takes in an answer, and how many heartbeats the peer says it received.
-    pub fn echo(&mut self, now: Timestamp, number: u32, arrived: u32) {
+    /// Takes in an answer: how many heartbeats the peer says it received, and when this one, by its clock.
+    pub fn echo(&mut self, now: Timestamp, number: u32, arrived: u32, there: Duration) {
         let Some(place) = self.asked.iter().position(|(asked, _)| *asked == number) else {
             return;
         };
         let (_, at) = self.asked[place];
         self.asked.drain(..=place);
         self.hear(now);
-        self.quality.note(now.since(at), arrived);
+        self.quality.out.arrive(number, arrived);
+        self.quality.answer(now, at, there);
         self.echoed = Some(now);
         self.doubted = false;
         self.next = self.on_grid(at + self.interval(now));
@@ -195,7 +188,6 @@ impl Pulse {
             return None;
         }
         self.number += 1;
-        self.quality.sent += 1;
         if self.asked.len() >= MAX_ASKED {
             self.asked.pop_front();
         }
@@ -213,6 +205,8 @@ impl Pulse {
     pub fn challenge(&mut self, now: Timestamp) {
         let patience = MOVED_PATIENCE.max(self.patience());
         self.heard = self.heard.min(now - DEAD_AFTER.saturating_sub(patience));
+        // What is counted by the next look came before.
+        self.counters = None;
         self.doubted = true;
         self.asked.clear();
         self.next = now;
@@ -260,6 +254,16 @@ impl Pulse {
         self.doubted || self.active_until.is_some_and(|until| now < until)
     }
 
+    /// Returns whether it is in doubt.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted
+    }
+
+    /// Returns when an answer came last.
+    pub fn echoed(&self) -> Option<Timestamp> {
+        self.echoed
+    }
+
     fn doubt(&mut self, now: Timestamp) {
         if !self.doubted {
             self.doubted = true;
@@ -275,7 +279,8 @@ impl Pulse {
             .unwrap_or(self.began)
     }
 
-    fn patience(&self) -> Duration {
+    /// Returns how long an answer may take.
+    pub fn patience(&self) -> Duration {
         let round_trips = self.quality.round_trip.unwrap_or_default() * ROUND_TRIPS;
         PATIENCE.max(round_trips + 4 * self.quality.variation)
     }
@@ -304,20 +309,6 @@ impl Pulse {
         let grid = GRID.as_nanos() as u64;
         let since_start = u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX);
         Timestamp::from_start(Duration::from_nanos(since_start.next_multiple_of(grid)))
-    }
-}
-
-impl Quality {
-    fn note(&mut self, round_trip: Duration, arrived: u32) {
-        self.answered += 1;
-        self.arrived = arrived;
-        match self.round_trip {
-            None => (self.round_trip, self.variation) = (Some(round_trip), round_trip / 2),
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(round_trip)) / 4;
-                self.round_trip = Some((smoothed * 7 + round_trip) / 8);
-            }
-        }
     }
 }
 

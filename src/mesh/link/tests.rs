@@ -3,6 +3,7 @@ use super::liveness::{FIRST_WORDS_PERIOD, Liveness, OURS_PERIOD, V1_PERIOD};
 use super::slot::{CROSSED, CROSSED_YIELDS, FIRST_SLOT, LATER_SLOT, STAGGER};
 use super::*;
 use crate::mesh::fact::boot::BootId;
+use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
 
 const OURS: BootId = BootId::from_bytes([0, 0, 0, 0, 0, 0, 0x81, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]);
 const V1: BootId = BootId::from_bytes([0, 0, 0, 0, 0, 0, 0x41, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]);
@@ -303,7 +304,20 @@ fn a_link_that_fails_again_and_again_waits_ever_longer() {
             now += 0.05;
             let seen = contact(Some(now), Some((BEATS, now)));
             for number in echoes.drain(..) {
-                link.hear_echo(at(now), number, number, Standing::default());
+                let beat = Heartbeat {
+                    number,
+                    version: 0,
+                    ready: false,
+                    turns: false,
+                };
+                let (received, at_peer) = (number, Duration::from_secs_f64(now));
+                let echo = Echo {
+                    beat,
+                    received,
+                    at: at_peer,
+                    seen: None,
+                };
+                link.hear_echo(at(now), &echo);
             }
             let beat = link.advance(at(now), &seen, &[], &Reach::default()).beat;
             echoes.extend(beat.filter(|_| works));

@@ -44,6 +44,9 @@ pub struct Memory {
     pub introduced: Introduced,
     /// What is known of other nodes.
     pub peers: BTreeMap<PublicKey, Known>,
+    /// The epoch of the probes of the last run, 0 for none: peers refuse those of an earlier one.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub epoch: u64,
 }
 
 /// What is known of another node.
@@ -96,7 +99,7 @@ pub struct Reached {
 pub struct TooMany(&'static str);
 
 impl Memory {
-    /// Returns whether there is nothing to remember.
+    /// Returns whether there is nothing to remember of the device and of others.
     pub fn is_empty(&self) -> bool {
         self.introduced.is_empty() && self.peers.is_empty()
     }
@@ -213,6 +216,11 @@ impl Named {
         }
         self.name.take_if(|name| name.len() > MAX_NAME);
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_none(epoch: &u64) -> bool {
+    *epoch == 0
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ impl Node {
         match self.verify(source, payload) {
             Ok(verified) => {
                 self.note_heard(now, verified.sender(), payload.len());
+                self.note_tunnel(now, verified.sender());
                 self.believe(now, source, verified);
             }
             Err((reason, sender)) => self.reject(now, reason, sender, source.into()),

@@ -9,6 +9,7 @@ use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Output};
 use crate::mesh::fact::signal::Word;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::fit::{Found, Sized};
 use crate::mesh::link::{Contact, Link, State};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::show::candidates;
@@ -18,16 +19,25 @@ use crate::mesh::time::Timestamp;
 /// The most peers that become known in one pass: the secret shared with each costs an X25519 operation, some 50 µs.
 const NEW_AT_ONCE: usize = 16;
 
+/// What goes to a peer through its link once the device is as it was decided: a heartbeat shows what is so from then on.
+#[derive(Default)]
+pub(super) struct Due {
+    /// Whether WireGuard must be made to send.
+    knock: bool,
+    beat: Option<u32>,
+    sized: Option<Sized>,
+}
+
 impl Node {
-    /// Moves links on; returns the peers to which WireGuard must be made to send.
+    /// Moves links on; returns what is to be sent on them.
     pub(super) fn advance_links(
         &mut self,
         now: Timestamp,
         device: &mut Mirror,
         peers: &BTreeSet<PublicKey>,
-    ) -> Vec<PublicKey> {
+    ) -> Vec<(PublicKey, Due)> {
         let own_nets = self.own_nets();
-        let mut knocks = Vec::new();
+        let mut all_due = Vec::new();
         let mut room = NEW_AT_ONCE;
         for key in peers {
             let Some(found) = device.peers.get(key).map(|peer| peer.endpoint) else {
@@ -42,17 +52,33 @@ impl Node {
                 room -= 1;
                 self.meet(key);
             }
-            if self.advance_link(now, device, key, found, &own_nets) {
-                knocks.push(*key);
-            }
+            all_due.extend(
+                self.advance_link(now, device, key, found, &own_nets)
+                    .map(|due| (*key, due)),
+            );
         }
         if room < NEW_AT_ONCE {
             repack(&mut self.links);
         }
-        knocks
+        all_due
     }
 
-    /// Moves one link on; returns whether WireGuard must be made to send there.
+    /// Sends what is due on links.
+    pub(super) fn speak_on_links(&mut self, all_due: Vec<(PublicKey, Due)>) {
+        for (peer, due) in all_due {
+            if due.knock {
+                self.gossip.knock(&peer);
+            }
+            if let Some(number) = due.beat {
+                self.send_heartbeat(&peer, number);
+            }
+            if let Some(sized) = due.sized {
+                self.send_sized(&peer, sized);
+            }
+        }
+    }
+
+    /// Moves one link on; returns what is to be sent on it.
     fn advance_link(
         &mut self,
         now: Timestamp,
@@ -60,7 +86,7 @@ impl Node {
         key: &PublicKey,
         found: Option<std::net::SocketAddr>,
         own_nets: &[IpNet],
-    ) -> bool {
+    ) -> Option<Due> {
         let contact = self.contact_on(device, key);
         let yields = self.auth.public_key() > key;
         let found = self.endpoints.before(key).or(found);
@@ -68,30 +94,40 @@ impl Node {
         let paused = self.settings.overrides.get(key).is_some_and(|said| said.paused);
         let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
         link.pause(paused);
-        let candidates = if link.wants_candidates(now, &contact) {
+        let candidates = if link.wants_candidates(now, &contact, &reach) {
             candidates(now, link, own_nets, key, &self.store, &self.trust, &self.probing)
         } else {
             Vec::new()
         };
         let was_since = link.since();
         let announced = self.announced_probes(key).map(|probes| probes.nat).unwrap_or_default();
-        reach.hopeless = self.is_hopeless(now, announced, &candidates);
-        let Some(link) = self.links.get_mut(key) else {
-            return false;
-        };
+        let since = self.links.get(key).map_or(now, Link::since);
+        reach.hopeless = self.is_hopeless(now, announced, &candidates) || self.has_been_tried(now, since);
+        let link = self.links.get_mut(key)?;
         let step = link.advance(now, &contact, &candidates, &reach);
         let (state, look_at) = (link.state(), link.look_at());
+        let better = link.better_places(now, &contact, &candidates);
         self.links_at = self.links_at.into_iter().chain(look_at).min();
         if let Some(endpoint) = step.endpoint {
+            if step.knock {
+                self.foretell(now, device, key, endpoint);
+            }
             self.note_endpoint(device, key, endpoint, &candidates);
             device.apply(&DeviceChange::SetEndpoint { peer: *key, endpoint });
         }
         if step.afresh && self.membership.introduced(key) {
             self.begin_afresh(device, key, step.endpoint);
         }
-        self.aim(now, key, state, &contact, &candidates);
-        if let Some(number) = step.beat {
-            self.send_heartbeat(key, number);
+        if step.left.is_some() {
+            // What was looked for before, and how seldom, is nothing to go on from.
+            self.probing.rest(key);
+        }
+        match self.announced_probes(key).filter(|_| !better.is_empty()) {
+            Some(probes) => self.probing.aim(now, key, probes.epoch, &better, None),
+            None => self.aim(now, device, key, state, &contact, &candidates),
+        }
+        if let Some(found) = step.found {
+            self.tell_found(key, found);
         }
         if let Some(standing) = step.say {
             self.signal(key, Word::default(), standing);
@@ -107,7 +143,8 @@ impl Node {
             self.agenda.add_prefixes(self.prefixes_of(device, key));
             self.tell_transition(now, &contact, key, left, state, was_since);
         }
-        step.knock
+        let (knock, beat, sized) = (step.knock, step.beat, step.sized);
+        (knock || beat.is_some()).then_some(Due { knock, beat, sized })
     }
 
     /// Has WireGuard forget a peer without a session and know it again: it sends an initiation only 5 s after the last. Nothing is
@@ -117,6 +154,14 @@ impl Node {
         device.apply(&change);
         // The plan sees no difference.
         self.outputs.push_back(Output::Configure(change));
+    }
+
+    fn tell_found(&mut self, key: &PublicKey, found: Found) {
+        let peer = self.name(key);
+        self.notify(match found {
+            Found::Narrow(narrow) => Event::PathNarrow { peer, narrow },
+            Found::Wide => Event::PathWide { peer },
+        });
     }
 
     fn tell_transition(

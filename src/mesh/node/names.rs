@@ -26,7 +26,7 @@ const AFTER_KNOCK: Duration = Duration::from_millis(200);
 /// The operator's names, and how those are heard to whom they lead.
 #[derive(Debug)]
 pub(super) struct Places {
-    names: Names,
+    pub(super) names: Names,
     watched: BTreeMap<PublicKey, Watched>,
     looked: Option<Timestamp>,
     /// When there is something to do by time alone.

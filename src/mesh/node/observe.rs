@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::mesh::event::Output;
+use crate::mesh::fact::boot::PORTS;
 use crate::mesh::fact::signal::Nat;
+use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Class, is_private};
 use crate::mesh::mirror::Mirror;
@@ -15,8 +16,17 @@ use crate::mesh::time::Timestamp;
 
 /// How often routers are asked: the mapping that they see is kept by it (RFC 4787, REQ-5: 2 minutes).
 const ASK_EVERY: Duration = Duration::from_secs(50);
+/// How soon they are asked again where none answers, the first times.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How often routers that are heard through the tunnel may leave a question unanswered, before something on the way is taken to let
+/// nothing but WireGuard pass.
+const ASKED_IN_VAIN: u8 = 3;
+/// How long an answer may take for that.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 /// How long counts what was seen.
 const SEEN_FOR: Duration = Duration::from_secs(180);
+/// How long WireGuard is made to try a peer that probes do not find.
+const TRIED_FOR: Duration = Duration::from_secs(150);
 /// The most addresses of this node by the word of others that it tells on.
 const MAX_TOLD: usize = 4;
 
@@ -27,6 +37,33 @@ pub(super) struct Seen {
     by: BTreeMap<(PublicKey, bool), (SocketAddr, Timestamp)>,
     /// When routers are asked again.
     pub(super) ask_at: Option<Timestamp>,
+    silence: Silence,
+}
+
+/// Whether probes come to nothing that WireGuard does not.
+#[derive(Debug, Default)]
+struct Silence {
+    /// How often routers were asked since one answered, and since when.
+    asked: u8,
+    since: Option<Timestamp>,
+    /// Whether one was heard through the tunnel all the same.
+    is_told: bool,
+}
+
+impl Silence {
+    fn ask(&mut self, now: Timestamp) {
+        self.since.get_or_insert(now);
+        self.asked = self.asked.saturating_add(1);
+    }
+
+    /// Takes in that a router was heard through the tunnel: what it was asked in time, it would have answered by now.
+    fn hear_tunnel(&mut self, now: Timestamp) {
+        self.is_told |= self.since.is_some_and(|since| now.since(since) >= ANSWERED_WITHIN);
+    }
+
+    fn is_long(&self) -> bool {
+        self.asked > ASKED_IN_VAIN && self.is_told
+    }
 }
 
 impl Seen {
@@ -42,8 +79,7 @@ impl Seen {
 
     /// Forgets everything: this machine is elsewhere.
     pub(super) fn forget(&mut self) {
-        self.by.clear();
-        self.ask_at = None;
+        *self = Self::default();
     }
 
     /// Returns what was seen lately by those whose word counts, each place once.
@@ -68,15 +104,42 @@ fn class(own: &BTreeSet<IpAddr>, seen: &[SocketAddr]) -> Nat {
 }
 
 impl Node {
+    /// Has what this node announced of its probes before end where it announces something else: others cannot tell which is right.
+    pub(super) fn drop_older_probes(&mut self, now: Timestamp, announced: &Fact) {
+        if announced.value.probes().is_none() || announced.subject != *self.auth.public_key() {
+            return;
+        }
+        let about = self.store.about(&announced.subject);
+        let older = about.filter(|(fact, _)| fact.value.probes().is_some() && *fact != announced);
+        for id in older.map(|(_, stored)| stored.id).collect::<Vec<_>>() {
+            self.store.supersede(id, now, Origin::Observed);
+        }
+    }
+
     /// Returns what is between this node and the others, as far as at least two of them see it.
     pub(super) fn own_nat(&self, now: Timestamp) -> Nat {
+        if self.seen.silence.is_long() {
+            return Nat::Blocked;
+        }
         let own = self.own_nets().iter().map(|net| net.addr()).collect();
         let outside = self.seen.by.iter().filter(|((_, ipv6), (seen, at))| {
             // Who is in the same network sees no NAT.
             !ipv6 && now.since(*at) < SEEN_FOR && !self.is_inside(seen.ip())
         });
-        let seen: Vec<SocketAddr> = outside.map(|(_, (seen, _))| *seen).collect();
+        let by_servers = self
+            .stun
+            .seen(now)
+            .filter(|seen| seen.is_ipv4() && !self.is_inside(seen.ip()));
+        let seen: Vec<SocketAddr> = outside.map(|(_, (seen, _))| *seen).chain(by_servers).collect();
         class(&own, &seen)
+    }
+
+    /// Returns how many peers see this node from outside, over a family.
+    pub(super) fn observers(&self, now: Timestamp, ipv6: bool) -> usize {
+        let of_family = self.seen.by.iter().filter(|((_, by_ipv6), _)| *by_ipv6 == ipv6);
+        of_family
+            .filter(|(_, (seen, at))| now.since(*at) < SEEN_FOR && !self.is_inside(seen.ip()))
+            .count()
     }
 
     /// Returns whether an address is a private one of this machine: then whoever sees it is on this side of the NAT.
@@ -115,8 +178,10 @@ impl Node {
         let counts = |peer: &PublicKey| {
             self.census.routers.contains(peer) || self.trust.level(peer) >= Some(TrustLevel::AllowedIPs)
         };
-        let seen = self.seen.lately(now, counts).into_iter();
-        seen.filter(|seen| !own.contains(&seen.ip())).take(MAX_TOLD).collect()
+        let mut seen = self.seen.lately(now, counts);
+        seen.extend(self.stun.seen(now));
+        let seen = seen.into_iter().filter(|seen| !own.contains(&seen.ip()));
+        seen.take(MAX_TOLD).collect()
     }
 
     /// Asks routers from where they see this node, by each family that both have: WireGuard itself shows only one.
@@ -124,26 +189,84 @@ impl Node {
         if !self.probing.is_able() || self.seen.ask_at.is_some_and(|at| now < at) {
             return;
         }
-        self.seen.ask_at = Some(now + ASK_EVERY);
+        let was_blocked = self.seen.silence.is_long();
         let answers = |router: &&PublicKey| self.announced_probes(router).is_some();
         let routers: Vec<PublicKey> = self.census.routers.iter().filter(answers).copied().collect();
+        let mut is_asked = false;
         for router in routers {
             for ipv6 in [false, true] {
                 let Some(to) = self.way_to(device, &router, ipv6) else {
                     continue;
                 };
                 let probe = self.probing.ask(now, &router, to, &mut self.random);
-                self.outputs.extend(probe.map(|payload| Output::Probe { to, payload }));
+                is_asked |= probe.is_some() && self.census.healthy.contains(&router);
+                probe.into_iter().for_each(|payload| self.send_probe(to, payload));
             }
         }
+        if is_asked {
+            self.seen.silence.ask(now);
+        }
+        let is_first = is_asked && self.seen.silence.asked <= ASKED_IN_VAIN;
+        self.seen.ask_at = Some(now + if is_first { ASK_AGAIN } else { ASK_EVERY });
+        self.note_silence(now, was_blocked);
+    }
+
+    /// Takes in that a probe, or an answer, came from outside.
+    pub(super) fn note_probe(&mut self, now: Timestamp) {
+        let before = std::mem::take(&mut self.seen.silence);
+        if before.asked > 0 {
+            self.seen.ask_at = Some(now + ASK_EVERY);
+        }
+        self.note_silence(now, before.is_long());
+    }
+
+    /// Takes in that a peer was heard through the tunnel.
+    pub(super) fn note_tunnel(&mut self, now: Timestamp, sender: &PublicKey) {
+        if self.census.routers.contains(sender) {
+            let was_blocked = self.seen.silence.is_long();
+            self.seen.silence.hear_tunnel(now);
+            self.note_silence(now, was_blocked);
+        }
+    }
+
+    /// Has all links looked at, and others told, where it is different whether probes pass.
+    fn note_silence(&mut self, now: Timestamp, was_blocked: bool) {
+        if self.seen.silence.is_long() != was_blocked {
+            self.agenda.add_all();
+            self.expect_news(now);
+        }
+    }
+
+    /// Returns whether probes pass on this side, and so would have found the peer by now if that could be: then WireGuard is not made to
+    /// try for ever what they cannot.
+    pub(super) fn has_been_tried(&self, now: Timestamp, since: Timestamp) -> bool {
+        let is_answered = self.seen.by.values().any(|(_, at)| now.since(*at) < SEEN_FOR);
+        now.since(since) > TRIED_FOR && is_answered
+    }
+
+    /// Returns who can say which port the NAT of this node gives, and where, if a peer may need to know: one whose NAT gives none of its
+    /// own to each destination, while that of this node does, or may, as far as two observers could not say yet.
+    pub(super) fn observer(&self, now: Timestamp, device: &Mirror, announced: Nat) -> Option<(PublicKey, SocketAddr)> {
+        let may_be_needed = match (announced, self.own_nat(now)) {
+            (Nat::AddressDependent | Nat::Blocked, _) | (_, Nat::EndpointIndependent | Nat::Blocked) => false,
+            (Nat::Unknown | Nat::EndpointIndependent, Nat::Unknown) => self.census.routers.len() > 1,
+            (Nat::Unknown | Nat::EndpointIndependent, Nat::AddressDependent) => true,
+        };
+        let able = |key: &&PublicKey| self.census.healthy.contains(key) && self.gossip.can(key, PORTS);
+        let mut routers = self.census.routers.iter().filter(able).filter(|_| may_be_needed);
+        routers.find_map(|router| Some((*router, self.way_to(device, router, false)?)))
+    }
+
+    /// Returns whether this machine has an address of the family with which it may get anywhere.
+    pub(super) fn has_family(&self, ipv6: bool) -> bool {
+        let own = self.own_nets();
+        own.iter()
+            .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::prefix::is_global_unicast(net.addr()))
     }
 
     /// Returns an address of a router in a family that this machine has.
     fn way_to(&self, device: &Mirror, router: &PublicKey, ipv6: bool) -> Option<SocketAddr> {
-        let has_family = self
-            .own_nets()
-            .iter()
-            .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::prefix::is_global_unicast(net.addr()));
+        let has_family = self.has_family(ipv6);
         let used = device.peers.get(router).and_then(|peer| peer.endpoint);
         let told = self.store.about(router).filter_map(|(fact, _)| fact.value.endpoint());
         let fits = |endpoint: &SocketAddr| endpoint.is_ipv6() == ipv6 && self.trust.is_endpoint(endpoint).is_ok();
@@ -172,5 +295,21 @@ mod tests {
         assert_eq!(class(&own, &seen(&[5, 5, 5])), Nat::EndpointIndependent);
         assert_eq!(class(&own, &seen(&[5, 6])), Nat::AddressDependent);
         assert_eq!(class(&public, &seen(&[5])), Nat::EndpointIndependent, "there is none");
+    }
+
+    #[test]
+    fn routers_that_are_heard_and_do_not_answer_show_that_probes_do_not_pass() {
+        let at = |seconds: u64| Timestamp::from_start(Duration::from_secs(1000 + seconds));
+        let mut silence = Silence::default();
+        (0..3).for_each(|round| silence.ask(at(2 * round)));
+        silence.hear_tunnel(at(5));
+        assert!(!silence.is_long(), "they may answer the third time");
+        silence.ask(at(6));
+        assert!(silence.is_long());
+        let mut silence = Silence::default();
+        (0..9).for_each(|round| silence.ask(at(2 * round)));
+        assert!(!silence.is_long(), "they may be dead");
+        silence.hear_tunnel(at(17));
+        assert!(silence.is_long());
     }
 }

@@ -44,13 +44,14 @@ impl Node {
         self.observe_endpoints(now, &device, peers.iter());
         self.learn_locally(now, &device, &peers);
         peers.extend(self.decide_members(now, &mut device, &peers));
-        let knocks = self.advance_links(now, &mut device, &peers);
+        let due_on_links = self.advance_links(now, &mut device, &peers);
         self.ask_observers(now, &device);
         self.follow_names(now, &mut device);
+        self.ask_stun(now);
         let decided = self.decide_routes(now, &mut device, &peers) | std::mem::take(&mut self.agenda.device_differs);
         let changed = self.plan(now, &mut device, &peers, decided);
         self.remember_rest(now, &device);
-        knocks.iter().for_each(|peer| self.gossip.knock(peer));
+        self.speak_on_links(due_on_links);
         self.device = Some(device);
         let recipients = self.device.as_ref().map(|device| self.recipients(now, device));
         let mut recipients = recipients.unwrap_or_default();
@@ -119,6 +120,7 @@ impl Node {
         for (fact, source) in facts {
             let accepted = Accepted::first_hand(fact.clone(), FACT_TTL, source);
             if let Insertion::New(_) = self.store.insert(now, accepted) {
+                self.drop_older_probes(now, &fact);
                 self.gossip.add_news(fact);
             }
         }
@@ -271,10 +273,19 @@ impl Node {
             .min()
             .expect("the device is always looked at again");
         // Whatever asks for less is served a little later; no part can make the node spin.
-        Deadline {
+        let next = Deadline {
             at: next.at.max(now + MIN_SLEEP),
             ..next
-        }
+        };
+        // But what both sides of a link wait for has its moment.
+        let moves = self.links.values().filter_map(Link::moves_at).filter(|at| *at > now);
+        moves
+            .min()
+            .map(due(Why::Link))
+            .into_iter()
+            .chain([next])
+            .min()
+            .unwrap_or(next)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::mesh::event::{NoProbes, Output, RejectReason};
-use crate::mesh::fact::boot::PROBES;
-use crate::mesh::fact::signal::{Probes, Signal, Word};
+use crate::mesh::fact::boot::{PORTS, PROBES};
+use crate::mesh::fact::signal::{Nat, Probes, Signal, Word};
 use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Timed};
 use crate::mesh::gossip::Told;
@@ -12,6 +12,7 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::link::agreement::Standing;
 use crate::mesh::link::candidate::Candidate;
 use crate::mesh::link::{Contact, Link, Proof, Reach, State};
+use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::probe::pairs::KEY_LABEL;
 use crate::mesh::probe::{Dropped, Heard};
@@ -21,6 +22,10 @@ use crate::mesh::trust::Refusal;
 impl Node {
     pub(super) fn observe_prober(&mut self, now: Timestamp, epoch: u64, missing: Option<NoProbes>) {
         self.no_probes = missing;
+        let epoch = match self.probing.epoch() {
+            0 => self.recall.begin_epoch(epoch),
+            begun => begun,
+        };
         self.probing.observe(epoch, missing.is_none());
         self.agenda.add_all();
         self.expect_news(now);
@@ -52,10 +57,46 @@ impl Node {
         for peer in due.punches {
             let standing = self.links.get(&peer).map(Link::standing).unwrap_or_default();
             self.signal(&peer, Word::default().punching(), standing);
+            self.tell_ports(now, &peer);
         }
-        let probes = due.probes.into_iter();
-        self.outputs
-            .extend(probes.map(|(to, payload)| Output::Probe { to, payload }));
+        let look = |(from, to, payload)| (Some(from), to, payload);
+        let probes = due.probes.into_iter().map(|(to, payload)| (None, to, payload));
+        let datagrams = due.before.into_iter().map(look).chain(probes);
+        for (from, to, payload) in datagrams.chain(due.after.into_iter().map(look)) {
+            self.outputs.push_back(Output::Probe { from, to, payload });
+        }
+    }
+
+    /// Sends a probe, or an answer, from WireGuard's port.
+    pub(super) fn send_probe(&mut self, to: SocketAddr, payload: Vec<u8>) {
+        let from = None;
+        self.outputs.push_back(Output::Probe { from, to, payload });
+    }
+
+    /// Tells a peer where it should probe, if that is foreseen, and it cannot see it.
+    fn tell_ports(&mut self, now: Timestamp, peer: &PublicKey) {
+        if self.own_nat(now) != Nat::AddressDependent {
+            return;
+        }
+        let standing = self.links.get(peer).map(Link::standing).unwrap_or_default();
+        let word = Word::default().punching().ready_if(standing.ready);
+        for ports in self.probing.ports_for(now, peer) {
+            let signal = self.probing.signal(peer, word, standing.version, Some(ports));
+            signal.into_iter().for_each(|signal| self.send_signal(signal));
+        }
+    }
+
+    /// Looks which port WireGuard will get where it is about to send to a peer for the first time.
+    pub(super) fn foretell(&mut self, now: Timestamp, device: &Mirror, peer: &PublicKey, place: SocketAddr) {
+        let announced = self.announced_probes(peer).map(|probes| probes.nat).unwrap_or_default();
+        let Some(observer) = self.observer(now, device, announced) else {
+            return;
+        };
+        let looks = self.probing.foretell(now, peer, place, observer, &mut self.random);
+        for (from, to, payload) in looks {
+            let from = Some(from);
+            self.outputs.push_back(Output::Probe { from, to, payload });
+        }
     }
 
     /// Takes in what came to WireGuard's port. What comes through the tunnel proves nothing about the way outside.
@@ -66,15 +107,26 @@ impl Node {
         if let Err(refusal) = self.trust.is_endpoint(&source) {
             return self.reject(now, RejectReason::Refused(refusal), None, source.ip());
         }
-        match self.probing.hear(now, source, payload, &mut self.random) {
+        let heard = self.probing.hear(now, source, payload, &mut self.random);
+        if heard.is_ok() {
+            self.note_probe(now);
+        }
+        match heard {
             Ok(Heard::Asked { answer, ask_back, .. }) => {
                 let datagrams = [Some(answer), ask_back].into_iter().flatten();
-                self.outputs
-                    .extend(datagrams.map(|payload| Output::Probe { to: source, payload }));
+                datagrams.for_each(|payload| self.send_probe(source, payload));
             }
+            Ok(Heard::Looked { peer, answer }) => {
+                if let Some(to) = self.contact(&peer).endpoint {
+                    self.send_probe(to, answer);
+                }
+            }
+            Ok(Heard::Shown { about }) => about.iter().for_each(|peer| self.tell_ports(now, peer)),
             Ok(Heard::Answered { peer, seen }) => {
                 self.note_seen(now, &peer, seen);
-                if !self.links.get(&peer).is_some_and(|link| link.is_up()) {
+                let contact = self.contact(&peer);
+                let is_content = |link: &Link| link.is_up() && !link.seeks_better(now, &contact);
+                if !self.links.get(&peer).is_some_and(is_content) {
                     self.agenda.add_peers([peer]);
                     self.hurry(now);
                 }
@@ -90,10 +142,15 @@ impl Node {
             round_trip: proof.round_trip,
             at: proof.at,
         };
+        let proofs: Vec<Proof> = self.probing.proofs(now, key).into_iter().map(proof).collect();
+        let announced = self.announced_probes(key).map(|probes| probes.nat);
+        let is_blocked = announced == Some(Nat::Blocked) || self.own_nat(now) == Nat::Blocked;
+        let probed = self.probing.is_able() && announced.is_some() && !(is_blocked && proofs.is_empty());
         Reach {
             hopeless: false,
-            probed: self.probing.is_able() && self.announced_probes(key).is_some(),
-            proofs: self.probing.proofs(now, key).into_iter().map(proof).collect(),
+            probed,
+            may_improve: probed && !self.is_router(),
+            proofs,
         }
     }
 
@@ -110,6 +167,7 @@ impl Node {
     pub(super) fn aim(
         &mut self,
         now: Timestamp,
+        device: &Mirror,
         key: &PublicKey,
         state: State,
         contact: &Contact,
@@ -123,7 +181,8 @@ impl Node {
         match self.announced_probes(key).filter(|_| is_sought) {
             Some(probes) if self.probing.is_able() => {
                 let places: Vec<SocketAddr> = candidates.iter().map(|candidate| candidate.endpoint).collect();
-                self.probing.aim(now, key, probes.epoch, &places);
+                let observer = self.observer(now, device, probes.nat);
+                self.probing.aim(now, key, probes.epoch, &places, observer);
             }
             Some(_) | None => self.probing.rest(key),
         }
@@ -132,20 +191,24 @@ impl Node {
     /// Says something to a peer about the link to it: directly, and through those who pass it on.
     pub(super) fn signal(&mut self, to: &PublicKey, word: Word, standing: Standing) {
         let word = word.ready_if(standing.ready);
-        let Some(signal) = self.probing.signal(to, word, standing.version) else {
-            return;
-        };
-        let own_key = *self.auth.public_key();
-        for by in self.relays(to) {
-            self.pass_signal(&by, own_key, signal);
+        if let Some(signal) = self.probing.signal(to, word, standing.version, None) {
+            self.send_signal(signal);
         }
     }
 
-    /// Returns through whom a peer may be spoken to: itself, and the routers that both may have.
-    fn relays(&self, to: &PublicKey) -> Vec<PublicKey> {
+    /// Sends a signal to its addressee, where that can be reached, and through the routers that both may have.
+    fn send_signal(&mut self, signal: Signal) {
+        let own_key = *self.auth.public_key();
+        let to = &signal.to;
         let passes_on = self.census.routers.iter().filter(|key| *key != to).chain([to]);
-        let can = |key: &&PublicKey| self.census.healthy.contains(key) && self.gossip.can(key, PROBES);
-        passes_on.filter(can).copied().collect()
+        let able: Vec<PublicKey> = passes_on.filter(|key| self.takes(key, &signal)).copied().collect();
+        able.iter().for_each(|by| self.pass_signal(by, own_key, signal));
+    }
+
+    /// Returns whether a peer can be reached and reads such a signal.
+    fn takes(&self, key: &PublicKey, signal: &Signal) -> bool {
+        let needed = if signal.ports.is_some() { PORTS } else { PROBES };
+        self.census.healthy.contains(key) && self.gossip.can(key, needed)
     }
 
     fn pass_signal(&mut self, to: &PublicKey, subject: PublicKey, signal: Signal) {
@@ -177,7 +240,7 @@ impl Node {
             Ok(()) => {
                 let (version, ready) = (signal.version, signal.word.is_ready());
                 let link = self.links.get_mut(&subject);
-                if link.is_some_and(|link| link.hear_standing(Standing { version, ready })) {
+                if link.is_some_and(|link| link.hear_standing(now, Standing { version, ready })) {
                     self.agenda.add_peers([subject]);
                     self.hurry(now);
                 }
@@ -201,9 +264,7 @@ impl Node {
         if !self.relayed.admits(now, source.into()) {
             return self.reject(now, RejectReason::Probe(Dropped::TooMany), Some(*sender), source.into());
         }
-        let can = |node: &Self, key: &PublicKey| {
-            key != sender && node.census.healthy.contains(key) && node.gossip.can(key, PROBES)
-        };
+        let can = |node: &Self, key: &PublicKey| key != sender && node.takes(key, &signal);
         if can(self, &signal.to) {
             return self.pass_signal(&signal.to, subject, signal);
         }

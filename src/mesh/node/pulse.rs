@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::mesh::device::DeviceState;
+use crate::mesh::event::Output;
 use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
 use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Timed};
+use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::gossip::Told;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::link::agreement::Standing;
+use crate::mesh::link::fit::Sized;
 use crate::mesh::node::Node;
 use crate::mesh::time::Timestamp;
 
@@ -65,6 +66,18 @@ impl Node {
         self.say_directly(to, Value::Heartbeat(beat));
     }
 
+    /// Sends a heartbeat that fills a packet.
+    pub(super) fn send_sized(&mut self, to: &PublicKey, sized: Sized) {
+        let beat = self.heartbeat(to, sized.number);
+        let group = wire::pack_sized(&beat, sized.payload.into());
+        let Some(payload) = self.auth.tag_compact(to, &group) else {
+            return;
+        };
+        self.note_sent(to, payload.len());
+        let to = self.settings.address_hash.link_local(to);
+        self.outputs.push_back(Output::Transmit { to, payload });
+    }
+
     /// Answers a heartbeat at once.
     pub(super) fn hear_heartbeat(&mut self, now: Timestamp, sender: &PublicKey, beat: Heartbeat) {
         let source = self.settings.address_hash.link_local(sender);
@@ -72,7 +85,7 @@ impl Node {
             return;
         }
         let Some(link) = self.links.get_mut(sender) else { return };
-        let (received, _, is_news) = link.hear_heartbeat(now, standing(&beat));
+        let (received, is_news) = link.hear_heartbeat(now, &beat);
         let waits = !link.is_up();
         let echo = Echo {
             beat: self.heartbeat(sender, beat.number),
@@ -92,7 +105,7 @@ impl Node {
             self.note_seen(now, sender, seen);
         }
         let Some(link) = self.links.get_mut(sender) else { return };
-        let is_news = link.hear_echo(now, echo.beat.number, echo.received, standing(&echo.beat));
+        let is_news = link.hear_echo(now, &echo);
         if is_news || !link.is_up() {
             self.agenda.add_peers([*sender]);
             self.hurry(now);
@@ -100,11 +113,13 @@ impl Node {
     }
 
     fn heartbeat(&self, peer: &PublicKey, number: u32) -> Heartbeat {
-        let own = self.links.get(peer).map(|link| link.standing()).unwrap_or_default();
+        let link = self.links.get(peer);
+        let own = link.map(|link| link.standing()).unwrap_or_default();
         Heartbeat {
             number,
             version: own.version,
             ready: own.ready,
+            turns: link.is_some_and(|link| link.turns()),
         }
     }
 
@@ -118,12 +133,5 @@ impl Node {
             facts: vec![Timed { fact, ttl }],
             compact: true,
         });
-    }
-}
-
-fn standing(beat: &Heartbeat) -> Standing {
-    Standing {
-        version: beat.version,
-        ready: beat.ready,
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Recall {
     written: Option<Timestamp>,
     /// Whether what was put on the device was written down without what is known of others, which was collected a moment before.
     is_partial: bool,
+    /// Whether the epoch of this run is not written down yet.
+    owes_epoch: bool,
     /// Since when more is written down than is on the device because of us or may soon be.
     surplus_since: Option<Timestamp>,
 }
@@ -54,6 +56,7 @@ impl Recall {
             news_since: None,
             written: None,
             is_partial: false,
+            owes_epoch: false,
             surplus_since: None,
         }
     }
@@ -62,6 +65,14 @@ impl Recall {
     pub(super) fn adopt(&mut self, now: Timestamp, memory: Memory) {
         self.waiting = memory.peers.keys().copied().collect();
         (self.memory, self.as_of) = (memory, now);
+    }
+
+    /// Returns the epoch of this run, for which the clock on the wall says this; written down as soon as that can be. It is never less
+    /// than that of an earlier run: the clock may have been set back, and peers take what is of an earlier run for a replay.
+    pub(super) fn begin_epoch(&mut self, by_clock: u64) -> u64 {
+        self.memory.epoch = by_clock.max(self.memory.epoch.saturating_add(1));
+        self.owes_epoch = true;
+        self.memory.epoch
     }
 
     /// Takes in that there is something to be remembered that can wait.
@@ -166,6 +177,9 @@ impl Node {
 
     /// Has the rest written down when it is time for that, if there is anything new.
     pub(super) fn remember_rest(&mut self, now: Timestamp, device: &Mirror) {
+        if self.recall.owes_epoch {
+            return self.hand_out();
+        }
         if self.recall.next().is_none_or(|at| now < at) {
             return;
         }
@@ -203,6 +217,7 @@ impl Node {
     }
 
     fn hand_out(&mut self) {
+        self.recall.owes_epoch = false;
         let memory = Box::new(self.recall.memory.clone());
         self.outputs.push_back(Output::Remember(memory));
     }

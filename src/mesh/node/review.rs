@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use crate::mesh::census::{Difference, is_basic};
+use crate::mesh::device::PeerState;
 use crate::mesh::event::Event;
 use crate::mesh::fact::value::Value;
 use crate::mesh::identity::PublicKey;
@@ -240,7 +241,11 @@ impl Node {
     }
 
     pub(super) fn contact_on(&self, device: &Mirror, key: &PublicKey) -> Contact {
-        let peer = device.peers.get(key);
+        self.contact_of(device.peers.get(key), key)
+    }
+
+    /// Returns what is seen of a peer that is this on the device.
+    pub(super) fn contact_of(&self, peer: Option<&PeerState>, key: &PublicKey) -> Contact {
         Contact {
             endpoint: peer.and_then(|peer| peer.endpoint),
             last_handshake: peer.and_then(|peer| peer.last_handshake),
@@ -248,6 +253,7 @@ impl Node {
             basic: self.census.basic.contains(key),
             heard_bytes: peer.map_or(0, |peer| peer.rx_bytes),
             routes: self.census.routers.contains(key),
+            mtu: self.host.mtu,
         }
     }
 }

@@ -34,8 +34,9 @@ impl Node {
             since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
             reason: self.reason(now, key, &contact, &candidates),
             why: link.map_or_else(String::new, |link| {
-                link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link.state())
+                link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link)
             }),
+            quality: link.and_then(Link::quality),
             endpoint: contact.endpoint,
             allowed_ips: state
                 .map(|peer| peer.allowed_ips.iter().copied().collect())
@@ -91,7 +92,8 @@ impl Node {
 
 impl Node {
     /// Returns why it takes long, where it does.
-    fn explain_slowness(&self, now: Timestamp, key: &PublicKey, state: State) -> String {
+    fn explain_slowness(&self, now: Timestamp, key: &PublicKey, link: &Link) -> String {
+        let (state, since) = (link.state(), link.since());
         let is_tried = match state {
             State::Probing => true,
             State::Idle | State::Up | State::Suspect(_) => false,
@@ -99,10 +101,15 @@ impl Node {
         match self.no_probes {
             _ if !is_tried => String::new(),
             Some(why) => format!(" (one by one, without probes: {why})"),
+            None if self.own_nat(now) == Nat::Blocked => " (one by one: nothing but WireGuard gets out here)".into(),
             None => match self.announced_probes(key).map(|probes| probes.nat) {
+                Some(Nat::Blocked) => " (one by one: nothing but WireGuard gets out there)".into(),
                 None => " (one by one: it announces no probes)".into(),
                 Some(Nat::AddressDependent) if self.own_nat(now) == Nat::AddressDependent => {
                     " (both NATs give each destination a port of its own: neither side can be met)".into()
+                }
+                Some(_) if self.has_been_tried(now, since) => {
+                    " (probes do not pass between the two, and are sent ever more seldom)".into()
                 }
                 Some(_) => String::new(),
             },

@@ -1,6 +1,6 @@
 //! From what is known to the datagrams that say it.
 
-use crate::mesh::device::DeviceState;
+use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::event::Output;
 use crate::mesh::fact::wire;
 use crate::mesh::gossip::{Audience, Recipient, Standing, Told};
@@ -11,16 +11,17 @@ use crate::mesh::time::Timestamp;
 impl Node {
     pub(super) fn recipients(&self, now: Timestamp, desired: &DeviceState) -> Vec<Recipient> {
         let reachable = desired.peers.iter().filter(|(_, peer)| peer.endpoint.is_some());
-        reachable.map(|(key, _)| self.recipient(now, key)).collect()
+        reachable.map(|(key, peer)| self.recipient(now, key, peer)).collect()
     }
 
-    fn recipient(&self, now: Timestamp, key: &PublicKey) -> Recipient {
-        let contact = self.contact(key);
+    /// Made anew for each peer with each pass, which is most of what a quiet pass with a thousand peers costs.
+    fn recipient(&self, now: Timestamp, key: &PublicKey, peer: &PeerState) -> Recipient {
+        let contact = self.contact_of(Some(peer), key);
         let (alive_period, alive_ttl) = contact.alive_pace(now);
         let standing = Standing {
             basic: contact.basic,
-            level: self.trust.level(key),
-            router: self.census.routers.contains(key),
+            trusted: self.trust.counts_for_more(key),
+            router: contact.routes,
             fact_exchanger: self.settings.peers.get(key).is_some_and(|peer| peer.fact_exchanger),
             healthy: self.census.healthy.contains(key),
         };

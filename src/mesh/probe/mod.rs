@@ -4,12 +4,17 @@
 //! own. So an answer proves a path that a handshake can take at once, in one round-trip time and without changing the device.
 //!
 //! [`schedule`] says who is asked when, [`wire`] is the datagram, [`pairs`] finds its peer and proves it, [`window`] refuses what was
-//! replayed, [`rate`] what is too much.
+//! replayed, [`rate`] what is too much; `forecast` says where a peer may find this node behind a NAT that counts its ports up, and
+//! `due` brings it all together when something is to be sent.
 
+mod due;
+mod forecast;
+mod look;
 pub mod pairs;
 mod peer;
 pub mod rate;
 pub mod schedule;
+mod signal;
 #[cfg(test)]
 mod tests;
 pub mod window;
@@ -22,6 +27,9 @@ use std::time::Duration;
 use chacha20::ChaCha20Rng;
 use zeroize::Zeroizing;
 
+use self::forecast::Flows;
+pub use self::forecast::MAX_PORTS;
+pub use self::look::Look;
 use self::pairs::{Pairs, Unproven};
 use self::peer::Peer;
 pub use self::peer::Tried;
@@ -29,7 +37,6 @@ use self::rate::{Bucket, Limiter};
 use self::schedule::Schedule;
 use self::window::Stale;
 use self::wire::{Kind, Message, ProbeError};
-use super::fact::signal::{Signal, Word};
 use super::identity::PublicKey;
 use super::time::Timestamp;
 
@@ -39,10 +46,6 @@ pub const PROOF_FOR: Duration = Duration::from_secs(10);
 const HEARD_FROM_FOR: Duration = Duration::from_secs(300);
 /// How many probes are sent in a second on the average, and at once: a newcomer with a thousand peers takes its time.
 const SENT_RATE: u32 = 512;
-/// How soon the next probes follow where that was used up.
-const SENT_AGAIN: Duration = Duration::from_millis(20);
-/// How often a peer can have this node probe it.
-const PUNCH_EVERY: Duration = Duration::from_millis(500);
 
 /// A path that was found to work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,18 @@ pub enum Heard {
         answer: Vec<u8>,
         /// A probe of ours to that place, where the peer is probed.
         ask_back: Option<Vec<u8>>,
+    },
+    /// A peer asked which port the NAT of this machine, or of its own, gave to a datagram.
+    Looked {
+        /// Who.
+        peer: PublicKey,
+        /// The answer, for the place at which WireGuard has the peer.
+        answer: Vec<u8>,
+    },
+    /// A router answered that.
+    Shown {
+        /// The peer that can be told now where to probe.
+        about: Option<PublicKey>,
     },
     /// A peer answered.
     Answered {
@@ -102,8 +117,12 @@ pub enum Dropped {
 /// What goes out at one moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
+    /// Looks that leave before the probes.
+    pub before: Vec<Look>,
     /// Probes: to where, and what.
     pub probes: Vec<(SocketAddr, Vec<u8>)>,
+    /// Looks that leave after them.
+    pub after: Vec<Look>,
     /// Peers that should probe now, too.
     pub punches: Vec<PublicKey>,
 }
@@ -115,6 +134,14 @@ pub struct Probing {
     epoch: u64,
     /// Whether it can send probes.
     able: bool,
+    /// Whether ports are predicted.
+    predicts: bool,
+    /// How many flows that opened lately.
+    flows: Flows,
+    /// What looks are for that wait for their answers, by transaction.
+    looks: BTreeMap<u64, look::Asked>,
+    /// From when on looks make sense again.
+    look_from: Timestamp,
     pairs: Pairs,
     peers: BTreeMap<PublicKey, Box<Peer>>,
     taken: Limiter,
@@ -125,12 +152,16 @@ pub struct Probing {
 }
 
 impl Probing {
-    /// Starts without knowing whether probes can be had.
-    pub fn new(own_key: PublicKey, now: Timestamp) -> Self {
+    /// Starts without knowing whether probes can be had; `predicts` says whether ports are predicted, of this node and of others.
+    pub fn new(own_key: PublicKey, now: Timestamp, predicts: bool) -> Self {
         Self {
             own_key,
             epoch: 0,
             able: false,
+            predicts,
+            flows: Flows::default(),
+            looks: BTreeMap::new(),
+            look_from: now,
             pairs: Pairs::default(),
             peers: BTreeMap::new(),
             taken: Limiter::new(now),
@@ -167,10 +198,18 @@ impl Probing {
     }
 
     /// Has a peer that announced this epoch looked for at these places, the best first. Those that were not there before are asked
-    /// at once.
-    pub fn aim(&mut self, now: Timestamp, peer: &PublicKey, epoch: u64, candidates: &[SocketAddr]) {
+    /// at once. Where the NAT of this node gives the peer a port of its own, an observer can [help](forecast): who, and where.
+    pub fn aim(
+        &mut self,
+        now: Timestamp,
+        peer: &PublicKey,
+        epoch: u64,
+        candidates: &[SocketAddr],
+        observer: Option<(PublicKey, SocketAddr)>,
+    ) {
         let state = self.peers.entry(*peer).or_default();
         state.probes.begin(epoch);
+        state.observer = observer;
         let schedule = state.schedule.get_or_insert_with(|| Schedule::new(now));
         schedule.set(now, candidates);
         self.next = self.next.into_iter().chain(schedule.next()).min();
@@ -179,14 +218,16 @@ impl Probing {
     /// Has a peer looked for no longer: it is found, or does not probe.
     pub fn rest(&mut self, peer: &PublicKey) {
         if let Some(state) = self.peers.get_mut(peer) {
-            state.schedule = None;
+            state.rest();
         }
     }
 
     /// Begins anew with all that are looked for: something about the network is different.
     pub fn reset(&mut self, now: Timestamp) {
+        self.look_from = now;
         for state in self.peers.values_mut() {
             state.proofs.clear();
+            state.forecasts.clear();
             if let Some(schedule) = &mut state.schedule {
                 schedule.reset(now);
                 self.next = Some(now);
@@ -218,54 +259,6 @@ impl Probing {
         lately.map(|(from, _)| *from)
     }
 
-    /// Returns when [`due`](Self::due) next has something.
-    pub fn next(&self) -> Option<Timestamp> {
-        self.next.filter(|_| self.able)
-    }
-
-    /// Returns what goes out now, and counts on it being sent.
-    pub fn due(&mut self, now: Timestamp, random: &mut ChaCha20Rng) -> Due {
-        let mut due = Due::default();
-        if !self.able || self.next.is_none_or(|at| at > now) {
-            return due;
-        }
-        let epoch = self.epoch;
-        let first = self.turn.take().unwrap_or(PublicKey::from_bytes([0; 32]));
-        let order: Vec<PublicKey> = self
-            .peers
-            .range(first..)
-            .chain(self.peers.range(..first))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in order {
-            let Some(state) = self.peers.get_mut(&key) else {
-                continue;
-            };
-            let Some(schedule) = &mut state.schedule else { continue };
-            if schedule.next().is_none_or(|at| at > now) {
-                continue;
-            }
-            let room = self.sent.left(now, SENT_RATE) as usize;
-            if room == 0 {
-                self.turn = Some(key);
-                self.next = Some(now + SENT_AGAIN);
-                return due;
-            }
-            if schedule.take_untold() {
-                due.punches.push(key);
-            }
-            for to in schedule.due(now, random, room) {
-                self.sent.take(now, SENT_RATE);
-                let probe = state.ask(now, epoch, to, random);
-                due.probes
-                    .extend(self.pairs.seal(&key, &probe).map(|datagram| (to, datagram)));
-            }
-        }
-        let schedules = self.peers.values().filter_map(|state| state.schedule.as_ref());
-        self.next = schedules.filter_map(Schedule::next).min();
-        due
-    }
-
     /// Takes a datagram in.
     ///
     /// # Errors
@@ -292,7 +285,12 @@ impl Probing {
         state.probes.take(message.epoch, message.counter).map_err(stale)?;
         match message.kind {
             Kind::Probe => Ok(self.answer(now, peer, source, &message, random)),
+            Kind::Look => Ok(self.answer_look(peer, source, &message)),
             Kind::Answer { source: seen } => {
+                if let Some(heard) = self.note_look(now, message.transaction, seen) {
+                    return Ok(heard);
+                }
+                let state = self.peers.entry(peer).or_default();
                 let asked = state.answered(now, message.transaction);
                 let asked = asked.ok_or((Dropped::Unasked, Some(peer)))?;
                 state.prove(now, asked, source);
@@ -312,14 +310,7 @@ impl Probing {
     ) -> Heard {
         let epoch = self.epoch;
         let state = self.peers.entry(peer).or_default();
-        let counter = state.count();
-        let kind = Kind::Answer { source };
-        let answer = Message {
-            kind,
-            epoch,
-            counter,
-            ..*probe
-        };
+        let answer = state.answer(epoch, source, probe);
         let ask_back = (state.hear_from(now, source) && self.sent.take(now, SENT_RATE))
             .then(|| state.ask(now, epoch, source, random));
         let seal = |message: &Message| self.pairs.seal(&peer, message);
@@ -342,45 +333,5 @@ impl Probing {
         let state = self.peers.entry(*peer).or_default();
         let probe = state.ask(now, epoch, to, random);
         self.pairs.seal(peer, &probe)
-    }
-
-    /// Returns a signal to a peer; `None` where the peer was not admitted.
-    pub fn signal(&mut self, to: &PublicKey, word: Word, version: u32) -> Option<Signal> {
-        let epoch = self.epoch;
-        let counter = self.peers.entry(*to).or_default().count();
-        self.pairs.sign(Signal {
-            to: *to,
-            epoch,
-            counter,
-            word,
-            version,
-            tag: [0; 16],
-        })
-    }
-
-    /// Takes a signal in that is for this node; returns whether to follow a call to probe.
-    ///
-    /// # Errors
-    /// When it is not its subject's, or came before: by another way, mostly.
-    pub fn hear_signal(&mut self, now: Timestamp, subject: &PublicKey, signal: &Signal) -> Result<(), Dropped> {
-        if !self.pairs.contains(subject) {
-            return Err(Dropped::Stranger);
-        }
-        if !self.pairs.is_genuine(subject, signal) {
-            return Err(Dropped::WrongTag);
-        }
-        let state = self.peers.entry(*subject).or_default();
-        state
-            .signals
-            .take(signal.epoch, signal.counter)
-            .map_err(Dropped::Stale)?;
-        if signal.word.is_punch() && state.punched.is_none_or(|at| now.since(at) >= PUNCH_EVERY) {
-            state.punched = Some(now);
-            if let Some(schedule) = &mut state.schedule {
-                schedule.go_along(now);
-                self.next = Some(now);
-            }
-        }
-        Ok(())
     }
 }

@@ -125,6 +125,9 @@ impl Pair {
         mac.update(&signal.counter.to_be_bytes());
         mac.update(&[signal.word.byte()]);
         mac.update(&signal.version.to_be_bytes());
+        if let Some(ports) = signal.ports {
+            mac.update(&ports.bytes());
+        }
         mac
     }
 }
@@ -142,7 +145,7 @@ mod tests {
 
     use super::super::wire::tests::any_message;
     use super::*;
-    use crate::mesh::fact::signal::Word;
+    use crate::mesh::fact::signal::{Ports, Word};
 
     fn key(number: u8) -> PublicKey {
         PublicKey::from_bytes([number; 32])
@@ -182,6 +185,7 @@ mod tests {
             counter: 4,
             word,
             version: 7,
+            ports: None,
             tag: [0; 16],
         };
         let signal = a.sign(unsigned).unwrap();
@@ -189,11 +193,17 @@ mod tests {
         assert!(!b.is_genuine(&key(3), &signal), "a stranger");
         assert!(!a.is_genuine(&key(2), &signal), "sent back to who said it");
         let ready = word.ready_if(true);
+        let ports = Some(Ports {
+            address: [192, 0, 2, 1].into(),
+            first: 7,
+            count: 3,
+        });
         for changed in [
             Signal { epoch: 5, ..signal },
             Signal { counter: 5, ..signal },
             Signal { word: ready, ..signal },
             Signal { version: 8, ..signal },
+            Signal { ports, ..signal },
             unsigned,
         ] {
             assert!(!b.is_genuine(&key(1), &changed), "{changed:?}");

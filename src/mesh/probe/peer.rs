@@ -7,10 +7,12 @@ use std::time::Duration;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::Rng as _;
 
+use super::forecast::Forecast;
 use super::schedule::Schedule;
 use super::window::Window;
 use super::wire::{Kind, Message};
 use super::{PROOF_FOR, Proof};
+use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
 
 /// How long a probe waits for its answer.
@@ -36,6 +38,13 @@ pub(super) struct Peer {
     pub(super) heard_from: Vec<(SocketAddr, Timestamp)>,
     pub(super) proofs: Vec<Proof>,
     pub(super) punched: Option<Timestamp>,
+    /// Who can say which port the NAT of this node gives, where the peer may need to know.
+    pub(super) observer: Option<(PublicKey, SocketAddr)>,
+    /// What is known of that.
+    pub(super) forecasts: Vec<Forecast>,
+    /// Where the peer may be by its own forecast, as far as it was not asked there, and when the next one is asked.
+    pub(super) foreseen: VecDeque<SocketAddr>,
+    pub(super) foreseen_at: Timestamp,
     pub(super) tried: Vec<Tried>,
 }
 
@@ -60,6 +69,20 @@ pub(super) struct Asked {
 }
 
 impl Peer {
+    /// Returns when the next probe is due.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let round = self.schedule.as_ref().and_then(Schedule::next);
+        let foreseen = (!self.foreseen.is_empty()).then_some(self.foreseen_at);
+        let looks = self.forecasts.iter().filter_map(|forecast| forecast.after_at);
+        round.into_iter().chain(foreseen).chain(looks).min()
+    }
+
+    /// Has it looked for no longer.
+    pub(super) fn rest(&mut self) {
+        self.schedule = None;
+        self.foreseen = VecDeque::new();
+    }
+
     pub(super) fn count(&mut self) -> u64 {
         self.counter += 1;
         self.counter
@@ -100,6 +123,26 @@ impl Peer {
             last: now,
             answered: None,
         });
+    }
+
+    /// Asks which port the NAT gives to a datagram that leaves now; the answer is awaited elsewhere.
+    pub(super) fn look(&mut self, epoch: u64, random: &mut ChaCha20Rng) -> Message {
+        Message {
+            kind: Kind::Look,
+            epoch,
+            counter: self.count(),
+            transaction: random.next_u64(),
+        }
+    }
+
+    /// Answers a question that came from there.
+    pub(super) fn answer(&mut self, epoch: u64, source: SocketAddr, question: &Message) -> Message {
+        Message {
+            kind: Kind::Answer { source },
+            epoch,
+            counter: self.count(),
+            ..*question
+        }
     }
 
     /// Returns what was asked, once.

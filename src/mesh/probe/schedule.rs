@@ -1,6 +1,6 @@
 //! When which candidate is probed: all of them at once, nearly, and then ever more seldom.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
@@ -12,8 +12,9 @@ use crate::mesh::time::Timestamp;
 pub const MAX_CANDIDATES: usize = 16;
 /// Within what time each candidate is probed for the first time.
 pub const ROUND: Duration = Duration::from_millis(250);
-/// How long after one another two candidates are probed: a burst at once overflows queues and rate limits on the way.
-const PACE: Duration = Duration::from_millis(ROUND.as_millis() as u64 / MAX_CANDIDATES as u64);
+/// How long after one another two candidates are probed: a burst at once overflows queues and rate limits on the way. The last of
+/// many is the only one that works, often enough.
+pub(super) const PACE: Duration = Duration::from_millis(5);
 /// How long after the beginning of the first round the second one begins; each further one after twice the time.
 const FIRST_GAP: Duration = Duration::from_millis(400);
 /// The longest time between two rounds.
@@ -76,6 +77,21 @@ impl Schedule {
     /// Returns whether a round began of which the other side should know, and counts on it being told.
     pub fn take_untold(&mut self) -> bool {
         std::mem::take(&mut self.untold)
+    }
+
+    /// Returns whether the next one to probe is the first of a round.
+    pub fn is_between_rounds(&self) -> bool {
+        self.next.0 == 0 || self.next.0 >= self.candidates.len()
+    }
+
+    /// Returns all candidates.
+    pub fn candidates(&self) -> &[SocketAddr] {
+        &self.candidates
+    }
+
+    /// Returns whether one of the candidates has this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.candidates.iter().any(|candidate| candidate.ip() == address)
     }
 
     /// Returns whom to probe now, but no more than there is room for.

@@ -2,6 +2,7 @@ use chacha20::rand_core::SeedableRng as _;
 
 use super::peer::PATIENCE;
 use super::*;
+use crate::mesh::fact::signal::{Ports, Signal, Word};
 
 fn key(number: u8) -> PublicKey {
     PublicKey::from_bytes([number; 32])
@@ -22,7 +23,7 @@ struct Side {
 
 impl Side {
     fn new(own: u8, peers: &[u8]) -> Self {
-        let mut probing = Probing::new(key(own), at(0));
+        let mut probing = Probing::new(key(own), at(0), true);
         probing.observe(100, true);
         for peer in peers {
             probing.admit(&key(*peer), Zeroizing::new([own ^ peer; 32]));
@@ -34,7 +35,7 @@ impl Side {
     }
 
     fn aim(&mut self, now: Timestamp, peer: u8, places: &[SocketAddr]) {
-        self.probing.aim(now, &key(peer), 100, places);
+        self.probing.aim(now, &key(peer), 100, places, None);
     }
 
     fn due(&mut self, now: Timestamp) -> Due {
@@ -124,7 +125,7 @@ fn what_was_heard_before_is_not_asked_for_or_is_of_an_earlier_run_is_dropped() {
     forged[30] ^= 1;
     assert_eq!(b.hear(at(2), place(1), &forged), Err(Dropped::WrongTag));
     let mut later = Side::new(2, &[1]);
-    later.probing.aim(at(0), &key(1), 101, &[]);
+    later.probing.aim(at(0), &key(1), 101, &[], None);
     assert_eq!(later.hear(at(2), place(1), &probe), Err(Dropped::Stale(Stale::Epoch)));
 }
 
@@ -142,7 +143,11 @@ fn an_answer_from_elsewhere_is_a_place_to_ask_and_no_proof() {
 #[test]
 fn a_call_to_probe_is_followed_but_not_more_often_than_it_should_be() {
     let (mut a, mut b) = pair();
-    let call = |side: &mut Side| side.probing.signal(&key(2), Word::default().punching(), 0).unwrap();
+    let call = |side: &mut Side| {
+        side.probing
+            .signal(&key(2), Word::default().punching(), 0, None)
+            .unwrap()
+    };
     b.aim(at(0), 1, &[place(1)]);
     let quiet = |b: &mut Side, now: Timestamp| {
         while b.probing.next().is_some_and(|at| at <= now) {
@@ -199,4 +204,96 @@ fn what_is_not_looked_for_is_not_probed() {
     a.aim(at(30), 2, &[place(2)]);
     a.probing.observe(100, false);
     assert_eq!(a.due(at(40)), Due::default(), "without a raw socket");
+}
+
+/// a is behind a NAT that counts ports up, b is looked for at home, and the router 3 says which port a look got.
+#[test]
+fn what_a_router_saw_before_and_after_says_where_the_peer_should_probe() {
+    let mut a = Side::new(1, &[2, 3]);
+    let mut router = Side::new(3, &[1]);
+    let mut b = Side::new(2, &[1]);
+    let (at_router, port) = (place(3), |port| SocketAddr::from(([192, 0, 2, 1], port)));
+    let candidates = [place(2)];
+    a.probing
+        .aim(at(0), &key(2), 100, &candidates, Some((key(3), at_router)));
+    let due = a.due(at(0));
+    assert_eq!((due.before.len(), due.probes.len(), due.after.len()), (2, 1, 0));
+    assert!(
+        due.before
+            .iter()
+            .all(|(from, to, _)| *from >= 49_152 && *to == at_router)
+    );
+    let after = a.due(at(80)).after;
+    assert_eq!(after.len(), 2);
+    let looks = due.before.iter().chain(&after);
+    let mut shown = Vec::new();
+    for ((_, _, look), seen) in looks.zip([4000, 4001, 4004, 4005]) {
+        let answer = match router.hear(at(100), port(seen), look) {
+            Ok(Heard::Looked { peer, answer }) if peer == key(1) => answer,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(answer.len(), look.len(), "nothing is amplified");
+        shown.push(a.hear(at(120), at_router, &answer));
+    }
+    let about = [None, None, Some(key(2)), None];
+    assert_eq!(shown, about.map(|about| Ok(Heard::Shown { about })));
+    let [ports] = a.probing.ports_for(at(120), &key(2))[..] else {
+        panic!("one place")
+    };
+    let address = [192, 0, 2, 1].into();
+    let expected = Ports {
+        address,
+        first: 4002,
+        count: 2,
+    };
+    assert_eq!(ports, expected);
+    let tell = |a: &mut Side| a.probing.signal(&key(2), Word::default(), 0, Some(ports)).unwrap();
+    let signal = tell(&mut a);
+    b.probing.hear_signal(at(130), &key(1), &signal).unwrap();
+    assert_eq!(b.due(at(130)), Due::default(), "nobody looks for it");
+    b.aim(at(130), 1, &[place(9)]);
+    let signal = tell(&mut a);
+    b.probing.hear_signal(at(130), &key(1), &signal).unwrap();
+    let probed = probed(&mut b, at(130), at(400));
+    assert_eq!(probed, [place(9)], "an address at which nobody looks for it");
+    b.aim(at(400), 1, &[place(1)]);
+    let signal = tell(&mut a);
+    b.probing.hear_signal(at(400), &key(1), &signal).unwrap();
+    let probed = self::probed(&mut b, at(400), at(700));
+    assert_eq!(probed, [place(1), port(4002), port(4003)]);
+}
+
+/// Lets one side run, and returns where it probed.
+fn probed(side: &mut Side, from: Timestamp, until: Timestamp) -> Vec<SocketAddr> {
+    let (mut now, mut probed) = (from, Vec::new());
+    while now < until {
+        probed.extend(side.due(now).probes.into_iter().map(|(to, _)| to));
+        let next = side.probing.next().unwrap();
+        assert!(next > now, "it does not spin");
+        now = next;
+    }
+    probed
+}
+
+#[test]
+fn whoever_names_many_ports_has_them_probed_within_bounds() {
+    let mut a = Side::new(1, &[2, 3]);
+    let mut b = Side::new(2, &[1]);
+    b.aim(at(0), 1, &[place(1)]);
+    let mut foreseen = 0;
+    for round in 0..600 {
+        let ports = Ports {
+            address: [192, 0, 2, 1].into(),
+            first: 2000 + 64 * round,
+            count: u8::MAX,
+        };
+        let (from, until) = (at(1000 * u64::from(round)), at(1000 * u64::from(round) + 999));
+        let signal = a.probing.signal(&key(2), Word::default(), 0, Some(ports)).unwrap();
+        b.probing.hear_signal(from, &key(1), &signal).unwrap();
+        let probed = probed(&mut b, from, until);
+        let in_round = probed.iter().filter(|to| **to != place(1)).count();
+        assert!(in_round <= usize::from(MAX_PORTS), "{in_round}");
+        foreseen += in_round;
+    }
+    assert_eq!(foreseen, 256, "in ten minutes");
 }

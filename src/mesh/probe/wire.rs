@@ -1,7 +1,7 @@
 //! The layout of a probe and of its answer: both are equally long, so that an answer amplifies nothing.
 //!
 //! ```text
-//! mark 4 | version 1 | kind 1 | reserved 2, sent as 0 and ignored
+//! mark 4 | version 1 | kind 1 | look 1: its lowest bit | reserved 1; what is reserved is sent as 0 and ignored
 //! pair 8          who asks whom: finds the peer without trying keys
 //! epoch 8         milliseconds since 1970 when the sender was started; never less than before
 //! counter 8       one more with each datagram of that epoch to that peer
@@ -33,6 +33,9 @@ const SOURCE_LEN: usize = 18;
 pub enum Kind {
     /// A question: do you hear me?
     Probe,
+    /// The same from another port than WireGuard's: which one did the NAT give it? The answer goes to where WireGuard sends. Nodes that
+    /// do not announce [`PORTS`](crate::mesh::fact::boot::PORTS) take it for a [`Probe`](Self::Probe).
+    Look,
     /// The answer, with where the question came from.
     Answer {
         /// The source address and port of the probe, as they arrived.
@@ -95,7 +98,7 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
     if fields.take() != MARK {
         return Err(ProbeError::Mark);
     }
-    let [version, kind, _, _] = fields.take();
+    let [version, kind, look, _] = fields.take();
     if version != VERSION {
         return Err(ProbeError::Version(version));
     }
@@ -103,6 +106,7 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
     let [epoch, counter, transaction] = [(); 3].map(|()| u64::from_be_bytes(fields.take()));
     let source = read_source(fields.take());
     let kind = match (kind, source) {
+        (0, None) if look & 1 != 0 => Kind::Look,
         (0, None) => Kind::Probe,
         (1, Some(source)) => Kind::Answer { source },
         (0, Some(_)) | (1, None) => return Err(ProbeError::Source),
@@ -124,12 +128,13 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
 /// Returns what the tag of a message covers.
 pub(super) fn encode(pair: [u8; PAIR_LEN], message: &Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LEN);
-    let (kind, source) = match message.kind {
-        Kind::Probe => (0, [0; SOURCE_LEN]),
-        Kind::Answer { source } => (1, written(source)),
+    let (kind, look, source) = match message.kind {
+        Kind::Probe => (0, 0, [0; SOURCE_LEN]),
+        Kind::Look => (0, 1, [0; SOURCE_LEN]),
+        Kind::Answer { source } => (1, 0, written(source)),
     };
     bytes.extend_from_slice(&MARK);
-    bytes.extend_from_slice(&[VERSION, kind, 0, 0]);
+    bytes.extend_from_slice(&[VERSION, kind, look, 0]);
     bytes.extend_from_slice(&pair);
     for number in [message.epoch, message.counter, message.transaction] {
         bytes.extend_from_slice(&number.to_be_bytes());
@@ -181,7 +186,11 @@ pub(super) mod tests {
                 let is_mapped = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
                 (!ip.is_unspecified() && !is_mapped).then_some(SocketAddr::new(ip, port))
             });
-        let kind = prop_oneof![Just(Kind::Probe), source.prop_map(|source| Kind::Answer { source })];
+        let kind = prop_oneof![
+            Just(Kind::Probe),
+            Just(Kind::Look),
+            source.prop_map(|source| Kind::Answer { source })
+        ];
         (kind, any::<[u64; 3]>()).prop_map(|(kind, [epoch, counter, transaction])| Message {
             kind,
             epoch,
@@ -219,7 +228,7 @@ pub(super) mod tests {
         assert!(
             decode(&{
                 let mut later = sound.clone();
-                later[6] = 1;
+                later[7] = 1;
                 later
             })
             .is_ok(),

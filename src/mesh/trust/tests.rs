@@ -130,6 +130,12 @@ fn the_first_opinion_counts() {
         "one's own level is no opinion of a peer"
     );
     assert_eq!(own_set.own_level(), Some(TrustLevel::Membership));
+    for policy in [&nothing_set, &other_set, &distrusted, &own_set] {
+        for key in [ROUTER, LEAF, STRANGER, OWN] {
+            let by_level = policy.level(&key) >= Some(TrustLevel::AllowedIPs);
+            assert_eq!(policy.counts_for_more(&key), by_level, "{:?}", policy.level(&key));
+        }
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn counter() -> String {
 /// The two hosts. Nothing of them is left when this is dropped.
 pub(super) struct Pair {
     pub(super) sides: [Side; 2],
-    _routers: [Namespace; 2],
+    pub(super) routers: [Namespace; 2],
     logs: PathBuf,
 }
 
@@ -91,7 +91,7 @@ impl Pair {
         };
         Self {
             sides: [side(0, "a", a), side(1, "b", b)],
-            _routers: [router_a, router_b],
+            routers: [router_a, router_b],
             logs,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use wirelink::mesh::time::Timestamp;
 
@@ -23,6 +24,9 @@ pub(crate) struct Translator {
     by_port: BTreeMap<u16, Mapped>,
     by_scope: BTreeMap<(SocketAddr, Scope), u16>,
     next_port: u16,
+    /// How many flows other machines of the site begin in a minute: each takes a port.
+    pub(crate) others: u64,
+    chosen_at: Timestamp,
     draw: Draw,
 }
 
@@ -53,6 +57,8 @@ impl Translator {
             by_port: BTreeMap::new(),
             by_scope: BTreeMap::new(),
             next_port,
+            others: 0,
+            chosen_at: Timestamp::START,
             draw,
         }
     }
@@ -129,7 +135,21 @@ impl Translator {
         }
     }
 
+    /// Lets other machines take the ports that they took since the last choice: on average so many, and never evenly.
+    fn let_others_choose(&mut self, since: Duration) {
+        let in_10_000ths = since.as_micros() as u64 * self.others / 6_000;
+        let whole = in_10_000ths / 10_000 + u64::from(self.draw.happens((in_10_000ths % 10_000) as u32));
+        let taken = whole / 2 + self.draw.below(whole + 1);
+        let span = u64::from(u16::MAX - FIRST_PORT);
+        let next = (u64::from(self.next_port - FIRST_PORT) + taken) % span;
+        self.next_port = FIRST_PORT + next as u16;
+    }
+
     fn next_free(&mut self, now: Timestamp) -> Option<u16> {
+        let since = now.since(std::mem::replace(&mut self.chosen_at, now));
+        if self.others > 0 {
+            self.let_others_choose(since);
+        }
         for _ in FIRST_PORT..u16::MAX {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);

@@ -86,6 +86,20 @@ fn ports_are_sequential_or_random() {
     assert_ne!(out(&mut nat, 0, INSIDE, PEER), port + 1);
 }
 
+/// Where ports are given in a row, other machines of the site take some in between.
+#[test]
+fn other_machines_take_ports_too() {
+    let after = |minutes: u64, others| {
+        let mut nat = translator(|nat| (nat.mapping, nat.ports) = (Mapping::AddressDependent, Ports::Sequential));
+        let first = out(&mut nat, 0, INSIDE, HUB);
+        nat.others = others;
+        out(&mut nat, 60 * minutes, INSIDE, PEER).wrapping_sub(first)
+    };
+    assert_eq!(after(1, 0), 1);
+    assert!((31..=91).contains(&after(1, 60)), "{}", after(1, 60));
+    assert!((301..=901).contains(&after(10, 60)), "{}", after(10, 60));
+}
+
 /// RFC 4787, 5, the three kinds of filtering.
 #[test]
 fn filtering_lets_in_whom_its_kind_names() {

@@ -139,6 +139,8 @@ pub(crate) struct Net {
     nics: Vec<Vec<Nic>>,
     cuts: BTreeSet<(HostId, HostId)>,
     isolated: BTreeSet<HostId>,
+    /// Sites whose border lets nothing pass but WireGuard.
+    wireguard_only: BTreeSet<SiteId>,
     draw: Draw,
     /// What names lead to; none where the resolver fails.
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
@@ -153,6 +155,7 @@ impl Net {
             nics: Vec::new(),
             cuts: BTreeSet::new(),
             isolated: BTreeSet::new(),
+            wireguard_only: BTreeSet::new(),
             draw: seed.branch(1),
             names: BTreeMap::new(),
         }
@@ -240,6 +243,35 @@ impl Net {
         } else {
             self.sites[site].inner
         }
+    }
+
+    /// Has other machines of a site behind a NAT begin so many flows in a minute.
+    pub(crate) fn set_others(&mut self, site: SiteId, a_minute: u64) {
+        match &mut self.sites[site].edge {
+            Edge::Nat(nat) => nat.others = a_minute,
+            Edge::Open | Edge::Firewall(_) => panic!("only a NAT gives ports"),
+        }
+    }
+
+    /// Returns how many flows the border of a site has seen begin; none where it does not look.
+    pub(crate) fn flows_opened(&self, site: SiteId) -> u64 {
+        match &self.sites[site].edge {
+            Edge::Nat(nat) => nat.flows.opened,
+            Edge::Firewall(firewall) => firewall.flows.opened,
+            Edge::Open => 0,
+        }
+    }
+
+    /// Has the border of a site let nothing pass but WireGuard.
+    pub(crate) fn pass_wireguard_only(&mut self, site: SiteId) {
+        self.wireguard_only.insert(site);
+    }
+
+    /// Returns whether a host is behind such a border.
+    pub(crate) fn is_wireguard_only(&self, host: HostId) -> bool {
+        self.nics[host]
+            .iter()
+            .any(|nic| self.wireguard_only.contains(&nic.site))
     }
 
     /// Lets nothing pass between two hosts.

@@ -70,6 +70,11 @@ impl<'a> Stage<'a> {
         self.hosts[name]
     }
 
+    /// Returns the number of a site of the scenario in the world.
+    pub(crate) fn site_at(&self, index: usize) -> SiteId {
+        self.sites[index]
+    }
+
     /// Returns the addresses of a host on its own networks.
     pub(crate) fn address(&self, name: Name) -> Vec<IpAddr> {
         let nics = self.world.net.nics(self.id(name)).iter();
@@ -83,9 +88,15 @@ impl<'a> Stage<'a> {
 
     /// Changes what the ways to all sites do to packets.
     pub(crate) fn set_quality(&mut self, quality: Quality) {
+        self.world.narrow |= quality.mtu < Quality::LAN.mtu;
         for site in self.sites.iter().chain(&self.hub_sites) {
             self.world.net.set_quality(*site, quality);
         }
+    }
+
+    /// Returns where a leaf is.
+    pub(crate) fn site(&self, name: Name) -> SiteId {
+        self.sites[self.course.site(name)]
     }
 
     /// Does what an act says.

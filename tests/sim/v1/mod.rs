@@ -124,6 +124,7 @@ impl Node {
             Input::Timeout => self.tick(now),
             // It leaves the device as it is, and remembers nothing.
             Input::Probe { .. }
+            | Input::Stun { .. }
             | Input::Prober { .. }
             | Input::Named(_)
             | Input::Settings(_)

@@ -4,6 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::stun::{Answer, Transaction};
+
+use crate::host::TUNNEL_MTU;
 
 /// The header and the authentication tag of a data message (paper, 5.4.6).
 const DATA_OVERHEAD: usize = 32;
@@ -70,6 +73,10 @@ pub(crate) enum Message {
     },
     /// What is none of WireGuard's, which drops it (`receive.c`, `prepare_skb_header`).
     Foreign(Vec<u8>),
+    /// Neither is what a STUN server is asked,
+    Question(Transaction),
+    /// and what it says.
+    Answer(Answer),
 }
 
 impl Message {
@@ -80,13 +87,15 @@ impl Message {
             Self::Response { .. } => 92,
             Self::Data { packet, .. } => data_len(packet.as_ref()),
             Self::Foreign(payload) => payload.len(),
+            Self::Question(_) => 20,
+            Self::Answer(_) => 32,
         }
     }
 }
 
-/// Returns the length of the data message that carries a packet.
+/// Returns the length of the data message that carries a packet: it is filled up, but never beyond the MTU of the interface.
 pub(super) fn data_len(packet: Option<&Packet>) -> usize {
-    DATA_OVERHEAD + packet.map_or(0, |packet| packet.len().next_multiple_of(PADDING))
+    DATA_OVERHEAD + packet.map_or(0, |packet| packet.len().next_multiple_of(PADDING).min(TUNNEL_MTU))
 }
 
 /// What WireGuard does to the world.

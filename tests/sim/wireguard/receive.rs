@@ -20,7 +20,7 @@ impl Tunnel {
         }
         let len = message.len() as u64;
         match message {
-            Message::Foreign(_) => {}
+            Message::Foreign(_) | Message::Question(_) | Message::Answer(_) => {}
             Message::Initiation {
                 from: peer,
                 to,

@@ -47,7 +47,7 @@ impl World {
                 Output::Configure(change) => self.configure(id, change, true),
                 Output::Remember(memory) => self.remember(id, &memory),
                 Output::Transmit { .. } => self.carry_out(id, output),
-                Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Probe { .. } | Output::Stun { .. } | Output::Resolve(_) | Output::Notify(_) => {}
             }
         }
         self.check_endpoints(id);
@@ -58,7 +58,9 @@ impl World {
     pub(crate) fn kill(&mut self, id: HostId) {
         self.note(Some(id), || "is killed".into());
         let host = &mut self.hosts[id];
-        host.left_behind |= host.end().is_some();
+        let left = host.end();
+        host.left_behind |= left.is_some();
+        host.left_address = left.map(|node| node.address().into()).or(host.left_address);
     }
 
     /// Starts a machine anew: WireGuard as its operator configured it, and nothing else.

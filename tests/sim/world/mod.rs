@@ -8,8 +8,9 @@ mod acts;
 mod shell;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -33,10 +34,14 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     /// The network.
     pub(crate) net: Net,
+    /// Which of the machines are STUN servers.
+    pub(crate) servers: BTreeMap<HostId, StunServer>,
     /// Whether events and changes are kept with the hosts.
     pub(crate) records: bool,
     /// Whether somebody lies: then it is no fault that something is refused.
     pub(crate) lies: bool,
+    /// Whether some way takes no long packets: then it is no fault that it is said.
+    pub(crate) narrow: bool,
     /// What is claimed where it does harm: that is refused.
     pub(crate) claimed: Vec<IpNet>,
     /// What broke an invariant.
@@ -48,6 +53,17 @@ pub(crate) struct World {
     draw: Draw,
     echoes: u64,
     trace: Option<String>,
+}
+
+/// What a STUN server does (RFC 8489).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StunServer {
+    /// From which machine it answers: a sound one from where it was asked.
+    pub(crate) answers_from: HostId,
+    /// What it says, whatever it sees.
+    pub(crate) says: Option<SocketAddr>,
+    /// How often it was asked.
+    pub(crate) asked: u64,
 }
 
 /// Something that is about to happen.
@@ -96,8 +112,10 @@ impl World {
             now: Timestamp::from_start(Duration::from_secs(3600)),
             hosts: Vec::new(),
             net: Net::new(&draw),
+            servers: BTreeMap::new(),
             records: false,
             lies: false,
+            narrow: false,
             claimed: Vec::new(),
             violations: Vec::new(),
             events: 0,
@@ -171,16 +189,19 @@ impl World {
         let Some((id, port)) = self.net.arrive(self.now, flight) else {
             return;
         };
+        let dropped = self.is_inspected_away(id, &message);
         let host = &mut self.hosts[id];
-        if host.asleep || host.config.port != port {
+        if host.asleep || host.config.port != port || dropped {
             return;
         }
-        if let Message::Foreign(payload) = &message {
-            self.hear_probe(id, flight.source, payload);
-        } else {
-            host.tunnel.receive(self.now, flight.source, message);
-            host.note_roaming();
-            self.settle(id);
+        match message {
+            Message::Foreign(payload) => self.hear_probe(id, flight.source, &payload),
+            Message::Question(_) | Message::Answer(_) => self.hear_stun(id, flight.source, message),
+            Message::Initiation { .. } | Message::Response { .. } | Message::Data { .. } => {
+                host.tunnel.receive(self.now, flight.source, message);
+                host.note_roaming();
+                self.settle(id);
+            }
         }
     }
 

@@ -10,16 +10,14 @@ use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::link::{HEALTH_LIMIT, State};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
+use wirelink::mesh::stun::Answer;
 use wirelink::mesh::time::Timestamp;
 
 use super::{What, World};
-use crate::host::{self, ECHO, SentTo};
+use crate::host::{self, ECHO, SentTo, TUNNEL_MTU};
 use crate::net::HostId;
 use crate::program::Program;
 use crate::wireguard::{Message, Packet};
-
-/// The longest packet that the WireGuard interface takes.
-const TUNNEL_MTU: usize = 1420;
 
 impl World {
     pub(super) fn carry_out(&mut self, id: HostId, output: Output) {
@@ -32,7 +30,8 @@ impl World {
                     self.emit(id, packet);
                 }
             }
-            Output::Probe { to, payload } => self.send(id, to, Message::Foreign(payload)),
+            Output::Probe { from, to, payload } => self.send_from(id, from, to, Message::Foreign(payload)),
+            Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Notify(event) => self.hear(id, event),
         }
@@ -96,7 +95,8 @@ impl World {
                     .get(peer)
                     .and_then(|peer| peer.last_handshake);
                 let live = last.is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
-                let live = live && !self.doubts(id, peer) && !self.is_by_name(id, change);
+                let live =
+                    live && !self.doubts(id, peer) && !self.is_by_name(id, change) && !self.is_better(id, change);
                 live.then_some("the endpoint of a peer with a live handshake was overwritten")
             }
             DeviceChange::RemovePeer { .. } => {
@@ -110,6 +110,22 @@ impl World {
         if let Some(wrong) = wrong {
             self.violate(id, &format!("{wrong}: {change:?}"));
         }
+    }
+
+    /// Returns whether an endpoint is set that is nearer than the one before: in a network of the machine, or by IPv6 instead of IPv4.
+    fn is_better(&self, id: HostId, change: &DeviceChange) -> bool {
+        let DeviceChange::SetEndpoint { peer, endpoint } = change else {
+            return false;
+        };
+        let nets = || self.net.nics(id).iter().flat_map(|nic| &nic.addresses);
+        let class = |endpoint: &SocketAddr| {
+            let is_near = nets().any(|net| net.contains(&endpoint.ip()));
+            (!is_near, !is_near && endpoint.is_ipv4())
+        };
+        let host = &self.hosts[id];
+        let known = host.tunnel.device().peers.get(peer);
+        let before = known.and_then(|peer| peer.endpoint);
+        !host.config.forwards && before.is_some_and(|before| class(endpoint) < class(&before))
     }
 
     /// Returns whether a node no longer hears a peer: then it may turn its session to where the peer answers.
@@ -174,7 +190,11 @@ impl World {
 
     pub(super) fn hear(&mut self, id: HostId, event: Event) {
         self.note(Some(id), || format!("{:?}: {event}", event.level()));
-        let is_expected = matches!(&event, Event::PrefixRefused(refused) if self.claimed.contains(&refused.prefix));
+        let is_expected = match &event {
+            Event::PrefixRefused(refused) => self.claimed.contains(&refused.prefix),
+            Event::PathNarrow { .. } => self.narrow,
+            _ => false,
+        };
         if event.level() == Level::Warn && !self.lies && !is_expected {
             self.violate(id, &event.to_string());
         }
@@ -214,15 +234,46 @@ impl World {
         }
     }
 
+    /// Lets a machine answer that is a STUN server, or hands what one said to the node.
+    pub(super) fn hear_stun(&mut self, id: HostId, source: SocketAddr, message: Message) {
+        let now = self.now;
+        match message {
+            Message::Question(transaction) => {
+                if let Some(server) = self.servers.get_mut(&id) {
+                    server.asked += 1;
+                    let seen = server.says.unwrap_or(source);
+                    let by = server.answers_from;
+                    self.send(by, source, Message::Answer(Answer { transaction, seen }));
+                }
+            }
+            Message::Answer(answer) => {
+                let answer = Some(answer);
+                if let Some(node) = self.hosts[id].node.as_mut() {
+                    node.handle(now, Input::Stun { source, answer });
+                }
+                self.settle(id);
+            }
+            Message::Initiation { .. } | Message::Response { .. } | Message::Data { .. } | Message::Foreign(_) => {}
+        }
+    }
+
     pub(super) fn send(&mut self, id: HostId, to: SocketAddr, message: Message) {
+        self.send_from(id, None, to, message);
+    }
+
+    /// Sends a datagram from WireGuard's port, or from another one.
+    fn send_from(&mut self, id: HostId, from: Option<u16>, to: SocketAddr, message: Message) {
         let host = &mut self.hosts[id];
         host.wire_sent.add(message.len());
-        if host.asleep {
+        if host.asleep || self.is_inspected_away(id, &message) {
             return;
         }
-        let departure = self.net.depart(self.now, id, host.config.port, to, message.len());
+        let host = &self.hosts[id];
+        let from = from.unwrap_or(host.config.port);
+        let departure = self.net.depart(self.now, id, from, to, message.len());
         self.note(Some(id), || {
-            format!("to {to}: {} {:?}", kind(&message), departure.delays)
+            let from = departure.flight.map(|flight| flight.source);
+            format!("to {to}: {} {:?}, from {from:?}", kind(&message), departure.delays)
         });
         let Some(flight) = departure.flight else { return };
         let [first, second] = departure.delays;
@@ -232,6 +283,11 @@ impl World {
         if let Some(delay) = first {
             self.push(delay, What::Arrive(flight, message));
         }
+    }
+
+    /// Returns whether a border between a machine and the others drops a datagram for what it is.
+    pub(super) fn is_inspected_away(&self, id: HostId, message: &Message) -> bool {
+        matches!(message, Message::Foreign(_)) && self.net.is_wireguard_only(id)
     }
 
     /// Takes a packet out of the WireGuard interface.
@@ -250,6 +306,14 @@ impl World {
         let Some((from_port, to_port, data)) = host::read_udp(packet) else {
             return;
         };
+        if host.left_address == Some(packet.destination) && to_port == host.fact_port() {
+            if host.refuses(now, packet.source) {
+                // What matters is that something comes back: ports are as good as a type of ICMP.
+                let refusal = host::udp(packet.destination, packet.source, 0, 0, &packet.payload);
+                self.emit(id, refusal);
+            }
+            return;
+        }
         match (to_port, from_port, packet.source) {
             (ECHO, _, source) => {
                 let answer = host::udp(packet.destination, source, ECHO, from_port, data);
@@ -278,5 +342,7 @@ fn kind(message: &Message) -> &'static str {
         Message::Data { packet: None, .. } => "keepalive",
         Message::Data { packet: Some(_), .. } => "data",
         Message::Foreign(_) => "probe",
+        Message::Question(_) => "question",
+        Message::Answer(_) => "answer",
     }
 }

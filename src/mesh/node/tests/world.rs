@@ -166,7 +166,7 @@ impl World {
                 }
                 Output::Transmit { to, payload } => self.send(index, to, payload),
                 Output::Notify(event) => self.machines[index].events.push(event),
-                Output::Probe { .. } => {}
+                Output::Probe { .. } | Output::Stun { .. } => {}
                 Output::Resolve(host) => panic!("nothing to resolve: {host:?}"),
             }
         }
@@ -305,6 +305,7 @@ pub(super) fn machine(index: usize, keys: &[PublicKey], now: Timestamp) -> Machi
             interfaces: vec![interface],
             tunnel_addresses: vec![prefix(&format!("10.0.0.{}/24", index + 1))],
             routes: Vec::new(),
+            mtu: None,
         },
         at: own(index),
         running: false,

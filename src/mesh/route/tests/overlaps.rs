@@ -20,6 +20,7 @@ impl World {
             interfaces: networks.iter().map(interface).collect(),
             tunnel_addresses: vec![prefix(OWN)],
             routes: Vec::new(),
+            mtu: None,
         });
     }
 
