@@ -23,6 +23,7 @@ mod network;
 mod operator;
 mod play;
 mod probes;
+mod reasons;
 mod router;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "the two worlds share it, and neither needs all")]

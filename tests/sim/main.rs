@@ -27,6 +27,7 @@ mod powers;
 mod program;
 mod promises;
 mod random;
+mod reasons;
 mod roaming;
 #[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
