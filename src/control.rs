@@ -390,3 +390,6 @@ pub struct ExportedPeer {
     /// How often something is sent for the sake of NATs, in seconds.
     pub keepalive_seconds: Option<u16>,
 }
+
+#[cfg(test)]
+mod tests;
