@@ -18,10 +18,9 @@ use crate::net::Nic;
 use crate::program::Program;
 use crate::scenario;
 use crate::scenario::claim::ATTACHED;
+use crate::wireguard::message::TUNNEL_MTU;
 use crate::wireguard::{Packet, Tunnel};
 
-/// The longest packet that the WireGuard interface takes.
-pub(crate) const TUNNEL_MTU: usize = 1420;
 /// Where echoes are asked for (RFC 862).
 pub(crate) const ECHO: u16 = 7;
 /// The time to live of what a host sends.

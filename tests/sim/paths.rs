@@ -9,13 +9,13 @@ use wirelink::mesh::link::fit::Narrow;
 use wirelink::mesh::prefix::is_reserved;
 use wirelink::mesh::time::Timestamp;
 
-use crate::host::TUNNEL_MTU;
 use crate::invariants;
 use crate::net::{HostId, Nic, Quality};
 use crate::scenario::border::Border;
 use crate::scenario::table::{self, at};
 use crate::scenario::{Act, Scenario, Site};
 use crate::stage::Stage;
+use crate::wireguard::message::TUNNEL_MTU;
 
 const SEEDS: u64 = 20;
 const MINUTE: Duration = Duration::from_secs(60);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::stun::{Answer, Transaction};
 
-use crate::host::TUNNEL_MTU;
-
+/// The longest packet that the WireGuard interface takes.
+pub(crate) const TUNNEL_MTU: usize = 1420;
 /// The header and the authentication tag of a data message (paper, 5.4.6).
 const DATA_OVERHEAD: usize = 32;
 /// What a packet is padded to inside a data message (paper, 5.4.6).

@@ -9,7 +9,7 @@
 
 mod allowed;
 mod keypair;
-mod message;
+pub(crate) mod message;
 mod receive;
 pub(crate) mod rules;
 mod timers;

@@ -14,9 +14,10 @@ use wirelink::mesh::stun::Answer;
 use wirelink::mesh::time::Timestamp;
 
 use super::{What, World};
-use crate::host::{self, ECHO, SentTo, TUNNEL_MTU};
+use crate::host::{self, ECHO, SentTo};
 use crate::net::HostId;
 use crate::program::Program;
+use crate::wireguard::message::TUNNEL_MTU;
 use crate::wireguard::{Message, Packet};
 
 impl World {
