@@ -34,7 +34,9 @@ pub(crate) fn expect(lab: &Lab, wanted: &[Way]) -> Result<(), String> {
         let bursts = u64::from(path == Path::Direct);
         expect_moved(moved(at, of), bursts).map_err(|why| format!("{at} by {of} itself: {why}"))
     })?;
-    lab.leaves().into_iter().try_for_each(|leaf| {
+    // Whom no way leads to, a liar, may say what it likes.
+    let is_meant = |leaf: &Name| wanted.iter().any(|(one, other, _)| one == leaf || other == leaf);
+    lab.leaves().into_iter().filter(is_meant).try_for_each(|leaf| {
         let hubs = lab.hubs().into_iter().map(|hub| moved(leaf, hub));
         let by_hub = |(one, other, path): &&Way| *path == Path::Hub && (*one == leaf || *other == leaf);
         let bursts = wanted.iter().filter(by_hub).count() as u64;

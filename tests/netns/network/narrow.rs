@@ -10,7 +10,8 @@ impl Network {
         self.internet.run(&format!("ip link set dev edge{edge} mtu {mtu}"));
         let silent = "chain told { type filter hook output priority filter; policy accept
             icmp type destination-unreachable drop
-            icmpv6 type packet-too-big drop }";
+            icmpv6 type packet-too-big drop
+        }";
         self.internet.filter(&router::replace("inet", "silent", silent));
     }
 }
