@@ -29,6 +29,7 @@ impl Config {
             leave_peers: settings.leave_peers,
             probe: self.probe,
             resolve_wg_quick: self.wg_quick.is_some(),
+            metrics: texts(&self.metrics),
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
         serde_json::to_string_pretty(&form).expect("text, numbers and booleans have a form in JSON")
@@ -52,6 +53,7 @@ struct Form<'a> {
     leave_peers: bool,
     probe: bool,
     resolve_wg_quick: bool,
+    metrics: Vec<String>,
     peers: Vec<PeerForm<'a>>,
 }
 

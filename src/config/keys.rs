@@ -22,7 +22,7 @@ pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
 pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
 
 /// The keys of a file.
-pub(super) const TOP: [Key; 15] = [
+pub(super) const TOP: [Key; 16] = [
     Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
     Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
     Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
@@ -49,6 +49,7 @@ pub(super) const TOP: [Key; 15] = [
         .alias("resolve-wg-quick")
         .variable("WIRELINK_RESOLVE_WG_QUICK")
         .flag("--resolve-wg-quick"),
+    Key::new("Metrics").variable("WIRELINK_METRICS").list(),
     Key::new("Peers"),
 ];
 

@@ -98,6 +98,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         wait,
         probe,
         resolve_wg_quick,
+        metrics,
         settings,
         ..
     } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
@@ -110,6 +111,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         file,
         state: Some(environment.state),
         control: Some(control),
+        metrics,
         settings,
     };
     Ok(Loaded {
@@ -138,6 +140,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         file: Some(file.to_owned()),
         state: None,
         control: None,
+        metrics: draft.metrics,
         settings: draft.settings,
     })
 }

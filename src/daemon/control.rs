@@ -84,6 +84,11 @@ impl Control {
         }
     }
 
+    /// Returns where what happens is told.
+    pub(super) fn events(&self) -> &broadcast::Sender<Event> {
+        &self.events
+    }
+
     /// Tells whoever follows what happens.
     pub(super) fn tell(&self, event: &Event) {
         self.events.send(event.clone()).ok();

@@ -266,7 +266,7 @@ fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
         "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
-        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "Peers": [],
+        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "Metrics": [], "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
