@@ -177,6 +177,3 @@ fn typed(kind: &'static str, body: Either<Full<Bytes>, Channel<Bytes>>) -> Answe
         .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }
-
-#[cfg(test)]
-mod tests;

@@ -76,7 +76,7 @@ fn complain(place: &str, error: &io::Error, pause: Duration) {
 
 /// Answers one request of one client.
 async fn answer(stream: TcpStream, web: Web) {
-    let call = Call::default();
+    let call = Call::new(PATIENCE);
     let answer = |request| {
         let (web, call) = (web.clone(), call.clone());
         async move { Ok::<_, Infallible>(web.answer(&request, &call).await) }
@@ -91,6 +91,6 @@ async fn answer(stream: TcpStream, web: Web) {
     tokio::select! {
         // What goes wrong is the client's matter.
         _ = connection => {}
-        () = call.lost_patience(PATIENCE) => {}
+        () = call.lost_patience() => {}
     }
 }

@@ -16,14 +16,14 @@ use crate::control::Event;
 const EVERY: Duration = Duration::from_secs(2);
 /// How soon after something happened, and how often where much does.
 const SOON: Duration = Duration::from_millis(600);
-/// How long a reader may leave what it is told.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// When a browser that lost us asks again, in milliseconds.
 const RETRY: &str = "retry: 2000\n\n";
 
 /// One connection: for how long it is served.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
+    /// How long a client may take to ask and to take an answer in, and how long it may leave what it is told.
+    patience: Duration,
     /// It goes on for as long as it is listened to.
     follows: CancellationToken,
     /// Nobody listens.
@@ -31,11 +31,20 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Begins one whose client may take so long.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            follows: CancellationToken::new(),
+            is_over: CancellationToken::new(),
+        }
+    }
+
     /// Waits until the client had its time, or listens no more.
-    pub(super) async fn lost_patience(&self, patience: Duration) {
+    pub(super) async fn lost_patience(&self) {
         tokio::select! {
             () = self.is_over.cancelled() => return,
-            () = tokio::time::sleep(patience) => {}
+            () = tokio::time::sleep(self.patience) => {}
         }
         if self.follows.is_cancelled() {
             self.is_over.cancelled().await;
@@ -52,7 +61,7 @@ pub(super) async fn tell(
     _seat: OwnedSemaphorePermit,
 ) {
     call.follows.cancel();
-    let _over = call.is_over.drop_guard();
+    let _over = call.is_over.clone().drop_guard();
     let mut news = News {
         source,
         events,
@@ -60,7 +69,7 @@ pub(super) async fn tell(
         due: Instant::now(),
     };
     while let Some(text) = news.next().await {
-        match timeout(PATIENCE, to.send_data(text.into())).await {
+        match timeout(call.patience, to.send_data(text.into())).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
         }
