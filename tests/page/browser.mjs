@@ -26,6 +26,7 @@ export class Browser {
     const { targetId } = await browser.call("Target.createTarget", { url: "about:blank" });
     ({ sessionId: browser.#session } = await browser.call("Target.attachToTarget", { targetId, flatten: true }));
     for (const domain of ["Page", "Runtime", "Log", "Network"]) await browser.call(`${domain}.enable`);
+    await browser.call("Emulation.setScrollbarsHidden", { hidden: true });
     return browser;
   }
 

@@ -25,7 +25,7 @@ async function picture(name, options) {
 }
 
 const rows = () => document.querySelectorAll("#peers tbody tr").length;
-const isLive = () => document.getElementById("live").dataset.state === "on";
+const isLive = () => document.getElementById("live")?.dataset.state === "on";
 const showsRows = (count) => document.querySelectorAll("#peers tbody tr").length === count;
 const fits = () => document.documentElement.scrollWidth <= document.documentElement.clientWidth;
 
@@ -63,8 +63,6 @@ async function everyPeerIsThere() {
 }
 
 async function trafficMakesLinesThick() {
-  const widths = () => Object.fromEntries([...graph.parts].map(([key, part]) => [key, part.group.getAttribute("aria-label")]));
-  await browser.in(widths);
   const thickest = () => Math.max(...[...document.querySelectorAll("#graph .edge")].map((edge) => Number(edge.getAttribute("stroke-width"))));
   const before = await browser.in(thickest);
   for (const step of [1, 2]) {
@@ -166,7 +164,7 @@ async function nothingMovesForWhoWantsThat() {
 
 /** One peer, many, a phone: all of it is there, and nothing is cut off at the side. */
 async function layoutHolds() {
-  for (const [count, step] of [[0, 3], [1, 4], [200, 5]]) {
+  for (const [count, step] of [[0, 6], [1, 7], [40, 8], [200, 9]]) {
     await wish(`show ${count} ${step}`);
     for (const width of [1180, 360]) {
       await browser.look({ width, still: true });
@@ -187,7 +185,7 @@ async function layoutHolds() {
 }
 
 async function itSaysWhenNobodyAnswers() {
-  await wish("show 12 6");
+  await wish("show 12 10");
   await browser.until(showsRows, 12);
   await browser.look();
   await wish("go");
@@ -196,7 +194,7 @@ async function itSaysWhenNobodyAnswers() {
   assert.equal(await browser.in(rows), 12, "what was known last stays there");
   await picture("away", { whole: false });
   const complaints = browser.complaints.length;
-  await wish("show 12 7");
+  await wish("show 12 11");
   await browser.until(isLive);
   assert.ok(await browser.in(() => !document.body.classList.contains("away")));
   // That nobody answered is what the browser itself logs.
@@ -210,7 +208,10 @@ try {
   await keysAreEnough();
   await peersAreFound();
   await isReadable({ dark: false });
+  await wish("show 12 5");
+  await browser.until(() => view.status.node.up_seconds === 93794);
   await picture("light");
+  await picture("readme", { whole: false });
   await isReadable({ dark: true });
   await picture("dark");
   await nothingMovesForWhoWantsThat();

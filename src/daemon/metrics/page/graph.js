@@ -2,24 +2,38 @@
 
 const graph = { parts: new Map(), width: 0, at: null };
 
-/** The room between peers at which names fit beside them. */
-const ROOMY = 112;
+/** The room between peers at which names stand beside them without touching, and the least at which they are shown. */
+const ROOMY = 112, NAMED = 62;
 
-/** Returns the half axes of the rings, and how far apart peers are on them. */
+/** Returns the rings around the middle that have room for so many, and how much room a peer has there. */
 function rings(count, width, height) {
-  const outer = { x: width / 2 - 48, y: height / 2 - 44 };
-  for (let room = ROOMY; ; room *= 0.9) {
-    const gap = Math.max(16, room * 0.62), found = [];
+  const outer = { x: width / 2 - Math.min(70, width * 0.13), y: height / 2 - 44 };
+  for (let room = ROOMY; ; room *= 0.95) {
+    const gap = Math.max(12, room * (room < NAMED ? 0.9 : 0.62)), inmost = room < NAMED ? 42 : 84, found = [];
     let free = count;
-    for (let i = 0; free > 0 && outer.y - i * gap > 58 && outer.x - i * gap > 58; i += 1) {
-      const [x, y] = [outer.x - i * gap, outer.y - i * gap];
-      const around = Math.PI * (3 * (x + y) - Math.sqrt((3 * x + y) * (x + 3 * y)));
-      found.push({ x, y, holds: Math.max(1, Math.floor(around / room)) });
+    for (let i = 0; free > 0 && (i === 0 || Math.min(outer.x, outer.y) - i * gap > inmost); i += 1) {
+      const ring = ellipse(outer.x - i * gap, outer.y - i * gap);
+      found.push({ ...ring, holds: Math.max(1, Math.floor(ring.around / room)) });
       free -= found[found.length - 1].holds;
     }
-    // Few are not crowded on one ring where two would look empty.
-    if (free <= 0 || room < 9) return { found, room };
+    if (free <= 0 || room < 5) return { found, room };
   }
+}
+
+/** Returns an ellipse: how long it is, and where on it a part of that length ends, clockwise from the top. */
+function ellipse(x, y) {
+  const steps = 240, lengths = [0];
+  const at = (i) => [x * Math.sin((i / steps) * 2 * Math.PI), -y * Math.cos((i / steps) * 2 * Math.PI)];
+  for (let i = 1; i <= steps; i += 1) {
+    const [one, other] = [at(i - 1), at(i)];
+    lengths.push(lengths[i - 1] + Math.hypot(other[0] - one[0], other[1] - one[1]));
+  }
+  const around = lengths[steps];
+  const end = (part) => {
+    const wanted = (part % 1) * around, i = Math.max(1, lengths.findIndex((length) => length >= wanted));
+    return at(i - 1 + (wanted - lengths[i - 1]) / (lengths[i] - lengths[i - 1]));
+  };
+  return { around, end };
 }
 
 /** Returns the peers in the order in which they stand around: whoever is behind a router next to it. */
@@ -42,38 +56,39 @@ function places(peers, width, height) {
   const total = found.reduce((sum, ring) => sum + ring.holds, 0);
   // Each ring takes its share, so that none is left nearly empty; neighbours in the order go to neighbouring angles.
   const wanted = found.map((ring) => Math.min(ring.holds, Math.ceil((order.length * ring.holds) / total)));
-  const slots = found.flatMap((ring, i) => {
-    const turn = (i % 2) * (Math.PI / Math.max(1, wanted[i]));
-    return Array.from({ length: wanted[i] }, (_, j) => ({ ring, angle: (j / wanted[i]) * 2 * Math.PI + turn }));
-  }).sort((one, other) => one.angle - other.angle);
-  while (slots.length < order.length) slots.push({ ring: found.at(-1) ?? { x: 60, y: 60 }, angle: slots.length * 2.4 });
-  order.forEach((peer, i) => {
-    const slot = slots[Math.floor((i * slots.length) / order.length)];
-    const angle = slot.angle - Math.PI / 2;
-    places.set(peer.key, { x: width / 2 + slot.ring.x * Math.cos(angle), y: height / 2 + slot.ring.y * Math.sin(angle) });
-  });
+  const slots = found.flatMap((ring, i) => Array.from({ length: wanted[i] }, (_, j) => {
+    const [x, y] = ring.end((j + (i % 2) / 2) / wanted[i]);
+    return { x: width / 2 + x, y: height / 2 + y, angle: (Math.atan2(x, -y) + 2 * Math.PI) % (2 * Math.PI) };
+  })).sort((one, other) => one.angle - other.angle);
+  order.forEach((peer, i) => places.set(peer.key, slots[Math.floor((i * slots.length) / order.length)]));
   return { places, room, order };
+}
+
+/** Few need no room, and many on a phone stand one above the other. */
+function tall(count, width) {
+  if (count < 4) return 270;
+  return Math.round(Math.min(620, Math.max(count > 60 ? 560 : 380, width * (count > 24 ? 0.56 : 0.46))));
 }
 
 /** Draws all peers; what is there already is moved and renamed, so that the focus stays. */
 function draw(status, rates) {
   const svg = $("graph"), width = Math.max(280, Math.round(svg.clientWidth || 800));
   const count = status.peers.length;
-  const height = Math.round(Math.min(620, Math.max(count > 60 ? 480 : 300, width * (count > 24 ? 0.62 : 0.46))));
+  const height = tall(count, width);
   const middle = { x: width / 2, y: height / 2 };
   const { places: at, room, order } = places(status.peers, width, height);
   put(svg, "viewBox", `0 0 ${width} ${height}`);
   put(svg, "height", height);
-  svg.classList.toggle("dense", room < 70);
+  svg.classList.toggle("dense", room < NAMED);
   svg.toggleAttribute("hidden", count === 0);
   $("alone").hidden = count !== 0;
   graph.order = order.map((peer) => peer.key);
-  const size = Math.max(4.5, Math.min(11, room * 0.3));
+  const size = Math.max(2.5, Math.min(11, room * (room < NAMED ? 0.33 : 0.3)));
   for (const [key, part] of graph.parts) if (!at.has(key)) { part.remove(); graph.parts.delete(key); }
   const routers = new Map(status.peers.filter((peer) => peer.router).map((peer) => [called(peer), at.get(peer.key)]));
   for (const peer of status.peers) {
     const part = graph.parts.get(peer.key) ?? addPart(svg, peer.key);
-    part.show(peer, at.get(peer.key), (peer.path === "via" && routers.get(peer.via)) || middle, rates.get(peer.key), size, room >= 70);
+    part.show(peer, at.get(peer.key), (peer.path === "via" && routers.get(peer.via)) || middle, rates.get(peer.key), size, room >= NAMED);
   }
   center(svg, middle, size);
   rove(graph.at && at.has(graph.at) ? graph.at : graph.order[0], false);
@@ -97,14 +112,14 @@ function addPart(svg, key) {
   const self = layer(svg, "self"), peers = layer(svg, "nodes");
   if (self.nextSibling !== peers) svg.append(self, peers);
   const edge = edges.appendChild(makeSvg("line"));
-  const label = trips.appendChild(makeSvg("text"));
+  const plate = trips.appendChild(makeSvg("rect", { class: "plate", height: 17, rx: 4 })), label = trips.appendChild(makeSvg("text"));
   const group = peers.appendChild(makeSvg("g", { role: "button", tabindex: -1 }));
   const ring = group.appendChild(makeSvg("rect", { class: "ring" })), dot = group.appendChild(makeSvg("rect"));
   const name = group.appendChild(makeSvg("text"));
   group.dataset.key = key;
   const part = {
     group,
-    remove: () => [edge, label, group].forEach((element) => element.remove()),
+    remove: () => [edge, plate, label, group].forEach((element) => element.remove()),
     show: (peer, to, from, rate, size, labelled) => {
       const off = isShown(peer) ? "" : " off", ms = tripOf(peer);
       put(edge, "class", `edge ${peer.path}${off}`);
@@ -112,17 +127,20 @@ function addPart(svg, key) {
       put(edge, "x1", from.x); put(edge, "y1", from.y); put(edge, "x2", to.x); put(edge, "y2", to.y);
       put(edge, "stroke-width", thickness(rate, labelled).toFixed(1));
       put(label, "class", `trip${off}`);
-      put(label, "x", from.x + (to.x - from.x) * 0.55); put(label, "y", from.y + (to.y - from.y) * 0.55 + 4);
-      say(label, labelled && ms !== null ? trip(ms) : "");
+      const text = labelled && ms !== null ? trip(ms) : "", wide = text && text.length * 7 + 4;
+      const half = { x: from.x + (to.x - from.x) * 0.55, y: from.y + (to.y - from.y) * 0.55 };
+      put(label, "x", half.x); put(label, "y", half.y + 4);
+      say(label, text);
+      put(plate, "x", half.x - wide / 2); put(plate, "y", half.y - 8.5); put(plate, "width", wide || 0);
       put(group, "class", `peer ${peer.path}${peer.router ? " router" : ""}${off}${group.classList.contains("near") ? " near" : ""}`);
       put(group, "aria-label", sentence(peer));
       box(ring, to, size + 5, peer.router ? 7 : size + 5);
       box(dot, to, size, peer.router ? 4 : size);
       put(dot, "class", "dot");
-      const below = to.y + size + 17;
-      put(name, "x", to.x); put(name, "y", below);
-      const text = called(peer);
-      say(name, text.length > 16 ? `${text.slice(0, 15)}\u2026` : text);
+      // On the side that is turned away from the lines.
+      put(name, "x", to.x); put(name, "y", to.y + (to.y < from.y ? -size - 9 : size + 17));
+      const word = called(peer);
+      say(name, word.length > 16 ? `${word.slice(0, 15)}\u2026` : word);
     },
   };
   group.addEventListener("click", () => inspect(key));

@@ -28,7 +28,7 @@ function show() {
   document.title = `wirelink ${node.interface}`;
   say($("iface"), node.interface);
   list($("node"), [
-    ["role", node.role], ["NAT", node.nat], ["key", node.key], ["up for", lasting(node.up_seconds)], ["by", node.program], ["WireGuard", node.backend],
+    ["role", node.role], ["NAT", node.nat], ["key", node.key], ["up for", lasting(node.up_seconds)], ["by", node.program], ["device", node.backend],
   ]);
   const notes = [...node.overrides];
   if (node.no_probes) notes.push(`no probes from here: ${node.no_probes}`);
