@@ -224,4 +224,5 @@ try {
   assert.deepEqual(outside, [], "nobody else is asked");
 } finally {
   await browser.end();
+  process.stdin.destroy();
 }

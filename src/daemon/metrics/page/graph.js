@@ -88,7 +88,8 @@ function draw(status, rates) {
   const routers = new Map(status.peers.filter((peer) => peer.router).map((peer) => [called(peer), at.get(peer.key)]));
   for (const peer of status.peers) {
     const part = graph.parts.get(peer.key) ?? addPart(svg, peer.key);
-    part.show(peer, at.get(peer.key), (peer.path === "via" && routers.get(peer.via)) || middle, rates.get(peer.key), size, room >= NAMED);
+    const from = (peer.path === "via" && routers.get(peer.via)) || middle;
+    part.show(peer, from, at.get(peer.key), { size, rate: rates.get(peer.key), named: room >= NAMED, letters: width < 480 ? 12 : 16 });
   }
   center(svg, middle, size);
   rove(graph.at && at.has(graph.at) ? graph.at : graph.order[0], false);
@@ -120,14 +121,13 @@ function addPart(svg, key) {
   const part = {
     group,
     remove: () => [edge, plate, label, group].forEach((element) => element.remove()),
-    show: (peer, to, from, rate, size, labelled) => {
+    show: (peer, from, to, { size, rate, named, letters }) => {
       const off = isShown(peer) ? "" : " off", ms = tripOf(peer);
       put(edge, "class", `edge ${peer.path}${off}`);
-      // A line that begins under a dot looks as if it ended there.
       put(edge, "x1", from.x); put(edge, "y1", from.y); put(edge, "x2", to.x); put(edge, "y2", to.y);
-      put(edge, "stroke-width", thickness(rate, labelled).toFixed(1));
+      put(edge, "stroke-width", thickness(rate, named).toFixed(1));
       put(label, "class", `trip${off}`);
-      const text = labelled && ms !== null ? trip(ms) : "", wide = text && text.length * 7 + 4;
+      const text = named && ms !== null ? trip(ms) : "", wide = text && text.length * 7 + 4;
       const half = { x: from.x + (to.x - from.x) * 0.55, y: from.y + (to.y - from.y) * 0.55 };
       put(label, "x", half.x); put(label, "y", half.y + 4);
       say(label, text);
@@ -140,7 +140,7 @@ function addPart(svg, key) {
       // On the side that is turned away from the lines.
       put(name, "x", to.x); put(name, "y", to.y + (to.y < from.y ? -size - 9 : size + 17));
       const word = called(peer);
-      say(name, word.length > 16 ? `${word.slice(0, 15)}\u2026` : word);
+      say(name, word.length > letters ? `${word.slice(0, letters - 1)}\u2026` : word);
     },
   };
   group.addEventListener("click", () => inspect(key));
@@ -155,9 +155,9 @@ function box(rect, at, half, corner) {
 }
 
 /** From a hair to a band: twice as thick is some thirty times the traffic. */
-function thickness(rate, labelled) {
-  const most = labelled ? 9 : 5;
-  return Math.min(most, (labelled ? 2 : 1.2) + Math.log10(1 + rate / 500) * 1.7);
+function thickness(rate, named) {
+  const most = named ? 9 : 5;
+  return Math.min(most, (named ? 2 : 1.2) + Math.log10(1 + rate / 500) * 1.7);
 }
 
 /** Has one peer of the graph in the order of the Tab key: the arrow keys go on from there. */
