@@ -103,6 +103,7 @@ export class Browser {
     const ended = new Promise((done) => this.#process.once("exit", done));
     this.#process.kill("SIGKILL");
     await ended;
-    rmSync(this.#folder, { recursive: true, force: true });
+    // Its helpers end a moment after it.
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
