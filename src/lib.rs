@@ -35,6 +35,7 @@
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
+//! | how is it, and who may ask | [`control`] (what can be asked, and the answers), `daemon/control` (the socket), `daemon/metrics` (HTTP, a file, the page), `daemon/view` (from the node's words to those) |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
 //! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does (`links` its part about links), `tell` the way
@@ -45,6 +46,7 @@
 //! Tests: `tests/scenario` says who is where behind what and what happens, and an oracle what must follow; `tests/sim` plays it with
 //! real nodes on a virtual clock, `tests/netns` with the daemon on real interfaces,
 //! where `understudy` stands in for v1 nodes and for liars. `docs/performance.md` shows how networks grow.
+//! `tests/page` looks at the page of `daemon/metrics` in a browser.
 //! What `fuzz/` found, and reached, is run by `tests/corpus.rs`.
 //!
 //! # Invariants

@@ -216,6 +216,8 @@ Environment:
   WIRELINK_REPORT_IFACES, WIRELINK_HIDE_IFACES
                                         interfaces whose addresses are told to others, or never are:
                                         names or globs, separated by commas
+  WIRELINK_METRICS                      where metrics and the page are: address:port; or a file for node_exporter,
+                                        which ends in .prom; or both, separated by a comma [default: nowhere]
 
   RUNTIME_DIRECTORY                     where the control socket is, instead
   STATE_DIRECTORY                       where the file of what survives a restart is, instead

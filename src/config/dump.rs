@@ -31,6 +31,7 @@ impl Config {
             resolve_wg_quick: self.wg_quick.is_some(),
             port_prediction: settings.predicts_ports(),
             stun: texts(&settings.stun),
+            metrics: texts(&self.metrics),
             peers: settings.peers.iter().map(PeerForm::new).collect(),
         };
         serde_json::to_string_pretty(&form).expect("text, numbers and booleans have a form in JSON")
@@ -56,6 +57,7 @@ struct Form<'a> {
     resolve_wg_quick: bool,
     port_prediction: bool,
     stun: Vec<String>,
+    metrics: Vec<String>,
     peers: Vec<PeerForm<'a>>,
 }
 

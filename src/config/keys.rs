@@ -22,7 +22,7 @@ pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
 pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
 
 /// The keys of a file.
-pub(super) const TOP: [Key; 17] = [
+pub(super) const TOP: [Key; 18] = [
     Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
     Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
     Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
@@ -54,6 +54,7 @@ pub(super) const TOP: [Key; 17] = [
         .variable("WIRELINK_PORT_PREDICTION")
         .flag("--port-prediction"),
     Key::new("Stun").variable("WIRELINK_STUN").list(),
+    Key::new("Metrics").variable("WIRELINK_METRICS").list(),
     Key::new("Peers"),
 ];
 

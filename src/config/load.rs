@@ -100,6 +100,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         wait,
         probe,
         resolve_wg_quick,
+        metrics,
         settings,
         ..
     } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
@@ -112,6 +113,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         file,
         state: Some(environment.state),
         control: Some(control),
+        metrics,
         settings,
     };
     let mut warnings = environment.warnings;
@@ -141,6 +143,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         file: Some(file.to_owned()),
         state: None,
         control: None,
+        metrics: draft.metrics,
         settings: draft.settings,
     })
 }

@@ -8,6 +8,7 @@ mod load;
 mod pattern;
 mod peer;
 mod read;
+mod target;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -19,6 +20,7 @@ use crate::mesh::settings::Settings;
 pub use error::ConfigError;
 pub use load::{DEFAULT_IFACE, Flags, Loaded, control_folder, load, parse};
 pub use read::address_hash;
+pub use target::{InvalidTarget, Target};
 pub use tree::FileFormat;
 
 /// The effective settings of one interface.
@@ -42,6 +44,8 @@ pub struct Config {
     /// The file of wg-quick, where the names in it are to be looked up. Default: none, as it holds the private key, which wirelink
     /// otherwise only asks the device for.
     pub wg_quick: Option<PathBuf>,
+    /// Where metrics go, and where the page is. Default: nowhere.
+    pub metrics: Vec<Target>,
     /// What the node itself needs.
     pub settings: Settings,
 }

@@ -10,6 +10,7 @@ use glob::Pattern;
 use super::error::ConfigError;
 use super::layer::{describe, kind};
 use super::pattern::pattern;
+use super::target::Target;
 use crate::mesh::identity::AddressHash;
 use crate::mesh::settings::{Host, InvalidHost, MAX_STUN, Prune, Settings};
 
@@ -24,6 +25,7 @@ pub(super) struct Draft {
     pub(super) wait: Option<bool>,
     pub(super) probe: Option<bool>,
     pub(super) resolve_wg_quick: Option<bool>,
+    pub(super) metrics: Vec<Target>,
     pub(super) settings: Settings,
 }
 
@@ -57,6 +59,7 @@ impl Draft {
             wait: top.one("Wait", Node::boolean)?,
             probe: top.one("Probe", Node::boolean)?,
             resolve_wg_quick: top.one("ResolveWgQuick", Node::boolean)?,
+            metrics: top.one("Metrics", Node::targets)?.unwrap_or_default(),
             settings: Settings {
                 overrides: BTreeMap::new(),
                 port: top.one("Port", Node::port)?,
@@ -135,7 +138,7 @@ impl<'a> Node<'a> {
         Ok(list.unwrap_or_default())
     }
 
-    fn each<T>(&self, read: impl Fn(&Self) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
+    pub(super) fn each<T>(&self, read: impl Fn(&Self) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
         let items = self.items("not a list, such as [\"one\", \"two\"]")?;
         items.iter().map(read).collect()
     }

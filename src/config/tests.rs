@@ -163,6 +163,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         file,
         state,
         control,
+        metrics,
         wg_quick,
         settings,
     } = load(&flags, [nowhere()]).expect("right flags").config;
@@ -171,6 +172,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         ("wg7", true, true, false, None)
     );
     assert_eq!(state, Some("/var/lib/wirelink".into()));
+    assert_eq!(metrics, []);
     assert_eq!(control, Some("/run/wirelink".into()));
     assert!(wg_quick.is_some_and(|file| file.ends_with("wg7.conf")));
     assert_eq!((settings.prune, settings.leave_peers), (Prune::All, true));
@@ -338,10 +340,12 @@ proptest! {
         };
         let config = Config {
             iface: "wg0".to_owned(), debug: true, wait: false, probe: chatty, file: None, state: None, control: None,
+            metrics: if chatty { vec!["127.0.0.1:9".parse().expect("a place")] } else { Vec::new() },
             wg_quick: router.map(|_| "wg0.conf".into()), settings: settings.clone(),
         };
         let draft = read(FileFormat::Json, config.to_json()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(draft.settings, settings);
+        prop_assert_eq!(draft.metrics, config.metrics);
         prop_assert_eq!(draft.resolve_wg_quick, Some(router.is_some()));
         prop_assert_eq!(
             (draft.iface.map(|iface| iface.value), draft.debug, draft.probe),

@@ -138,7 +138,10 @@ fn the_forms_are_those_of_the_documentation() {
     ];
     for (name, form) in forms {
         let example = format!("```json\n{}\n```", pretty(form.unwrap()));
-        assert!(document.contains(&example), "docs/json.md does not show `{name}` as it is:\n{example}");
+        assert!(
+            document.contains(&example),
+            "docs/json.md does not show `{name}` as it is:\n{example}"
+        );
     }
 }
 

@@ -84,6 +84,11 @@ impl Control {
         }
     }
 
+    /// Returns where what happens is told.
+    pub(super) fn events(&self) -> &broadcast::Sender<Event> {
+        &self.events
+    }
+
     /// Tells whoever follows what happens.
     pub(super) fn tell(&self, event: &Event) {
         self.events.send(event.clone()).ok();
@@ -183,7 +188,10 @@ impl Client {
         for response in answer.await.map_err(|_| gone())? {
             write(&mut self.stream, &response).await?;
         }
-        while follows {
+        if !follows {
+            return Ok(());
+        }
+        loop {
             let mut nothing = [0];
             tokio::select! {
                 // Whoever closes, or says more, is done.
@@ -194,7 +202,6 @@ impl Client {
                 }
             }
         }
-        Ok(())
     }
 
     /// Reads the one request; what cannot be granted comes back as the answer.

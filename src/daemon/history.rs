@@ -1,6 +1,6 @@
 //! What happened lately, for whoever asks later.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::clock::since_1970;
 use crate::control;
@@ -10,34 +10,63 @@ use crate::mesh::identity::PublicKey;
 /// How much is kept.
 const KEPT: usize = 1000;
 
-/// The last events.
-#[derive(Debug, Default)]
-pub(super) struct History(VecDeque<control::Event>);
+/// The last events, and how many there were.
+#[derive(Debug)]
+pub(super) struct History {
+    last: VecDeque<control::Event>,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Default for History {
+    /// Nothing happened: each kind no times.
+    fn default() -> Self {
+        Self {
+            last: VecDeque::new(),
+            counts: Event::CODES.map(|code| (code, 0)).into(),
+        }
+    }
+}
 
 impl History {
     /// Keeps an event of now; returns it as it is told.
     pub(super) fn note(&mut self, event: &Event) -> &control::Event {
-        if self.0.len() >= KEPT {
-            self.0.pop_front();
+        debug_assert!(
+            Event::CODES.contains(&event.code()),
+            "{} is one of all codes",
+            event.code()
+        );
+        *self.counts.entry(event.code()).or_default() += 1;
+        if self.last.len() >= KEPT {
+            self.last.pop_front();
         }
-        self.0.push_back(control::Event {
+        self.last.push_back(control::Event {
             at_ms: u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX),
             level: level(event.level()).to_owned(),
             code: event.code().to_owned(),
             peer: event.peer().map(|peer| peer.key),
             text: event.to_string(),
         });
-        &self.0[self.0.len() - 1]
+        &self.last[self.last.len() - 1]
     }
 
     /// Returns the events in their order.
     pub(super) fn all(&self) -> impl Iterator<Item = &control::Event> {
-        self.0.iter()
+        self.last.iter()
+    }
+
+    /// Returns the last so many events, in their order.
+    pub(super) fn last(&self, count: usize) -> impl Iterator<Item = &control::Event> {
+        self.last.iter().skip(self.last.len().saturating_sub(count))
+    }
+
+    /// Returns how many of each kind there were since the start, by [`Event::code`].
+    pub(super) fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
     }
 
     /// Returns the events with one peer, in their order.
     pub(super) fn of(&self, peer: &PublicKey) -> impl Iterator<Item = &control::Event> {
-        self.0.iter().filter(move |event| event.peer.as_ref() == Some(peer))
+        self.last.iter().filter(move |event| event.peer.as_ref() == Some(peer))
     }
 }
 

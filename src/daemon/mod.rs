@@ -7,6 +7,7 @@ mod found;
 mod history;
 pub mod host;
 pub mod lock;
+mod metrics;
 mod netlink;
 mod ports;
 pub mod probe;

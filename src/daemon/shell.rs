@@ -21,6 +21,7 @@ use super::found::Found;
 use super::history::History;
 use super::host::Host;
 use super::lock::Lock;
+use super::metrics::Metrics;
 use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
@@ -73,6 +74,7 @@ pub(super) struct Shell {
     held: Option<Output>,
     began: Timestamp,
     control: Control,
+    metrics: Metrics,
     history: History,
     reload: Signal,
     steering: Steering,
@@ -132,6 +134,7 @@ impl Shell {
         tracing::info!("{}, {iface} at {} {ports}", device.backend(), node.address());
         let probing = Probing::start(config.probe, &device, &found.state);
         node.handle(now(), probing.state());
+        let control = Control::open(config.control.as_deref(), &iface);
         let interfaces = found.seen.state.interfaces.clone();
         node.handle(now(), Input::Host(found.seen.state));
         Ok(Some(Self {
@@ -152,7 +155,8 @@ impl Shell {
             writer: Writer::new(file),
             held: None,
             began: now(),
-            control: Control::open(config.control.as_deref(), &iface),
+            metrics: Metrics::open(&config.metrics, control.events()),
+            control,
             history: History::default(),
             reload,
             steering: steering.clone(),
@@ -197,6 +201,7 @@ impl Shell {
                     }
                 }
                 asked = self.control.asked() => self.answer(asked).await,
+                wanted = self.metrics.wanted() => self.show_metrics(wanted).await,
                 () = self.lock.show() => {}
                 () = self.host.changed() => self.look_around().await?,
                 answer = self.resolver.answer() => self.take_answer(answer),

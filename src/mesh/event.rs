@@ -271,6 +271,24 @@ pub enum RejectReason {
 }
 
 impl Event {
+    /// All that [`code`](Self::code) returns.
+    pub const CODES: [&str; 14] = [
+        "link-established",
+        "link-suspected",
+        "link-lost",
+        "peer-added",
+        "peer-removed",
+        "peer-restarted",
+        "prefix-moved",
+        "prefix-refused",
+        "more-prefixes-refused",
+        "prefix-cleared",
+        "role-changed",
+        "resynced",
+        "too-many-members",
+        "rejected",
+    ];
+
     /// Returns what kind of thing happened, as a stable code.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 //! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
 //! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`; then the deciding modules, which do not import one another (`trust`,
 //! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `silence`, `stun`, `turns`); then
-//! `event`, `census`, `contest`, `node`, `status`.
+//! `event`, `rejections`, `census`, `contest`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -35,6 +35,7 @@ pub mod prefixes;
 pub mod probe;
 pub mod reason;
 pub mod refused;
+pub mod rejections;
 pub mod route;
 pub mod settings;
 pub mod silence;

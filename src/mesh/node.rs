@@ -30,7 +30,7 @@ use ipnet::IpNet;
 use super::auth::Auth;
 use super::census::{Census, name_of};
 use super::endpoints::Endpoints;
-use super::event::{Event, HostState, Input, NoProbes, Output, PeerName, RejectReason};
+use super::event::{Event, HostState, Input, NoProbes, Output, PeerName};
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
 use super::gossip::Gossip;
@@ -43,11 +43,12 @@ use super::overlap::Protected;
 use super::prefix::TunnelRoutes;
 use super::probe::Probing;
 use super::probe::rate::Limiter;
+use super::rejections::Rejections;
 use super::route::{Claims, Routes};
 use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
 use super::stun::Stun;
-use super::tally::{Ration, Tally};
+use super::tally::Ration;
 use super::time::{Deadline, Timestamp, Why};
 use super::trust::TrustPolicy;
 use agenda::Agenda;
@@ -103,8 +104,7 @@ pub struct Node {
     /// How many heartbeats are answered.
     echoes: Limiter,
     places: Places,
-    /// By sender; strangers are one.
-    rejections: Tally<Option<PublicKey>, RejectReason>,
+    rejections: Rejections,
     /// How many refused claims are told one by one.
     refusals: Ration,
     device: Option<Mirror>,
@@ -150,7 +150,7 @@ impl Node {
             stun: Stun::default(),
             relayed: Limiter::new(now),
             places: Places::new(now, &settings),
-            rejections: Tally::default(),
+            rejections: Rejections::default(),
             refusals: Ration::default(),
             device: None,
             host: HostState::default(),
@@ -280,6 +280,7 @@ impl Node {
                 .totals()
                 .map(|(sender, reason, times)| (*sender, *reason, times))
                 .collect(),
+            rejections_by_code: self.rejections.by_code().clone(),
             uncounted_rejections: self.rejections.uncounted(),
         }
     }

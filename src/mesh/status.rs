@@ -1,5 +1,6 @@
 //! Views of a node, to be shown: they explain, and decide nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Status {
     pub refused: Vec<RefusedPrefix>,
     /// What it did not believe, of whom, and how often; strangers are one sender.
     pub rejections: Vec<(Option<PublicKey>, RejectReason, u64)>,
+    /// How often anybody was not believed since the start, by [`RejectReason::code`].
+    pub rejections_by_code: BTreeMap<&'static str, u64>,
     /// How often more was not believed, of so many kinds that there was no room to tell them apart.
     pub uncounted_rejections: u64,
 }
@@ -311,6 +314,7 @@ mod tests {
                 (Some(alice), RejectReason::Stranger, 2),
                 (None, RejectReason::Stranger, 1),
             ],
+            rejections_by_code: BTreeMap::new(),
             uncounted_rejections: 3,
         };
         let text = status.to_string();

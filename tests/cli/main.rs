@@ -267,7 +267,8 @@ fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
         "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
-        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "PortPrediction": true, "Stun": [], "Peers": [],
+        "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "PortPrediction": true, "Stun": [], "Metrics": [],
+        "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
 }
@@ -331,7 +332,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
     let file = r#"{"Port": 1, "Router": true, "Chatty": true, "Debug": true, "Wait": true, "AddressHash": "blake2s",
         "Prune": "all", "LeavePeers": true, "Probe": true, "ResolveWgQuick": true, "PortPrediction": true,
         "ReportIfaces": ["file"], "HideIfaces": ["file"],
-        "AllowPrefixes": ["10.0.0.0/8"]}"#;
+        "AllowPrefixes": ["10.0.0.0/8"], "Metrics": "127.0.0.1:1"}"#;
     let directory = Directory::with("json", file);
     let chosen = |arguments: &[&str], variables: &[(&str, &str)]| {
         let dump = directory.dump(arguments, variables);
@@ -350,6 +351,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             "ReportIfaces",
             "HideIfaces",
             "AllowPrefixes",
+            "Metrics",
         ]
         .map(|key| dump[key].clone())
     };
@@ -368,6 +370,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
         ("WIRELINK_REPORT_IFACES", "eth0, wlan*"),
         ("WIRELINK_HIDE_IFACES", "docker*"),
         ("WIRELINK_ALLOW_PREFIXES", "10.99.0.0/16, fd99::/48"),
+        ("WIRELINK_METRICS", "localhost:2, /run/wirelink.prom"),
     ];
     let flags = [
         "--port",
@@ -390,10 +393,14 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             ["eth0", "wlan*"].as_slice(),
             &["docker*"],
             &["10.99.0.0/16", "fd99::/48"],
+            &["localhost:2", "/run/wirelink.prom"],
         ],
     );
-    let (in_file, lists) = ([file.clone(), file, list(&["10.0.0.0/8"])], lists.map(list));
-    let row = |port: u16, set: bool, hash: &str, [report, hide, allow]: [Value; 3]| {
+    let (in_file, lists) = (
+        [file.clone(), file, list(&["10.0.0.0/8"]), list(&["127.0.0.1:1"])],
+        lists.map(list),
+    );
+    let row = |port: u16, set: bool, hash: &str, [report, hide, allow, metrics]: [Value; 4]| {
         [
             json!(port),
             json!(set),
@@ -409,6 +416,7 @@ fn environment_outweighs_file_and_flags_outweigh_both() {
             report,
             hide,
             allow,
+            metrics,
         ]
     };
     assert_eq!(chosen(&[], &[]), row(1, true, "blake2s", in_file));

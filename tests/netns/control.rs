@@ -76,7 +76,8 @@ fn direct() -> Lab {
     lab
 }
 
-fn settle(lab: &mut Lab, name: Name, settings: &Value) {
+/// Writes the file of a host's settings.
+pub(crate) fn settle(lab: &mut Lab, name: Name, settings: &Value) {
     let folder = lab.settings(name);
     fs::create_dir_all(&folder).expect("a folder");
     let file = folder.join(format!("wirelink.{}.json", lab.interface(name)));

@@ -16,6 +16,7 @@ mod look;
 mod machine;
 mod manager;
 mod matrix;
+mod metrics;
 mod names;
 mod namespace;
 mod neighbours;

@@ -221,7 +221,7 @@ fn start_each(lab: &mut Lab) {
 }
 
 /// Stops daemons at once; each must end well.
-fn stop(lab: &mut Lab, names: &[Name]) {
+pub(crate) fn stop(lab: &mut Lab, names: &[Name]) {
     for name in names {
         assert!(
             lab.daemon(name).catches(Signal::TERM, STOP_WITHIN),

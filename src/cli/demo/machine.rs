@@ -354,6 +354,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         file: None,
         state: None,
         control: None,
+        metrics: Vec::new(),
         wg_quick: None,
         settings,
     };

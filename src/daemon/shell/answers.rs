@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use super::Shell;
 use crate::config::{Config, ConfigError};
-use crate::control::{Ask, ErrorCode, PeerChange, Response};
-use crate::daemon::clock::now;
+use crate::control::{self, Ask, ErrorCode, PeerChange, Response};
+use crate::daemon::clock::{now, since_1970};
 use crate::daemon::control::Asked;
+use crate::daemon::metrics::{Metrics, Snapshot, Wanted};
 use crate::daemon::view::{self, Around};
 use crate::daemon::wg_quick::WgQuick;
 use crate::mesh::event::Input;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::{Override, Settings};
 use crate::mesh::status::{PeerStatus, Status};
+
+/// How many events the page begins with.
+const RECENT: usize = 30;
 
 /// Why what is asked is not done, and what to say of it.
 type Refusal = (ErrorCode, String);
@@ -51,6 +55,13 @@ impl Shell {
         let status = self.node.status(now());
         let one = peer.map(|text| find(&status, text).map(|found| found.peer.key));
         let one = one.transpose()?;
+        let mut shown = self.shown(&status).await?;
+        shown.peers.retain(|peer| one.is_none_or(|key| key == peer.key));
+        Ok(Response::Status(Box::new(shown)))
+    }
+
+    /// Returns how the node and its peers are, with what the device counted until now.
+    async fn shown(&mut self, status: &Status) -> Result<control::Status, Refusal> {
         let device = self.device.read(now()).await.map_err(failed)?;
         let around = Around {
             iface: &self.iface,
@@ -58,11 +69,24 @@ impl Shell {
             up: now().since(self.began),
             debug: self.debug,
             chatty: self.settings.chatty,
-            overrides: self.overrides_in_words(&status),
+            overrides: self.overrides_in_words(status),
         };
-        let mut shown = view::status(&status, &device, around);
-        shown.peers.retain(|peer| one.is_none_or(|key| key == peer.key));
-        Ok(Response::Status(Box::new(shown)))
+        Ok(view::status(status, &device, around))
+    }
+
+    /// Tells what metrics and the page show; nothing, where WireGuard does not answer.
+    pub(super) async fn show_metrics(&mut self, wanted: Wanted) {
+        let status = self.node.status(now());
+        let Ok(shown) = self.shown(&status).await else {
+            return;
+        };
+        wanted.tell(Snapshot {
+            at: since_1970(),
+            status: shown,
+            events: self.history.counts().clone(),
+            rejections: status.rejections_by_code,
+            recent: self.history.last(RECENT).cloned().collect(),
+        });
     }
 
     async fn explain(&mut self, peer: &str) -> Result<Response, Refusal> {
@@ -149,6 +173,9 @@ impl Shell {
         if self.debug != config.debug {
             (self.steering.set_debug)(config.debug);
             self.debug = config.debug;
+        }
+        if !self.metrics.go_to(&config.metrics) {
+            self.metrics = Metrics::open(&config.metrics, self.control.events());
         }
         self.settings = Settings {
             overrides: self.overrides.clone(),
