@@ -58,6 +58,11 @@ pub enum Ask {
         /// Whether to go on with what happens from now on.
         follow: bool,
     },
+    /// How long the ways to a peer take: both are measured.
+    Ping {
+        /// A name, a key or the beginning of a key.
+        peer: String,
+    },
     /// The peers as they are on the interface now.
     Export,
     /// Read the configuration again.
@@ -80,9 +85,12 @@ impl Ask {
     /// Returns whether this changes something, which only root may.
     pub fn is_change(&self) -> bool {
         match self {
-            Self::Status { .. } | Self::Explain { .. } | Self::Facts { .. } | Self::Events { .. } | Self::Export => {
-                false
-            }
+            Self::Status { .. }
+            | Self::Explain { .. }
+            | Self::Facts { .. }
+            | Self::Events { .. }
+            | Self::Ping { .. }
+            | Self::Export => false,
             Self::Reload | Self::Log { .. } | Self::Set { .. } => true,
         }
     }
@@ -119,6 +127,8 @@ pub enum Response {
     },
     /// To [`Ask::Events`]: one of them.
     Event(Event),
+    /// To [`Ask::Ping`].
+    Pong(Box<Pong>),
     /// To [`Ask::Export`].
     Export(Export),
     /// It is done.
@@ -355,6 +365,56 @@ pub struct Event {
     pub peer: Option<PublicKey>,
     /// What happened, for people.
     pub text: String,
+}
+
+/// How long the ways to a peer take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pong {
+    /// [`VERSION`] of the daemon.
+    pub version: u32,
+    /// The peer.
+    pub key: PublicKey,
+    /// What it is called.
+    pub name: Option<String>,
+    /// Which way its traffic takes now.
+    pub path: Path,
+    /// The router through which that goes, where it does.
+    pub via: Option<String>,
+    /// To the peer itself.
+    pub direct: Trip,
+    /// Through the routers that both have.
+    pub relayed: Trip,
+}
+
+/// There and back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trip {
+    /// How long it took, in milliseconds, where it was answered.
+    pub ms: Option<f64>,
+    /// What came of it, as a stable code: `answered`, `no-answer`, or why nothing was sent.
+    pub code: String,
+    /// The same for people.
+    pub text: String,
+}
+
+impl Pong {
+    /// Returns what is to be said of a peer where nothing is answered.
+    pub fn new(key: PublicKey, name: Option<String>, path: Path, via: Option<String>) -> Self {
+        let silence = Trip {
+            ms: None,
+            code: "no-answer".to_owned(),
+            text: "no answer".to_owned(),
+        };
+        Self {
+            version: VERSION,
+            key,
+            name,
+            path,
+            via,
+            direct: silence.clone(),
+            relayed: silence,
+        }
+    }
 }
 
 /// The peers of an interface as a static configuration.

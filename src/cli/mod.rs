@@ -10,10 +10,12 @@ pub mod explain;
 pub mod export;
 pub mod facts;
 mod humane;
+pub mod ping;
 pub mod restore;
 pub mod status;
 pub mod steer;
 mod table;
+pub mod watch;
 
 use std::io;
 
@@ -54,8 +56,12 @@ pub enum Command {
     Decode(decode::DecodeArgs),
     /// Show how the node and its peers are
     Status(status::StatusArgs),
+    /// Show the same on the whole screen, as it changes
+    Watch(watch::WatchArgs),
     /// Show why a peer is not reached directly, step by step, and what would have to change
     Explain(explain::ExplainArgs),
+    /// Measure how long the direct path to a peer takes, and the one through a router
+    Ping(ping::PingArgs),
     /// Show what is believed, who said so and for how long it counts
     Facts(facts::FactsArgs),
     /// Show what happened lately

@@ -76,7 +76,7 @@ fn all(status: &Status) -> String {
     format!("{}\n{table}", headline(&status.node))
 }
 
-fn headline(node: &Node) -> String {
+pub(super) fn headline(node: &Node) -> String {
     let chatty = if node.chatty { ", chatty" } else { "" };
     let probes = node
         .no_probes
@@ -151,11 +151,6 @@ pub(super) fn path(peer: &Peer) -> (String, Mood) {
     }
 }
 
-fn round_trip(peer: &Peer) -> String {
-    let measured = peer.quality.and_then(|quality| quality.round_trip_ms);
-    match measured {
-        Some(ms) if ms < 10.0 => format!("{ms:.1} ms"),
-        Some(ms) => format!("{ms:.0} ms"),
-        None => "-".to_owned(),
-    }
+pub(super) fn round_trip(peer: &Peer) -> String {
+    humane::round_trip(peer.quality.and_then(|quality| quality.round_trip_ms))
 }

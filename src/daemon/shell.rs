@@ -1,6 +1,7 @@
 //! One node with its device, its machine and its socket: the event loop.
 
 mod answers;
+mod pinging;
 mod probing;
 mod surroundings;
 
@@ -37,6 +38,7 @@ use crate::mesh::settings::{Override, Settings};
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
+use self::pinging::Pinging;
 use self::probing::Probing;
 
 /// How many datagrams are taken in before it is looked whether something else is due.
@@ -74,6 +76,7 @@ pub(super) struct Shell {
     began: Timestamp,
     control: Control,
     history: History,
+    pinging: Pinging,
     reload: Signal,
     steering: Steering,
     /// Whether probes are wanted.
@@ -154,6 +157,7 @@ impl Shell {
             began: now(),
             control: Control::open(config.control.as_deref(), &iface),
             history: History::default(),
+            pinging: Pinging::default(),
             reload,
             steering: steering.clone(),
             probe: config.probe,
@@ -289,6 +293,7 @@ impl Shell {
                 }
                 Output::Probe { to, payload } => self.probing.send(to, &payload),
                 Output::Resolve(host) => self.resolver.ask(host),
+                Output::Pong { id, path, outcome } => self.pinging.tell(id, path, outcome),
                 Output::Notify(event) => self.note(&event),
             }
         }
@@ -309,7 +314,11 @@ impl Shell {
         let output = self.held.take().or_else(|| self.node.poll_output())?;
         let waits = match output {
             Output::Configure(_) | Output::Remember(_) => self.writer.is_writing(),
-            Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => false,
+            Output::Transmit { .. }
+            | Output::Probe { .. }
+            | Output::Resolve(_)
+            | Output::Pong { .. }
+            | Output::Notify(_) => false,
         };
         if waits {
             self.held = Some(output);
@@ -405,7 +414,7 @@ impl Shell {
                 }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
             }
         }
         restored

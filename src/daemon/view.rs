@@ -53,11 +53,7 @@ fn order(peer: &control::Peer) -> (bool, Option<&str>, &PublicKey) {
 
 fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
     let counted = device.peers.get(&shown.peer.key);
-    let (path, via) = match &shown.way {
-        Way::Direct => (control::Path::Direct, None),
-        Way::Via(router) => (control::Path::Via, Some(called(&router.key, router.name.as_deref()))),
-        Way::Down => (control::Path::Down, None),
-    };
+    let (path, via) = way(&shown.way);
     control::Peer {
         key: shown.peer.key,
         name: shown.peer.name.clone(),
@@ -77,6 +73,20 @@ fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
         router: shown.router,
         introduced: shown.introduced,
     }
+}
+
+fn way(way: &Way) -> (control::Path, Option<String>) {
+    match way {
+        Way::Direct => (control::Path::Direct, None),
+        Way::Via(router) => (control::Path::Via, Some(called(&router.key, router.name.as_deref()))),
+        Way::Down => (control::Path::Down, None),
+    }
+}
+
+/// Returns what is to be said of a ping of a peer that nothing answers.
+pub(super) fn unanswered(shown: &PeerStatus) -> control::Pong {
+    let (path, via) = way(&shown.way);
+    control::Pong::new(shown.peer.key, shown.peer.name.clone(), path, via)
 }
 
 /// Returns how a peer came to be as it is.

@@ -142,13 +142,13 @@ impl Node {
     }
 
     /// Returns through whom a peer may be spoken to: itself, and the routers that both may have.
-    fn relays(&self, to: &PublicKey) -> Vec<PublicKey> {
+    pub(super) fn relays(&self, to: &PublicKey) -> Vec<PublicKey> {
         let passes_on = self.census.routers.iter().filter(|key| *key != to).chain([to]);
         let can = |key: &&PublicKey| self.census.healthy.contains(key) && self.gossip.can(key, PROBES);
         passes_on.filter(can).copied().collect()
     }
 
-    fn pass_signal(&mut self, to: &PublicKey, subject: PublicKey, signal: Signal) {
+    pub(super) fn pass_signal(&mut self, to: &PublicKey, subject: PublicKey, signal: Signal) {
         let value = Value::Signal(Box::new(signal));
         let fact = Fact { subject, value };
         self.transmit(&Told {
@@ -181,6 +181,7 @@ impl Node {
                     self.agenda.add_peers([subject]);
                     self.hurry(now);
                 }
+                self.hear_ping(now, sender, source, &subject, &signal);
             }
             // It came by another way before.
             Err(Dropped::Stale(_)) => {}

@@ -47,7 +47,7 @@ impl World {
                 Output::Configure(change) => self.configure(id, change, true),
                 Output::Remember(memory) => self.remember(id, &memory),
                 Output::Transmit { .. } => self.carry_out(id, output),
-                Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
             }
         }
         self.check_endpoints(id);
