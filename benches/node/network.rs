@@ -239,7 +239,11 @@ impl Network {
             match output {
                 Output::Configure(change) => self.device.apply(&change),
                 Output::Transmit { payload, .. } => self.costs.bytes_out += payload.len(),
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Resolve(_)
+                | Output::Pong { .. }
+                | Output::Notify(_) => {}
             }
         }
     }

@@ -76,7 +76,11 @@ fn carry_out(node: &mut Node, device: &mut DeviceState) {
         match output {
             Output::Configure(change) => device.apply(&change),
             Output::Remember(memory) => assert_eq!(memory.check(), Ok(())),
-            Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
+            Output::Transmit { .. }
+            | Output::Probe { .. }
+            | Output::Resolve(_)
+            | Output::Pong { .. }
+            | Output::Notify(_) => {}
         }
     }
 }

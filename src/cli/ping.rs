@@ -142,7 +142,10 @@ impl Course {
             };
         };
         let [least, mean, most] = [least, mean, most].map(|ms| humane::round_trip(Some(ms)));
-        format!("{} of {} answered, {least} to {most}, {mean} on average", self.answered, self.sent)
+        format!(
+            "{} of {} answered, {least} to {most}, {mean} on average",
+            self.answered, self.sent
+        )
     }
 }
 
@@ -160,7 +163,12 @@ mod tests {
     }
 
     fn pong() -> Pong {
-        Pong::new(PublicKey::from_bytes([1; 32]), Some("bob".into()), Path::Via, Some("hub".into()))
+        Pong::new(
+            PublicKey::from_bytes([1; 32]),
+            Some("bob".into()),
+            Path::Via,
+            Some("hub".into()),
+        )
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Flags {
     pub resolve_wg_quick: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
+    /// `--log-format`
+    pub log_format: Option<String>,
     /// `--wait`
     pub wait: Option<String>,
 }
@@ -95,6 +97,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
     agree(&iface, Draft::read(&lowest)?.iface)?;
     let Draft {
         debug,
+        log_format,
         wait,
         probe,
         resolve_wg_quick,
@@ -105,6 +108,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         wg_quick: wg_quick(resolve_wg_quick, &environment.directory, &iface),
         iface,
         debug: debug.unwrap_or_default(),
+        log_format: log_format.unwrap_or_default(),
         wait: wait.unwrap_or_default(),
         probe: probe.unwrap_or(true),
         file,
@@ -133,6 +137,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         wg_quick: wg_quick(draft.resolve_wg_quick, directory, &iface),
         iface,
         debug: draft.debug.unwrap_or_default(),
+        log_format: draft.log_format.unwrap_or_default(),
         wait: draft.wait.unwrap_or_default(),
         probe: draft.probe.unwrap_or(true),
         file: Some(file.to_owned()),
@@ -189,6 +194,7 @@ impl Flags {
             ("--probe", &self.probe),
             ("--resolve-wg-quick", &self.resolve_wg_quick),
             ("--debug", &self.debug),
+            ("--log-format", &self.log_format),
             ("--wait", &self.wait),
         ];
         let words = typed.into_iter().filter_map(|(flag, word)| {

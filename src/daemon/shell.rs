@@ -28,10 +28,10 @@ use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use super::state::{StateFile, Writer};
 use super::wg_quick::WgQuick;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Input, Interface, Level, Output};
+use crate::mesh::event::{Event, Input, Interface, Level, Output, PeerName};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
 use crate::mesh::settings::{Override, Settings};
@@ -83,6 +83,7 @@ pub(super) struct Shell {
     probe: bool,
     /// Whether details are logged.
     debug: bool,
+    log_format: LogFormat,
     /// What the operator said since the start.
     overrides: BTreeMap<PublicKey, Override>,
 }
@@ -162,6 +163,7 @@ impl Shell {
             steering: steering.clone(),
             probe: config.probe,
             debug: config.debug,
+            log_format: config.log_format,
             overrides: BTreeMap::new(),
             up: found.seen.up,
             iface,
@@ -306,7 +308,7 @@ impl Shell {
             return tracing::debug!("{event}, again");
         }
         self.control.tell(self.history.note(event));
-        log(event);
+        log(&self.iface, event);
     }
 
     /// Returns what is to be done next, unless that must wait until something is written.
@@ -414,7 +416,11 @@ impl Shell {
                 }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Resolve(_)
+                | Output::Pong { .. }
+                | Output::Notify(_) => {}
             }
         }
         restored
@@ -440,10 +446,14 @@ async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, por
     Ok(socket?)
 }
 
-fn log(event: &Event) {
-    match event.level() {
-        Level::Debug => tracing::debug!("{event}"),
-        Level::Info => tracing::info!("{event}"),
-        Level::Warn => tracing::warn!("{event}"),
+/// Logs an event, with fields for who collects logs.
+fn log(interface: &str, happened: &Event) {
+    let peer = happened.peer().map(PeerName::name_or_key);
+    let peer_key = happened.peer().map(|peer| peer.key.to_string());
+    let event = happened.code();
+    match happened.level() {
+        Level::Debug => tracing::debug!(event, interface, peer, peer_key, "{happened}"),
+        Level::Info => tracing::info!(event, interface, peer, peer_key, "{happened}"),
+        Level::Warn => tracing::warn!(event, interface, peer, peer_key, "{happened}"),
     }
 }

@@ -136,6 +136,13 @@ pub struct PeerName {
     pub name: Option<String>,
 }
 
+impl PeerName {
+    /// Returns what to call it in one word: its name, or the beginning of its key.
+    pub fn name_or_key(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.key.short())
+    }
+}
+
 impl fmt::Display for PeerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {

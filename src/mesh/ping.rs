@@ -121,7 +121,10 @@ mod tests {
         let mut pings = Pings::default();
         let first = pings.begin(at(0), &PEER, 7).unwrap();
         let second = pings.begin(at(10), &PEER, 8).unwrap();
-        assert_eq!(pings.answer(at(30), &PEER, second), Some((8, Duration::from_millis(20))));
+        assert_eq!(
+            pings.answer(at(30), &PEER, second),
+            Some((8, Duration::from_millis(20)))
+        );
         assert_eq!(pings.answer(at(30), &PEER, first), Some((7, Duration::from_millis(30))));
         assert_eq!(pings.answer(at(30), &OTHER, first), None);
         assert_eq!(pings.answer(at(3000), &PEER, first), None, "too late");
@@ -134,7 +137,11 @@ mod tests {
         assert_eq!(numbers, (0..16).collect::<Vec<u8>>());
         assert_eq!(pings.begin(at(20), &PEER, 16), None, "all wait");
         assert_eq!(pings.begin(at(20), &OTHER, 17), Some(0), "another peer has its own");
-        assert_eq!(pings.begin(at(3005), &PEER, 18), Some(0), "those that nobody answered are forgotten");
+        assert_eq!(
+            pings.begin(at(3005), &PEER, 18),
+            Some(0),
+            "those that nobody answered are forgotten"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![cfg(feature = "daemon")]
 
 mod decode;
+mod pages;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -164,6 +165,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--probe",
             "--resolve-wg-quick",
             "--debug",
+            "--log-format",
             "--wait",
             "--dump",
             "--version",
@@ -265,7 +267,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
-        "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
+        "AllowPrefixes": null, "Debug": false, "LogFormat": "auto", "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
         "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "Peers": [],
     });
     assert_eq!(Directory::new().dump(&[], &[]), expected);
@@ -548,6 +550,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Port": 99999999999999999999999999999999999999999999} => Port: | is not a port
         json: {"Prune": "some"} => Prune: "some" is not a choice: introduced, all or never
         json: {"Prune": true} => Prune: true is not a choice
+        json: {"LogFormat": "xml"} => LogFormat: "xml" is not a choice: auto, plain or json
         yaml: leave-peers: perhaps => leave-peers: "perhaps" is not a boolean
         json: {"Probe": "maybe"} => Probe: "maybe" is not a boolean
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s

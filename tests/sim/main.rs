@@ -16,6 +16,7 @@ mod names;
 mod nat;
 mod net;
 mod overlaps;
+mod pings;
 mod play;
 mod powers;
 mod program;

@@ -160,7 +160,11 @@ impl Mixed {
                     // Nothing is sent where there is no endpoint yet.
                     let _ = self.wire.try_send(host, packet);
                 }
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Resolve(_)
+                | Output::Pong { .. }
+                | Output::Notify(_) => {}
             }
         }
     }

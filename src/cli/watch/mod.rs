@@ -56,12 +56,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<()> {
     show(&mut screen.terminal, &mut view, &source, &stop).context("the terminal fails")
 }
 
-fn show(
-    terminal: &mut DefaultTerminal,
-    view: &mut View,
-    source: &Source,
-    stop: &CancellationToken,
-) -> io::Result<()> {
+fn show(terminal: &mut DefaultTerminal, view: &mut View, source: &Source, stop: &CancellationToken) -> io::Result<()> {
     let mut is_stale = true;
     while !stop.is_cancelled() {
         if is_stale {

@@ -6,7 +6,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize as _};
 use ratatui::text::Line;
-use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, Row, StatefulWidget, Table, TableState, Widget as _, Wrap};
+use ratatui::widgets::{
+    Block, Borders, Cell, Clear, Paragraph, Row, StatefulWidget, Table, TableState, Widget as _, Wrap,
+};
 
 use super::view::{Pane, View};
 use crate::cli::explain::words;
@@ -51,7 +53,11 @@ pub(super) fn paint(view: &View, area: Rect, buffer: &mut Buffer) {
             let pane = below(middle, middle.height * 3 / 5);
             let text = explained.as_ref().map_or_else(
                 || "asking the daemon".to_owned(),
-                |explained| words(explained, |headline| Lines::plain(headline, pane.width.saturating_sub(2))),
+                |explained| {
+                    words(explained, |headline| {
+                        Lines::plain(headline, pane.width.saturating_sub(2))
+                    })
+                },
             );
             let table = Rect {
                 height: middle.height - pane.height,
@@ -79,7 +85,9 @@ fn paint_head(view: &View, area: Rect, buffer: &mut Buffer) {
     let said = headline(&status.node);
     let first = said.lines().next().unwrap_or_default().to_owned();
     let state = match &view.away {
-        Some(why) => Line::from(format!("the daemon is away, and this is what it said last: {why}")).style(view.mood(Mood::Bad)),
+        Some(why) => {
+            Line::from(format!("the daemon is away, and this is what it said last: {why}")).style(view.mood(Mood::Bad))
+        }
         None => Line::from(counted(&status.peers)),
     };
     Paragraph::new(vec![Line::from(first).bold(), state]).render(area, buffer);
@@ -138,7 +146,11 @@ fn row<'a>(view: &View, peer: &'a Peer, is_wide: bool) -> Row<'a> {
     let (way, mood) = path(peer);
     let seen = peer.handshake_seconds.map_or("never".to_owned(), humane::time);
     let course = view.courses.get(&peer.key).map(spark).unwrap_or_default();
-    let traffic = format!("{}/{}", humane::bytes(peer.received_bytes), humane::bytes(peer.sent_bytes));
+    let traffic = format!(
+        "{}/{}",
+        humane::bytes(peer.received_bytes),
+        humane::bytes(peer.sent_bytes)
+    );
     let mut cells = vec![
         Cell::from(name(peer)),
         Cell::from(way).style(view.mood(mood)),
@@ -190,7 +202,11 @@ fn paint_pane(title: &str, text: &str, view: &View, area: Rect, buffer: &mut Buf
 
 /// Says why the selected peer is not direct, and which keys there are.
 fn paint_foot(view: &View, area: Rect, buffer: &mut Buffer) {
-    let sorted = format!("by {}{}", view.order.name(), if view.reversed { ", reversed" } else { "" });
+    let sorted = format!(
+        "by {}{}",
+        view.order.name(),
+        if view.reversed { ", reversed" } else { "" }
+    );
     let keys = format!("{sorted}   ? help  q quit");
     let peers = view.peers();
     let why = peers.get(view.place(&peers)).map_or("", |peer| why_not(peer));

@@ -37,7 +37,11 @@ fn status(peers: Vec<serde_json::Value>) -> Status {
 
 fn three() -> Status {
     let down = peer(3, "carol-has-a-name-that-is-far-too-long", "down", None);
-    status(vec![peer(1, "alice", "direct", Some(12.4)), peer(2, "bob", "via", Some(80.0)), down])
+    status(vec![
+        peer(1, "alice", "direct", Some(12.4)),
+        peer(2, "bob", "via", Some(80.0)),
+        down,
+    ])
 }
 
 /// A view that saw three peers for some seconds.
@@ -120,9 +124,16 @@ fn a_peer_is_explained_below_the_table() {
     view.take(Ok((three(), Some(explanation()))));
     expect_picture("detail", &screen(&view, 80, 24));
     let other = press(&mut view, KeyCode::Down);
-    assert_eq!(other, Step::Explain(Some(three().peers[2].key)), "the pane follows who is selected");
+    assert_eq!(
+        other,
+        Step::Explain(Some(three().peers[2].key)),
+        "the pane follows who is selected"
+    );
     view.take(Ok((three(), Some(explanation()))));
-    assert!(screen(&view, 80, 24).contains("asking the daemon"), "what is said of bob comes too late");
+    assert!(
+        screen(&view, 80, 24).contains("asking the daemon"),
+        "what is said of bob comes too late"
+    );
 }
 
 #[test]
@@ -156,7 +167,12 @@ fn two_hundred_peers_are_scrolled_through() {
 #[test]
 fn peers_are_sorted_as_the_reader_wants() {
     let mut view = view();
-    let names = |view: &View| view.peers().iter().map(|peer| peer.key.as_bytes()[0]).collect::<Vec<_>>();
+    let names = |view: &View| {
+        view.peers()
+            .iter()
+            .map(|peer| peer.key.as_bytes()[0])
+            .collect::<Vec<_>>()
+    };
     let mut seen = Vec::new();
     for _ in 0..5 {
         seen.push((view.order, names(&view)));

@@ -188,6 +188,7 @@ impl Shell {
             (settings.port != self.settings.port, "port"),
             (settings.address_hash != self.settings.address_hash, "address hash"),
             (config.probe != self.probe, "setting for probes"),
+            (config.log_format != self.log_format, "log format"),
         ]
         .into_iter()
         .find_map(|(differs, what)| differs.then_some(what))

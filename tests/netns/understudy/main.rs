@@ -167,7 +167,11 @@ impl V1 {
                     self.stage.device.apply(&change).await?;
                 }
                 Output::Transmit { to, payload } => self.stage.send(to, &payload).await,
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Resolve(_)
+                | Output::Pong { .. }
+                | Output::Notify(_) => {}
             }
         }
         // A tick that comes late counts as sleep: it is not hurried, either.

@@ -127,6 +127,7 @@ impl Node {
             | Input::Prober { .. }
             | Input::Named(_)
             | Input::Settings(_)
+            | Input::Ping { .. }
             | Input::Remembered(_)
             | Input::Stop => {}
         }

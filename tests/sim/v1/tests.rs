@@ -125,7 +125,11 @@ impl Bench {
                     assert_eq!(sender, key(OWN));
                     self.said.push((self.now, *to, facts));
                 }
-                Output::Remember(_) | Output::Probe { .. } | Output::Resolve(_) | Output::Pong { .. } | Output::Notify(_) => {}
+                Output::Remember(_)
+                | Output::Probe { .. }
+                | Output::Resolve(_)
+                | Output::Pong { .. }
+                | Output::Notify(_) => {}
             }
         }
     }

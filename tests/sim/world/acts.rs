@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Input, Output};
+use wirelink::mesh::identity::PublicKey;
 
 use super::{What, World};
 use crate::host::{self, Config, ECHO, Host};
@@ -118,6 +119,14 @@ impl World {
             self.settle(from);
         }
         number
+    }
+
+    /// Has the node of a machine measure the ways to a peer.
+    pub(crate) fn ask(&mut self, from: HostId, peer: PublicKey) {
+        if let Some(node) = &mut self.hosts[from].node {
+            node.handle(self.now, Input::Ping { peer, id: 1 });
+        }
+        self.settle(from);
     }
 
     /// Sends a packet through the tunnel of a machine.

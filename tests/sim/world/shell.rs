@@ -34,6 +34,7 @@ impl World {
             }
             Output::Probe { to, payload } => self.send(id, to, Message::Foreign(payload)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
+            Output::Pong { path, outcome, .. } => self.hosts[id].pongs.push((path, outcome)),
             Output::Notify(event) => self.hear(id, event),
         }
     }

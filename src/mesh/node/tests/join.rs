@@ -155,7 +155,11 @@ impl Leaf {
                     self.memory = *memory;
                     self.writes += 1;
                 }
-                Output::Transmit { .. } | Output::Probe { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Transmit { .. }
+                | Output::Probe { .. }
+                | Output::Resolve(_)
+                | Output::Pong { .. }
+                | Output::Notify(_) => {}
             }
         }
     }

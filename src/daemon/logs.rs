@@ -1,0 +1,93 @@
+//! Where log lines go, and in which form: to the journal with fields, to standard error as text or JSON.
+//!
+//! What the node tells ([`Event`](crate::mesh::event::Event)) has fields beside its line: its code as `event`, the peer as `peer` and
+//! `peer_key`, and the interface as `interface`. Nothing that is secret is ever in an event.
+
+mod journal;
+mod record;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::rc::Rc;
+
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, reload};
+
+use self::journal::Journal;
+use self::record::Records;
+use crate::config::LogFormat;
+
+/// Logs from now on; returns what has details logged, or no longer.
+pub fn start(format: LogFormat, debug: bool) -> Rc<dyn Fn(bool)> {
+    let (filtered, handle) = reload::Layer::new(filter(debug));
+    tracing_subscriber::registry()
+        .with(filtered)
+        .with(lines(format, debug))
+        .init();
+    Rc::new(move |debug| {
+        // There is a registry as long as the process lives.
+        handle.reload(filter(debug)).ok();
+    })
+}
+
+/// Returns what is logged: of other crates only what is wrong.
+fn filter(debug: bool) -> Targets {
+    let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    Targets::new()
+        .with_target("wirelink", ours)
+        .with_default(LevelFilter::WARN)
+}
+
+fn lines<S>(format: LogFormat, debug: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let is_journal = stderr_is_the_journal();
+    match (format, is_journal.then(Journal::open).flatten()) {
+        (LogFormat::Auto, Some(journal)) => Records(move |record: &_| journal.write(record)).boxed(),
+        (LogFormat::Json, _) => Records(|record: &record::Record| print(&record.to_json())).boxed(),
+        (LogFormat::Auto | LogFormat::Plain, _) => text(debug, is_journal),
+    }
+}
+
+/// Returns what writes lines for people. The journal has its own clock.
+fn text<S>(debug: bool, is_journal: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // The line says all that the fields say.
+    let message = format::debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        _ => Ok(()),
+    });
+    let lines = tracing_subscriber::fmt::layer()
+        .fmt_fields(message)
+        .with_writer(io::stderr)
+        .with_ansi(color)
+        .with_target(debug);
+    if is_journal {
+        lines.without_time().boxed()
+    } else {
+        lines.boxed()
+    }
+}
+
+/// Writes a line; nobody is left to tell where standard error is closed.
+fn print(line: &str) {
+    writeln!(io::stderr(), "{line}").ok();
+}
+
+/// Tells whether standard error is the stream that `JOURNAL_STREAM` names by device and inode (systemd.exec); the
+/// variable alone says nothing, as processes inherit it.
+fn stderr_is_the_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let actual = rustix::fs::fstat(io::stderr())
+        .ok()
+        .map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    named.is_some() && named == actual
+}
