@@ -31,6 +31,7 @@
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
+//! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |

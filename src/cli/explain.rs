@@ -88,7 +88,7 @@ fn known(explained: &Explanation) -> String {
     };
     let vouched = match &explained.vouchers[..] {
         [] => "nobody says that it is a member".to_owned(),
-        [sources @ ..] => format!("a member by the word of {}", sources.join(", ")),
+        sources => format!("a member by the word of {}", sources.join(", ")),
     };
     let trust = peer
         .trust

@@ -183,7 +183,10 @@ impl Client {
         for response in answer.await.map_err(|_| gone())? {
             write(&mut self.stream, &response).await?;
         }
-        while follows {
+        if !follows {
+            return Ok(());
+        }
+        loop {
             let mut nothing = [0];
             tokio::select! {
                 // Whoever closes, or says more, is done.
@@ -194,7 +197,6 @@ impl Client {
                 }
             }
         }
-        Ok(())
     }
 
     /// Reads the one request; what cannot be granted comes back as the answer.

@@ -6,10 +6,11 @@
 mod journal;
 mod record;
 
+use std::fmt::{self, Debug};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::rc::Rc;
 
-use tracing_subscriber::Layer as _;
+use tracing::field::Field;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -60,13 +61,8 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // The line says all that the fields say.
-    let message = format::debug_fn(|writer, field, value| match field.name() {
-        "message" => write!(writer, "{value:?}"),
-        _ => Ok(()),
-    });
     let lines = tracing_subscriber::fmt::layer()
-        .fmt_fields(message)
+        .fmt_fields(format::debug_fn(only_message))
         .with_writer(io::stderr)
         .with_ansi(color)
         .with_target(debug);
@@ -74,6 +70,17 @@ where
         lines.without_time().boxed()
     } else {
         lines.boxed()
+    }
+}
+
+/// Writes what is for people: a line says all that its fields say.
+///
+/// # Errors
+/// When the writer fails.
+pub fn only_message(writer: &mut format::Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        _ => Ok(()),
     }
 }
 

@@ -80,7 +80,7 @@ fn whoever_went_does_not_answer() {
 
 #[test]
 fn what_does_not_know_of_pings_is_not_asked() {
-    let scenario = table::v1_leaf();
+    let scenario = table::v1::v1_leaf();
     let mut stage = settled(&scenario);
     let v1 = scenario
         .leaves

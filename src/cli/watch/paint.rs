@@ -35,8 +35,8 @@ r                   the other way round
 Esc                 close the pane, or leave
 q  Ctrl-C           leave
 
-LATELY shows the round-trip times of the last seconds, each peer by its own scale:
-the highest bar is its longest time, a dot a second without an answer.";
+LATELY shows the round-trip times of the last seconds, each peer by its own
+scale: the highest bar is its longest time, a dot a second without one.";
 
 /// Paints the whole screen.
 pub(super) fn paint(view: &View, area: Rect, buffer: &mut Buffer) {
@@ -86,7 +86,7 @@ fn paint_head(view: &View, area: Rect, buffer: &mut Buffer) {
     let first = said.lines().next().unwrap_or_default().to_owned();
     let state = match &view.away {
         Some(why) => {
-            Line::from(format!("the daemon is away, and this is what it said last: {why}")).style(view.mood(Mood::Bad))
+            Line::from(format!("the daemon is away; shown is what it said last. {why}")).style(view.mood(Mood::Bad))
         }
         None => Line::from(counted(&status.peers)),
     };
