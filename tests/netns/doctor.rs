@@ -67,11 +67,9 @@ fn each_fault_of_a_machine_with_a_daemon_is_found() {
     expect(&lab, "a", 0, &[["mtu", "warn", "too much for"]]);
     host.run(&format!("ip link set dev {iface} mtu 1420"));
 
-    settle(
-        &mut lab,
-        "a",
-        &json!({ "Peers": [{ "PublicKey": lab.public_key("b"), "Endpoints": ["gone.invalid:7"] }] }),
-    );
+    let key = lab.public_key("b").to_owned();
+    let named = json!({ "Peers": [{ "PublicKey": key, "Endpoints": ["gone.invalid:7"] }] });
+    settle(&mut lab, "a", &named);
     expect(&lab, "a", 1, &[["names", "fail", "gone.invalid"]]);
     settle(&mut lab, "a", &json!({ "Chatty": 7 }));
     expect(&lab, "a", 1, &[["settings", "fail", "not a boolean"]]);
