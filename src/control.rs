@@ -4,6 +4,8 @@
 //! line of JSON, or with one for each thing that happens, until either side closes. What a side does not know it leaves out of account:
 //! fields may be added in any version, and [`VERSION`] changes when one is taken away or means something else.
 
+mod pong;
+
 use std::net::{Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::TrustLevel;
+
+pub use self::pong::{Pong, Trip};
 
 /// The version of these types.
 pub const VERSION: u32 = 1;
@@ -365,56 +369,6 @@ pub struct Event {
     pub peer: Option<PublicKey>,
     /// What happened, for people.
     pub text: String,
-}
-
-/// How long the ways to a peer take.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pong {
-    /// [`VERSION`] of the daemon.
-    pub version: u32,
-    /// The peer.
-    pub key: PublicKey,
-    /// What it is called.
-    pub name: Option<String>,
-    /// Which way its traffic takes now.
-    pub path: Path,
-    /// The router through which that goes, where it does.
-    pub via: Option<String>,
-    /// To the peer itself.
-    pub direct: Trip,
-    /// Through the routers that both have.
-    pub relayed: Trip,
-}
-
-/// There and back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trip {
-    /// How long it took, in milliseconds, where it was answered.
-    pub ms: Option<f64>,
-    /// What came of it, as a stable code: `answered`, `no-answer`, or why nothing was sent.
-    pub code: String,
-    /// The same for people.
-    pub text: String,
-}
-
-impl Pong {
-    /// Returns what is to be said of a peer where nothing is answered.
-    pub fn new(key: PublicKey, name: Option<String>, path: Path, via: Option<String>) -> Self {
-        let silence = Trip {
-            ms: None,
-            code: "no-answer".to_owned(),
-            text: "no answer".to_owned(),
-        };
-        Self {
-            version: VERSION,
-            key,
-            name,
-            path,
-            via,
-            direct: silence.clone(),
-            relayed: silence,
-        }
-    }
 }
 
 /// The peers of an interface as a static configuration.

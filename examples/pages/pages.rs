@@ -32,6 +32,13 @@ pub(crate) fn all() -> io::Result<BTreeMap<String, Vec<u8>>> {
     Ok(files)
 }
 
+/// Leaves lines as they are where they are laid out: examples, files, variables.
+fn as_typed(page: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&page);
+    let text = text.replace(".SH EXTRA\n", ".SH NOTES\n.nf\n");
+    text.replace(".SH VERSION\n", ".fi\n.SH VERSION\n").into_bytes()
+}
+
 /// Adds the page of a command and those of its subcommands.
 fn add_pages(command: &Command, files: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
     let man = Man::new(command.clone())
@@ -40,7 +47,7 @@ fn add_pages(command: &Command, files: &mut BTreeMap<String, Vec<u8>>) -> io::Re
         .manual("wirelink");
     let mut page = Vec::new();
     man.render(&mut page)?;
-    files.insert(format!("man/{}", man.get_filename()), page);
+    files.insert(format!("man/{}", man.get_filename()), as_typed(page));
     command
         .get_subcommands()
         .filter(|below| !below.is_hide_set())

@@ -21,6 +21,7 @@ use tracing_subscriber::{Layer, reload};
 use self::journal::Journal;
 use self::record::Records;
 use crate::config::LogFormat;
+use crate::mesh::event::{Event, Level, PeerName};
 
 /// Logs from now on; returns what has details logged, or no longer.
 pub fn start(format: LogFormat, debug: bool) -> Rc<dyn Fn(bool)> {
@@ -70,6 +71,18 @@ where
         lines.without_time().boxed()
     } else {
         lines.boxed()
+    }
+}
+
+/// Logs an event, with fields for who collects logs.
+pub(super) fn tell(interface: &str, happened: &Event) {
+    let peer = happened.peer().map(PeerName::name_or_key);
+    let peer_key = happened.peer().map(|peer| peer.key.to_string());
+    let event = happened.code();
+    match happened.level() {
+        Level::Debug => tracing::debug!(event, interface, peer, peer_key, "{happened}"),
+        Level::Info => tracing::info!(event, interface, peer, peer_key, "{happened}"),
+        Level::Warn => tracing::warn!(event, interface, peer, peer_key, "{happened}"),
     }
 }
 

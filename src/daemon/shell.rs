@@ -23,6 +23,7 @@ use super::found::Found;
 use super::history::History;
 use super::host::Host;
 use super::lock::Lock;
+use super::logs;
 use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
@@ -31,7 +32,7 @@ use super::wg_quick::WgQuick;
 use crate::config::{Config, LogFormat};
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Input, Interface, Level, Output, PeerName};
+use crate::mesh::event::{Event, Input, Interface, Output};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
 use crate::mesh::settings::{Override, Settings};
@@ -308,7 +309,7 @@ impl Shell {
             return tracing::debug!("{event}, again");
         }
         self.control.tell(self.history.note(event));
-        log(&self.iface, event);
+        logs::tell(&self.iface, event);
     }
 
     /// Returns what is to be done next, unless that must wait until something is written.
@@ -444,16 +445,4 @@ async fn settle(iface: &str, host: &mut Host, index: u32, address: Ipv6Addr, por
         }
     }
     Ok(socket?)
-}
-
-/// Logs an event, with fields for who collects logs.
-fn log(interface: &str, happened: &Event) {
-    let peer = happened.peer().map(PeerName::name_or_key);
-    let peer_key = happened.peer().map(|peer| peer.key.to_string());
-    let event = happened.code();
-    match happened.level() {
-        Level::Debug => tracing::debug!(event, interface, peer, peer_key, "{happened}"),
-        Level::Info => tracing::info!(event, interface, peer, peer_key, "{happened}"),
-        Level::Warn => tracing::warn!(event, interface, peer, peer_key, "{happened}"),
-    }
 }
