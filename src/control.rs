@@ -224,8 +224,10 @@ pub struct Peer {
     pub via: Option<String>,
     /// Why traffic does not go directly, or that it does, as a stable code.
     pub reason: String,
-    /// The same for people.
+    /// What it means, in a few words.
     pub reason_text: String,
+    /// How that shows at present.
+    pub detail: String,
     /// The state of the direct link.
     pub link: String,
     /// How long it has been so, in seconds.
@@ -276,8 +278,6 @@ pub struct Explanation {
     pub version: u32,
     /// How it is.
     pub peer: Peer,
-    /// What its reason means.
-    pub meaning: String,
     /// What would have to change.
     pub remedy: String,
     /// Who says that it is a member: how this node knows it.

@@ -59,10 +59,10 @@ pub(super) fn words(explained: &Explanation, begin: impl Fn(&[&str]) -> Lines) -
             "{} for {}: {}",
             peer.link,
             humane::time(peer.since_seconds),
-            peer.reason_text
+            peer.detail
         ),
     );
-    step("because", format!("{} ({})", explained.meaning, peer.reason));
+    step("because", format!("{} ({})", peer.reason_text, peer.reason));
     step("remedy", explained.remedy.clone());
     if explained.candidates.is_empty() {
         text += "\nNobody says where it is.\n";

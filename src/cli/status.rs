@@ -83,7 +83,7 @@ pub(super) fn headline(node: &Node) -> String {
         .as_ref()
         .map_or_else(|| "probing".to_owned(), |why| format!("slow: {why}"));
     let mut text = format!(
-        "{}: {}{chatty}, {probes}, NAT {}, up {}\n{} at {}, {}\n",
+        "{}: {}{chatty}, {probes}, NAT {}, up {}\n{}\n{}, {}\n",
         node.interface,
         node.role,
         node.nat,
@@ -109,6 +109,7 @@ fn one(peer: &Peer) -> String {
     };
     line("path", format!("{} ({})", path(peer).0, peer.reason));
     line("why", peer.reason_text.clone());
+    line("detail", peer.detail.clone());
     line(
         "link",
         format!("{} for {}", peer.link, humane::time(peer.since_seconds)),

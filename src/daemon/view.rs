@@ -60,7 +60,8 @@ fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
         path,
         via,
         reason: shown.reason.code().to_owned(),
-        reason_text: shown.why.clone(),
+        reason_text: shown.reason.to_string(),
+        detail: shown.why.clone(),
         link: link(shown.state).to_owned(),
         since_seconds: shown.since.as_secs(),
         endpoint: shown.endpoint,
@@ -100,7 +101,6 @@ pub(super) fn explanation(
     control::Explanation {
         version: control::VERSION,
         peer: peer(shown, device),
-        meaning: shown.reason.to_string(),
         remedy: shown.reason.remedy().to_owned(),
         vouchers: explained.vouchers.iter().map(|origin| status.source(origin)).collect(),
         candidates: explained
