@@ -7,8 +7,8 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Probe | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
-//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Resolve | Notify(Event)  one ordered queue
+//! Input  = Remembered(Memory) | Named | Packet | Probe | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Ping | Timeout | Stop
+//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Resolve | Pong | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address

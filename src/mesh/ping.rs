@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn a_word_asks_or_answers_beside_all_else_that_it_says() {
+        for number in 0..Word::PINGS {
+            let asking = Word::default().pinging(number).ready_if(true);
+            assert_eq!((asking.ping(), asking.pong()), (Some(number), None));
+            let answering = Word::default().ponging(number).ready_if(false);
+            assert_eq!((answering.ping(), answering.pong()), (None, Some(number)));
+            assert!(asking.is_ready() && !answering.is_ready() && !asking.is_punch());
+        }
+        let other = Word::default().punching().ready_if(true);
+        assert_eq!((other.ping(), other.pong()), (None, None));
+    }
+
+    #[test]
     fn what_waits_is_bounded() {
         let mut pings = Pings::default();
         let peers = (0..u8::MAX).map(|number| PublicKey::from_bytes([number; 32]));

@@ -3,6 +3,7 @@
 #![cfg(feature = "daemon")]
 
 mod decode;
+mod logs;
 mod pages;
 
 use std::collections::BTreeSet;

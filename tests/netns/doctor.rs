@@ -13,6 +13,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Returns the exit status of the doctor, and what does not please it: check, state and text.
 fn examine(lab: &Lab, name: &str, prefix: &str) -> (Option<i32>, Vec<[String; 3]>) {
+    std::fs::create_dir_all(lab.settings(name)).expect("a folder");
     let prefix = format!("{prefix} env WIRELINK_CONFIG_PATH={}", lab.settings(name).display());
     let said = ask_as(lab, name, &prefix, &format!("doctor --json -i {}", lab.interface(name)));
     // Behind the JSON is the line on standard error.

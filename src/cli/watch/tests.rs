@@ -16,6 +16,7 @@ fn peer(number: u8, name: &str, path: &str, ms: Option<f64>) -> serde_json::Valu
         "key": key(number), "name": name, "path": path, "via": (path == "via").then_some("hub"),
         "reason": if path == "direct" { "direct" } else { "both-symmetric" },
         "reason_text": if path == "direct" { "traffic goes directly" } else { "both sides are behind symmetric NATs" },
+        "detail": if path == "direct" { "it is up" } else { "none of its endpoints answers" },
         "link": "up", "since_seconds": 100, "endpoint": format!("192.0.2.{number}:51820"),
         "allowed_ips": [format!("10.0.0.{number}/32")], "handshake_seconds": u64::from(number) * 20,
         "received_bytes": 1000 * u64::from(number), "sent_bytes": 2_000_000, "trust": "Endpoint",
@@ -58,8 +59,7 @@ fn view() -> View {
 
 fn explanation() -> Explanation {
     let explained = json!({
-        "version": 1, "peer": peer(2, "bob", "via", Some(80.0)), "meaning": "no path between them works",
-        "remedy": "forward a port on one side", "vouchers": ["hub"], "nat_here": "endpoint-independent",
+        "version": 1, "peer": peer(2, "bob", "via", Some(80.0)), "remedy": "forward a port on one side", "vouchers": ["hub"], "nat_here": "endpoint-independent",
         "nat_there": "address-dependent", "events": [],
         "candidates": [{
             "endpoint": "192.0.2.2:51820", "kind": "reflexive", "said_by": "hub", "expires_seconds": 200, "asked": 7,
