@@ -6,7 +6,8 @@ use crate::{Directory, output, stderr};
 
 /// Returns what is logged about a variable that means nothing.
 fn logged(format: &str) -> String {
-    let mut command = Directory::new().wirelink(&["--dump", "--log-format", format]);
+    let directory = Directory::new();
+    let mut command = directory.wirelink(&["--dump", "--log-format", format]);
     let done = output(command.env("WIRELINK_NONSENSE", "1"));
     assert_eq!(done.status.code(), Some(0));
     stderr(&done)

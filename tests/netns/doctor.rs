@@ -49,7 +49,7 @@ fn each_fault_of_a_machine_with_a_daemon_is_found() {
 
     let (host, table) = (lab.namespace("a"), "table inet checked");
     host.filter(&format!(
-        "{table} {{ chain entry {{ type filter hook input priority 0; policy drop; iifname \"lo\" accept; ct state established accept; }} }}"
+        "{table} {{ chain entry {{ type filter hook input priority 0; policy drop; iifname \"lo\" accept; ct state established accept; }}\n}}"
     ));
     let only_answers = "only where this machine spoke first";
     expect(
@@ -59,7 +59,7 @@ fn each_fault_of_a_machine_with_a_daemon_is_found() {
         &[["firewall", "warn", only_answers], ["firewall", "warn", only_answers]],
     );
     host.filter(&format!(
-        "delete {table}\n{table} {{ chain entry {{ type filter hook input priority 0; policy drop; iifname \"{iface}\" accept; udp dport 7 accept; }} }}"
+        "delete {table}\n{table} {{ chain entry {{ type filter hook input priority 0; policy drop; iifname \"{iface}\" accept; udp dport 7 accept; }}\n}}"
     ));
     expect(&lab, "a", 1, &[["firewall", "fail", "WireGuard's UDP port"]]);
     host.filter(&format!("delete {table}"));
