@@ -1,6 +1,6 @@
 //! `wirelink doctor`: whether the machine gives wirelink what it needs, and what to do where it does not.
 //!
-//! What is looked at ([`look`]) is judged by functions without a side ([`checks`], [`firewall`]); a daemon is asked where one runs, and
+//! What is looked at (`look`) is judged by functions without a side (`checks`, `firewall`); a daemon is asked where one runs, and
 //! need not.
 
 mod checks;

@@ -1,7 +1,7 @@
 //! `wirelink watch`: the status of a node on the whole screen, as it changes.
 //!
-//! Three parts: a thread asks the daemon once a second ([`source`]), what is known and where the reader looks is a value ([`view`]), and
-//! a function paints that value ([`paint`]).
+//! Three parts: a thread asks the daemon once a second (`source`), what is known and where the reader looks is a value (`view`), and
+//! a function paints that value (`paint`).
 
 mod paint;
 mod source;
