@@ -1,6 +1,6 @@
 //! Where log lines go, and in which form: to the journal with fields, to standard error as text or JSON.
 //!
-//! What the node tells ([`Event`](crate::mesh::event::Event)) has fields beside its line: its code as `event`, the peer as `peer` and
+//! What the node tells ([`Event`]) has fields beside its line: its code as `event`, the peer as `peer` and
 //! `peer_key`, and the interface as `interface`. Nothing that is secret is ever in an event.
 
 mod journal;
