@@ -4,6 +4,8 @@
 //! line of JSON, or with one for each thing that happens, until either side closes. What a side does not know it leaves out of account:
 //! fields may be added in any version, and [`VERSION`] changes when one is taken away or means something else.
 
+mod pong;
+
 use std::net::{Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::TrustLevel;
+
+pub use self::pong::{Pong, Trip};
 
 /// The version of these types.
 pub const VERSION: u32 = 1;
@@ -58,6 +62,11 @@ pub enum Ask {
         /// Whether to go on with what happens from now on.
         follow: bool,
     },
+    /// How long the ways to a peer take: both are measured.
+    Ping {
+        /// A name, a key or the beginning of a key.
+        peer: String,
+    },
     /// The peers as they are on the interface now.
     Export,
     /// Read the configuration again.
@@ -80,9 +89,12 @@ impl Ask {
     /// Returns whether this changes something, which only root may.
     pub fn is_change(&self) -> bool {
         match self {
-            Self::Status { .. } | Self::Explain { .. } | Self::Facts { .. } | Self::Events { .. } | Self::Export => {
-                false
-            }
+            Self::Status { .. }
+            | Self::Explain { .. }
+            | Self::Facts { .. }
+            | Self::Events { .. }
+            | Self::Ping { .. }
+            | Self::Export => false,
             Self::Reload | Self::Log { .. } | Self::Set { .. } => true,
         }
     }
@@ -119,6 +131,8 @@ pub enum Response {
     },
     /// To [`Ask::Events`]: one of them.
     Event(Event),
+    /// To [`Ask::Ping`].
+    Pong(Box<Pong>),
     /// To [`Ask::Export`].
     Export(Export),
     /// It is done.

@@ -7,8 +7,8 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Timeout | Stop
-//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | Resolve | Notify(Event)  one ordered queue
+//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Settings | Ping | Timeout | Stop
+//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | Resolve | Pong | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address
@@ -32,6 +32,7 @@
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
+//! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |

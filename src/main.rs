@@ -1,6 +1,6 @@
 //! wirelink: parse, start logging, run a command, exit code.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::thread;
@@ -10,11 +10,6 @@ use clap::Parser as _;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::reload;
-use tracing_subscriber::util::SubscriberInitExt as _;
 use wirelink::cli::client::NoDaemon;
 use wirelink::cli::{self, Cli, Command, RunArgs, UsageError};
 use wirelink::config::{self, ConfigError};
@@ -31,7 +26,10 @@ fn main() -> ExitCode {
         Some(Command::Restore(args)) => cli::restore::run(args, io::stdout().lock()),
         Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), io::stdout().lock()),
         Some(Command::Status(args)) => cli::status::run(args, io::stdout().lock()),
+        Some(Command::Watch(args)) => cli::watch::run(args),
         Some(Command::Explain(args)) => cli::explain::run(args, io::stdout().lock()),
+        Some(Command::Ping(args)) => cli::ping::run(args, io::stdout().lock()),
+        Some(Command::Doctor(args)) => cli::doctor::run(args, io::stdout().lock()),
         Some(Command::Facts(args)) => cli::facts::run(args, io::stdout().lock()),
         Some(Command::Events(args)) => cli::events::run(args, io::stdout().lock()),
         Some(Command::Reload(args)) => cli::steer::reload(args, io::stdout().lock()),
@@ -65,7 +63,7 @@ fn status(error: &anyhow::Error) -> u8 {
 /// Runs the daemon, or shows with which settings it would run.
 fn run(args: &RunArgs) -> anyhow::Result<()> {
     let loaded = config::load(&args.flags(), std::env::vars_os())?;
-    let set_debug = start_logging(loaded.config.debug);
+    let set_debug = daemon::logs::start(loaded.config.log_format, loaded.config.debug);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -117,45 +115,4 @@ fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
         .name("signals".to_owned())
         .spawn(move || runtime.block_on(receive))
         .map(drop)
-}
-
-/// Returns what is logged: of other crates only what is wrong.
-fn filter(debug: bool) -> Targets {
-    let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    Targets::new()
-        .with_target("wirelink", ours)
-        // It warns of every malformed datagram; those are counted.
-        .with_target("stun_types", LevelFilter::OFF)
-        .with_default(LevelFilter::WARN)
-}
-
-/// Logs to standard error; returns what has details logged, or no longer.
-fn start_logging(debug: bool) -> Rc<dyn Fn(bool)> {
-    let (filtered, handle) = reload::Layer::new(filter(debug));
-    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(color)
-        .with_target(debug);
-    // The journal has its own clock.
-    let lines = if stderr_is_the_journal() {
-        lines.without_time().boxed()
-    } else {
-        lines.boxed()
-    };
-    tracing_subscriber::registry().with(filtered).with(lines).init();
-    Rc::new(move |debug| {
-        // There is a registry as long as the process lives.
-        handle.reload(filter(debug)).ok();
-    })
-}
-
-/// Tells whether standard error is the stream that `JOURNAL_STREAM` names by device and inode (systemd.exec); the
-/// variable alone says nothing, as processes inherit it.
-fn stderr_is_the_journal() -> bool {
-    let named = std::env::var("JOURNAL_STREAM").ok();
-    let actual = rustix::fs::fstat(io::stderr())
-        .ok()
-        .map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
-    named.is_some() && named == actual
 }

@@ -304,6 +304,7 @@ impl Network {
                 | Output::Probe { .. }
                 | Output::Stun { .. }
                 | Output::Resolve(_)
+                | Output::Pong { .. }
                 | Output::Notify(_) => {}
             }
         }

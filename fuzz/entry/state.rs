@@ -80,6 +80,7 @@ fn carry_out(node: &mut Node, device: &mut DeviceState) {
             | Output::Probe { .. }
             | Output::Stun { .. }
             | Output::Resolve(_)
+            | Output::Pong { .. }
             | Output::Notify(_) => {}
         }
     }

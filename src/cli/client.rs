@@ -62,6 +62,11 @@ impl Which {
         })
     }
 
+    /// Returns the interface that was named.
+    pub fn named(&self) -> Option<&str> {
+        self.iface.as_deref()
+    }
+
     fn connect(&self) -> anyhow::Result<UnixStream> {
         let folder = config::control_folder(std::env::vars_os());
         let Some(iface) = &self.iface else {

@@ -39,12 +39,13 @@ pub fn run(args: &ExplainArgs, output: impl Write) -> anyhow::Result<()> {
     let text = if args.json {
         serde_json::to_string_pretty(&explained)? + "\n"
     } else {
-        words(&explained)
+        words(&explained, Lines::new)
     };
     print(output, &text)
 }
 
-fn words(explained: &Explanation) -> String {
+/// Returns an explanation for people; `begin` begins its table.
+pub(super) fn words(explained: &Explanation, begin: impl Fn(&[&str]) -> Lines) -> String {
     let peer = &explained.peer;
     let mut text = format!("{} {}: {}\n\n", name(peer), peer.key, path(peer).0);
     let mut step = |title: &str, words: String| {
@@ -66,7 +67,7 @@ fn words(explained: &Explanation) -> String {
     if explained.candidates.is_empty() {
         text += "\nNobody says where it is.\n";
     } else {
-        let _ = write!(text, "\n{}", table(&explained.candidates));
+        let _ = write!(text, "\n{}", table(&explained.candidates, begin));
     }
     let events = &explained.events;
     if !events.is_empty() {
@@ -100,8 +101,8 @@ fn nats(explained: &Explanation) -> String {
     format!("{} here, {there} there", explained.nat_here)
 }
 
-fn table(candidates: &[Candidate]) -> Lines {
-    let mut lines = Lines::new(&["CANDIDATE", "KIND", "SAID BY", "ASKED", "ANSWER"]);
+fn table(candidates: &[Candidate], begin: impl Fn(&[&str]) -> Lines) -> Lines {
+    let mut lines = begin(&["CANDIDATE", "KIND", "SAID BY", "ASKED", "ANSWER"]);
     for candidate in candidates {
         let asked = match candidate.asked_seconds {
             Some(ago) => format!("{}x, {} ago", candidate.asked, humane::time(ago)),

@@ -30,6 +30,15 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
+/// Returns a round-trip time in milliseconds, with two digits at least.
+pub(super) fn round_trip(milliseconds: Option<f64>) -> String {
+    match milliseconds {
+        Some(ms) if ms < 10.0 => format!("{ms:.1} ms"),
+        Some(ms) => format!("{ms:.0} ms"),
+        None => "-".to_owned(),
+    }
+}
+
 /// Returns a moment, in milliseconds since 1970, by the clock on the wall here.
 pub(super) fn moment(milliseconds: u64) -> String {
     let since = Duration::from_millis(milliseconds);

@@ -5,15 +5,18 @@ pub mod client;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod export;
 pub mod facts;
 mod humane;
+pub mod ping;
 pub mod restore;
 pub mod status;
 pub mod steer;
 mod table;
+pub mod watch;
 
 use std::io;
 
@@ -54,8 +57,14 @@ pub enum Command {
     Decode(decode::DecodeArgs),
     /// Show how the node and its peers are
     Status(status::StatusArgs),
+    /// Show the same on the whole screen, as it changes
+    Watch(watch::WatchArgs),
     /// Show why a peer is not reached directly, step by step, and what would have to change
     Explain(explain::ExplainArgs),
+    /// Measure how long the direct path to a peer takes, and the one through a router
+    Ping(ping::PingArgs),
+    /// Check what this machine gives wirelink to work with, and say what to do about what is missing
+    Doctor(doctor::DoctorArgs),
     /// Show what is believed, who said so and for how long it counts
     Facts(facts::FactsArgs),
     /// Show what happened lately
@@ -123,6 +132,10 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub debug: Option<String>,
 
+    /// How to log: auto (fields where the journal reads, else text), plain or json [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+
     /// Whether to wait for an interface that is missing or vanishes [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub wait: Option<String>,
@@ -147,6 +160,7 @@ impl RunArgs {
             resolve_wg_quick: self.resolve_wg_quick.clone(),
             port_prediction: self.port_prediction.clone(),
             debug: self.debug.clone(),
+            log_format: self.log_format.clone(),
             wait: self.wait.clone(),
         }
     }
@@ -192,6 +206,9 @@ Examples:
   wirelink --iface wg0 --dump           show what the file, the environment and the flags amount to
   wirelink status                       how each peer is reached, and why not directly
   wirelink explain laptop               why it is not direct, and what would have to change
+  wirelink watch                        the same on the whole screen, as it changes
+  wirelink ping laptop                  how long the direct path takes, and the one through a router
+  wirelink doctor                       what is missing on this machine, and what to do about it
   wirelink events --follow              what happens
   wg show wg0 public-key | wirelink address -
                                         show the link-local address of this node
@@ -211,7 +228,7 @@ Environment:
   WIRELINK_CONFIG_PATH                  the directory of these files [default: /etc/wireguard]
   WIRELINK_IFACE, WIRELINK_PORT, WIRELINK_ROUTER, WIRELINK_CHATTY, WIRELINK_ADDRESS_HASH,
   WIRELINK_PRUNE, WIRELINK_LEAVE_PEERS, WIRELINK_PROBE, WIRELINK_RESOLVE_WG_QUICK,
-  WIRELINK_PORT_PREDICTION, WIRELINK_DEBUG, WIRELINK_WAIT
+  WIRELINK_PORT_PREDICTION, WIRELINK_DEBUG, WIRELINK_LOG_FORMAT, WIRELINK_WAIT
                                         as the flags of these names
   WIRELINK_REPORT_IFACES, WIRELINK_HIDE_IFACES
                                         interfaces whose addresses are told to others, or never are:

@@ -93,7 +93,7 @@ fn loss(peer: &Peer) -> String {
     worse.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
 }
 
-fn headline(node: &Node) -> String {
+pub(super) fn headline(node: &Node) -> String {
     let chatty = if node.chatty { ", chatty" } else { "" };
     let probes = node
         .no_probes
@@ -176,11 +176,6 @@ pub(super) fn path(peer: &Peer) -> (String, Mood) {
     }
 }
 
-fn round_trip(peer: &Peer) -> String {
-    let measured = peer.quality.and_then(|quality| quality.round_trip_ms);
-    match measured {
-        Some(ms) if ms < 10.0 => format!("{ms:.1} ms"),
-        Some(ms) => format!("{ms:.0} ms"),
-        None => "-".to_owned(),
-    }
+pub(super) fn round_trip(peer: &Peer) -> String {
+    humane::round_trip(peer.quality.and_then(|quality| quality.round_trip_ms))
 }

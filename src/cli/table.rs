@@ -46,6 +46,22 @@ impl Lines {
         lines
     }
 
+    /// Begins with a headline, for a place on the screen that is so wide and has its own colours.
+    pub(super) fn plain(headline: &[&str], width: u16) -> Self {
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .force_no_tty()
+            .set_width(width)
+            .set_header(headline);
+        Self {
+            table,
+            notes: Vec::new(),
+            colour: false,
+        }
+    }
+
     /// Adds a line.
     pub(super) fn add(&mut self, cells: Vec<Cell>) {
         self.table.add_row(cells);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Config;
+use super::{Config, LogFormat};
 use crate::mesh::identity::{AddressHash, PublicKey};
 use crate::mesh::settings::{PeerSettings, Prune};
 
@@ -23,6 +23,7 @@ impl Config {
             hide_ifaces: settings.hide_ifaces.iter().map(glob::Pattern::as_str).collect(),
             allow_prefixes: settings.allow_prefixes.as_deref().map(texts),
             debug: self.debug,
+            log_format: self.log_format,
             wait: self.wait,
             address_hash: settings.address_hash,
             prune: settings.prune,
@@ -49,6 +50,7 @@ struct Form<'a> {
     hide_ifaces: Vec<&'a str>,
     allow_prefixes: Option<Vec<String>>,
     debug: bool,
+    log_format: LogFormat,
     wait: bool,
     address_hash: AddressHash,
     prune: Prune,

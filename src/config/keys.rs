@@ -22,7 +22,7 @@ pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
 pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
 
 /// The keys of a file.
-pub(super) const TOP: [Key; 18] = [
+pub(super) const TOP: [Key; 19] = [
     Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
     Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
     Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
@@ -34,6 +34,10 @@ pub(super) const TOP: [Key; 18] = [
         .variable("WIRELINK_ALLOW_PREFIXES")
         .list(),
     Key::new("Debug").variable("WIRELINK_DEBUG").flag("--debug"),
+    Key::new("LogFormat")
+        .alias("log-format")
+        .variable("WIRELINK_LOG_FORMAT")
+        .flag("--log-format"),
     Key::new("Wait").variable("WIRELINK_WAIT").flag("--wait"),
     Key::new("AddressHash")
         .alias("address-hash")

@@ -63,6 +63,8 @@ pub struct Flags {
     pub port_prediction: Option<String>,
     /// `--debug`
     pub debug: Option<String>,
+    /// `--log-format`
+    pub log_format: Option<String>,
     /// `--wait`
     pub wait: Option<String>,
 }
@@ -97,6 +99,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
     agree(&iface, Draft::read(&lowest)?.iface)?;
     let Draft {
         debug,
+        log_format,
         wait,
         probe,
         resolve_wg_quick,
@@ -108,6 +111,7 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         wg_quick: wg_quick(resolve_wg_quick, &environment.directory, &iface),
         iface,
         debug: debug.unwrap_or_default(),
+        log_format: log_format.unwrap_or_default(),
         wait: wait.unwrap_or_default(),
         probe: probe.unwrap_or(true),
         file,
@@ -138,6 +142,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         wg_quick: wg_quick(draft.resolve_wg_quick, directory, &iface),
         iface,
         debug: draft.debug.unwrap_or_default(),
+        log_format: draft.log_format.unwrap_or_default(),
         wait: draft.wait.unwrap_or_default(),
         probe: draft.probe.unwrap_or(true),
         file: Some(file.to_owned()),
@@ -196,6 +201,7 @@ impl Flags {
             ("--resolve-wg-quick", &self.resolve_wg_quick),
             ("--port-prediction", &self.port_prediction),
             ("--debug", &self.debug),
+            ("--log-format", &self.log_format),
             ("--wait", &self.wait),
         ];
         let words = typed.into_iter().filter_map(|(flag, word)| {

@@ -15,6 +15,8 @@ mod tree;
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use crate::mesh::settings::Settings;
 
 pub use error::ConfigError;
@@ -23,6 +25,19 @@ pub use read::address_hash;
 pub use target::{InvalidTarget, Target};
 pub use tree::FileFormat;
 
+/// In which form lines are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// To the journal with fields where standard error is the journal's, else as [`Plain`](Self::Plain).
+    #[default]
+    Auto,
+    /// Lines of text on standard error.
+    Plain,
+    /// An object of JSON a line on standard error, for programs that collect logs.
+    Json,
+}
+
 /// The effective settings of one interface.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -30,6 +45,8 @@ pub struct Config {
     pub iface: String,
     /// Whether to log details.
     pub debug: bool,
+    /// In which form lines are logged.
+    pub log_format: LogFormat,
     /// Whether to wait for an interface that is missing, or vanishes. Default: no, as a mistake in its name would show late.
     pub wait: bool,
     /// Whether to probe peers from WireGuard's own port, where raw sockets can be had. Default: yes. Off is for machines on which

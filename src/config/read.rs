@@ -7,6 +7,7 @@ use figment::Figment;
 use figment::value::Value;
 use glob::Pattern;
 
+use super::LogFormat;
 use super::error::ConfigError;
 use super::layer::{describe, kind};
 use super::pattern::pattern;
@@ -22,6 +23,7 @@ const MAX_IFACE_LEN: usize = 15;
 pub(super) struct Draft {
     pub(super) iface: Option<Placed<String>>,
     pub(super) debug: Option<bool>,
+    pub(super) log_format: Option<LogFormat>,
     pub(super) wait: Option<bool>,
     pub(super) probe: Option<bool>,
     pub(super) resolve_wg_quick: Option<bool>,
@@ -56,6 +58,7 @@ impl Draft {
                 })
             })?,
             debug: top.one("Debug", Node::boolean)?,
+            log_format: top.one("LogFormat", Node::log_format)?,
             wait: top.one("Wait", Node::boolean)?,
             probe: top.one("Probe", Node::boolean)?,
             resolve_wg_quick: top.one("ResolveWgQuick", Node::boolean)?,
@@ -264,6 +267,16 @@ impl<'a> Node<'a> {
             "introduced" => Ok(Prune::Introduced),
             "all" => Ok(Prune::All),
             "never" => Ok(Prune::Never),
+            _ => Err(expected),
+        })
+    }
+
+    fn log_format(&self) -> Result<LogFormat, ConfigError> {
+        let expected = "not a choice: auto, plain or json";
+        self.parse(expected, |text| match text.to_ascii_lowercase().as_str() {
+            "auto" => Ok(LogFormat::Auto),
+            "plain" => Ok(LogFormat::Plain),
+            "json" => Ok(LogFormat::Json),
             _ => Err(expected),
         })
     }

@@ -12,7 +12,7 @@ use super::keys::{CONFIG_PATH, PEER, TOP};
 use super::layer::FileLayer;
 use super::read::Draft;
 use super::tree::FileFormat;
-use super::{Config, ConfigError, Flags, load};
+use super::{Config, ConfigError, Flags, LogFormat, load};
 use crate::cli::Cli;
 use crate::mesh::settings::{Prune, Settings, TrustLevel};
 
@@ -152,12 +152,14 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         resolve_wg_quick: word("on"),
         port_prediction: word("off"),
         debug: word("on"),
+        log_format: word("JSON"),
         wait: word("true"),
         probe: word("off"),
     };
     let Config {
         iface,
         debug,
+        log_format,
         wait,
         probe,
         file,
@@ -171,6 +173,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         (iface.as_str(), debug, wait, probe, file),
         ("wg7", true, true, false, None)
     );
+    assert_eq!(log_format, LogFormat::Json);
     assert_eq!(state, Some("/var/lib/wirelink".into()));
     assert_eq!(metrics, []);
     assert_eq!(control, Some("/run/wirelink".into()));
@@ -339,7 +342,7 @@ proptest! {
             ..Settings::default()
         };
         let config = Config {
-            iface: "wg0".to_owned(), debug: true, wait: false, probe: chatty, file: None, state: None, control: None,
+            iface: "wg0".to_owned(), debug: true, log_format: LogFormat::Plain, wait: false, probe: chatty, file: None, state: None, control: None,
             metrics: if chatty { vec!["127.0.0.1:9".parse().expect("a place")] } else { Vec::new() },
             wg_quick: router.map(|_| "wg0.conf".into()), settings: settings.clone(),
         };
@@ -348,8 +351,8 @@ proptest! {
         prop_assert_eq!(draft.metrics, config.metrics);
         prop_assert_eq!(draft.resolve_wg_quick, Some(router.is_some()));
         prop_assert_eq!(
-            (draft.iface.map(|iface| iface.value), draft.debug, draft.probe),
-            (Some(config.iface), Some(config.debug), Some(config.probe))
+            (draft.iface.map(|iface| iface.value), draft.debug, draft.log_format, draft.probe),
+            (Some(config.iface), Some(config.debug), Some(config.log_format), Some(config.probe))
         );
     }
 }

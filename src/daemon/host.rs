@@ -78,6 +78,8 @@ pub struct Observation {
     pub up: bool,
     /// The MTU of the WireGuard interface.
     pub mtu: u32,
+    /// The other interfaces with addresses that are up, and their MTUs; loopback not.
+    pub uplinks: Vec<(String, u32)>,
     /// Whether IPv6 is switched off on the WireGuard interface.
     pub ipv6_off: bool,
 }
@@ -146,6 +148,8 @@ impl Host {
         let tunnel_addresses = self.read_addresses(&mut links).await?;
         let routes = self.read_routes().await?;
         self.watch.care_about(&routes);
+        let uplinks = links.values().filter(|link| link.is_uplink());
+        let uplinks = uplinks.map(|link| (link.interface.name.clone(), link.mtu)).collect();
         let mut interfaces: Vec<Interface> = links.into_values().map(|link| link.interface).collect();
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Observation {
@@ -158,6 +162,7 @@ impl Host {
             },
             up: tunnel.interface.up,
             mtu: tunnel.mtu,
+            uplinks,
             ipv6_off: tunnel.ipv6_off,
         })
     }

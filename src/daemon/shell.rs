@@ -1,6 +1,7 @@
 //! One node with its device, its machine and its socket: the event loop.
 
 mod answers;
+mod pinging;
 mod probing;
 mod surroundings;
 
@@ -21,22 +22,24 @@ use super::found::Found;
 use super::history::History;
 use super::host::Host;
 use super::lock::Lock;
+use super::logs;
 use super::metrics::Metrics;
 use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use super::state::{StateFile, Writer};
 use super::wg_quick::WgQuick;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Input, Interface, Level, Output};
+use crate::mesh::event::{Event, Input, Interface, Output};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
 use crate::mesh::settings::{Override, Settings};
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
+use self::pinging::Pinging;
 use self::probing::Probing;
 use self::surroundings::settle;
 
@@ -76,12 +79,14 @@ pub(super) struct Shell {
     control: Control,
     metrics: Metrics,
     history: History,
+    pinging: Pinging,
     reload: Signal,
     steering: Steering,
     /// Whether probes are wanted.
     probe: bool,
     /// Whether details are logged.
     debug: bool,
+    log_format: LogFormat,
     /// What the operator said since the start.
     overrides: BTreeMap<PublicKey, Override>,
 }
@@ -158,10 +163,12 @@ impl Shell {
             metrics: Metrics::open(&config.metrics, control.events()),
             control,
             history: History::default(),
+            pinging: Pinging::default(),
             reload,
             steering: steering.clone(),
             probe: config.probe,
             debug: config.debug,
+            log_format: config.log_format,
             overrides: BTreeMap::new(),
             up: found.seen.up,
             iface,
@@ -295,6 +302,7 @@ impl Shell {
                 Output::Probe { from, to, payload } => self.probing.send(from, to, &payload),
                 Output::Stun { to, transaction } => self.probing.ask(to, transaction),
                 Output::Resolve(host) => self.resolver.ask(host),
+                Output::Pong { id, path, outcome } => self.pinging.tell(id, path, outcome),
                 Output::Notify(event) => self.note(&event),
             }
         }
@@ -307,7 +315,7 @@ impl Shell {
             return tracing::debug!("{event}, again");
         }
         self.control.tell(self.history.note(event));
-        log(event);
+        logs::tell(&self.iface, event);
     }
 
     /// Returns what is to be done next, unless that must wait until something is written.
@@ -319,6 +327,7 @@ impl Shell {
             | Output::Probe { .. }
             | Output::Stun { .. }
             | Output::Resolve(_)
+            | Output::Pong { .. }
             | Output::Notify(_) => false,
         };
         if waits {
@@ -419,17 +428,10 @@ impl Shell {
                 | Output::Probe { .. }
                 | Output::Stun { .. }
                 | Output::Resolve(_)
+                | Output::Pong { .. }
                 | Output::Notify(_) => {}
             }
         }
         restored
-    }
-}
-
-fn log(event: &Event) {
-    match event.level() {
-        Level::Debug => tracing::debug!("{event}"),
-        Level::Info => tracing::info!("{event}"),
-        Level::Warn => tracing::warn!("{event}"),
     }
 }

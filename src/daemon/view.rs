@@ -54,11 +54,7 @@ fn order(peer: &control::Peer) -> (bool, Option<&str>, &PublicKey) {
 
 fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
     let counted = device.peers.get(&shown.peer.key);
-    let (path, via) = match &shown.way {
-        Way::Direct => (control::Path::Direct, None),
-        Way::Via(router) => (control::Path::Via, Some(called(&router.key, router.name.as_deref()))),
-        Way::Down => (control::Path::Down, None),
-    };
+    let (path, via) = way(&shown.way);
     control::Peer {
         key: shown.peer.key,
         name: shown.peer.name.clone(),
@@ -91,6 +87,20 @@ fn quality(measured: &Quality) -> control::Quality {
         jitter_out_ms: milliseconds(measured.out.jitter),
         jitter_in_ms: milliseconds(measured.back.jitter),
     }
+}
+
+fn way(way: &Way) -> (control::Path, Option<String>) {
+    match way {
+        Way::Direct => (control::Path::Direct, None),
+        Way::Via(router) => (control::Path::Via, Some(called(&router.key, router.name.as_deref()))),
+        Way::Down => (control::Path::Down, None),
+    }
+}
+
+/// Returns what is to be said of a ping of a peer that nothing answers.
+pub(super) fn unanswered(shown: &PeerStatus) -> control::Pong {
+    let (path, via) = way(&shown.way);
+    control::Pong::new(shown.peer.key, shown.peer.name.clone(), path, via)
 }
 
 /// Returns how a peer came to be as it is.

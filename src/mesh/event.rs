@@ -17,6 +17,7 @@ use super::link::Missing;
 use super::link::fit::Narrow;
 use super::memory::Memory;
 use super::overlap::Overlap;
+use super::ping::{NoPing, Path};
 use super::probe::Dropped;
 pub use super::refused::RefusedPrefix;
 use super::settings::{Host, Settings};
@@ -70,6 +71,13 @@ pub enum Input<'a> {
     Named(BTreeMap<PublicKey, Host>),
     /// What the operator decides from now on; the port and how addresses follow from keys are as before.
     Settings(Box<Settings>),
+    /// The operator wants to know how long the ways to a peer take; [`Output::Pong`] answers for each of them.
+    Ping {
+        /// Whom to ask.
+        peer: PublicKey,
+        /// What the answers bear.
+        id: u64,
+    },
     /// What an earlier run of this node remembered, the time since then added; before the first reading of the device.
     Remembered(Box<Memory>),
     /// The moment of [`Node::poll_timeout`](super::node::Node::poll_timeout) has come. Before it, the shell reads the device.
@@ -111,6 +119,15 @@ pub enum Output {
     },
     /// Look a name up and answer with [`Input::Resolved`].
     Resolve(Host),
+    /// Tell whoever asked by [`Input::Ping`]; nothing is told of an answer that does not come within [`PATIENCE`](super::ping::PATIENCE).
+    Pong {
+        /// Which ping.
+        id: u64,
+        /// The way that was asked for.
+        path: Path,
+        /// How long there and back took, or why nothing was sent.
+        outcome: Result<Duration, NoPing>,
+    },
     /// Tell the operator: one log line.
     Notify(Event),
 }
@@ -136,6 +153,13 @@ pub struct PeerName {
     pub key: PublicKey,
     /// Its name, where the operator or the network gave it one.
     pub name: Option<String>,
+}
+
+impl PeerName {
+    /// Returns what to call it in one word: its name, or the beginning of its key.
+    pub fn name_or_key(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.key.short())
+    }
 }
 
 impl fmt::Display for PeerName {

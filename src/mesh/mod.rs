@@ -5,7 +5,7 @@
 //!
 //! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
 //! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`; then the deciding modules, which do not import one another (`trust`,
-//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `silence`, `stun`, `turns`); then
+//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `ping`, `silence`, `stun`, `turns`); then
 //! `event`, `rejections`, `census`, `contest`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -29,6 +29,7 @@ pub mod mirror;
 pub mod names;
 pub mod node;
 pub mod overlap;
+pub mod ping;
 pub mod plan;
 pub mod prefix;
 pub mod prefixes;

@@ -9,6 +9,7 @@ mod names;
 mod observe;
 mod operator;
 mod pass;
+mod ping;
 mod probe;
 mod pulse;
 mod reason;
@@ -40,6 +41,7 @@ use super::link::liveness::Heard;
 use super::membership::Membership;
 use super::mirror::Mirror;
 use super::overlap::Protected;
+use super::ping::Pings;
 use super::prefix::TunnelRoutes;
 use super::probe::Probing;
 use super::probe::rate::Limiter;
@@ -103,6 +105,7 @@ pub struct Node {
     relayed: Limiter,
     /// How many heartbeats are answered.
     echoes: Limiter,
+    pings: Pings,
     places: Places,
     rejections: Rejections,
     /// How many refused claims are told one by one.
@@ -146,6 +149,7 @@ impl Node {
             probing: Probing::new(own_key, now, settings.predicts_ports()),
             no_probes: Some(NoProbes::NotSupported),
             echoes: Limiter::new(now),
+            pings: Pings::default(),
             seen: Seen::default(),
             stun: Stun::default(),
             relayed: Limiter::new(now),
@@ -212,6 +216,7 @@ impl Node {
                 self.expect_news(now);
             }
             Input::Settings(settings) => self.follow_settings(now, *settings),
+            Input::Ping { peer, id } => self.ping(now, &peer, id),
             Input::Remembered(memory) => self.recall.adopt(now, *memory),
             Input::Timeout => {
                 // Probes that are due need no look at the device, and nothing else is done for them.

@@ -3,6 +3,8 @@
 #![cfg(feature = "daemon")]
 
 mod decode;
+mod logs;
+mod pages;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -165,6 +167,7 @@ fn help_tells_of_flags_commands_files_variables_and_examples() {
             "--resolve-wg-quick",
             "--port-prediction",
             "--debug",
+            "--log-format",
             "--wait",
             "--dump",
             "--version",
@@ -266,7 +269,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 fn without_a_file_there_are_defaults() {
     let expected = json!({
         "Iface": "wg0", "Port": null, "Router": null, "Chatty": false, "ReportIfaces": [], "HideIfaces": [],
-        "AllowPrefixes": null, "Debug": false, "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
+        "AllowPrefixes": null, "Debug": false, "LogFormat": "auto", "Wait": false, "AddressHash": "sha1", "Prune": "introduced",
         "LeavePeers": false, "Probe": true, "ResolveWgQuick": false, "PortPrediction": true, "Stun": [], "Metrics": [],
         "Peers": [],
     });
@@ -561,6 +564,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Port": 99999999999999999999999999999999999999999999} => Port: | is not a port
         json: {"Prune": "some"} => Prune: "some" is not a choice: introduced, all or never
         json: {"Prune": true} => Prune: true is not a choice
+        json: {"LogFormat": "xml"} => LogFormat: "xml" is not a choice: auto, plain or json
         yaml: leave-peers: perhaps => leave-peers: "perhaps" is not a boolean
         json: {"Probe": "maybe"} => Probe: "maybe" is not a boolean
         json: {"Stun": ["stun.example.org:3478", "stun.example.org"]} => Stun[1]: "stun.example.org" is not a server: host:port | :3478

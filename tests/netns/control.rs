@@ -27,7 +27,7 @@ pub(crate) fn ask(lab: &Lab, name: &str, arguments: &str) -> Said {
     ask_as(lab, name, "", arguments)
 }
 
-fn ask_as(lab: &Lab, name: &str, prefix: &str, arguments: &str) -> Said {
+pub(crate) fn ask_as(lab: &Lab, name: &str, prefix: &str, arguments: &str) -> Said {
     let number = lab.logs.read_dir().expect("it is there").count();
     let line = format!("{prefix} {WIRELINK} {arguments}");
     let mut process = lab.spawn(name, line.trim(), &format!("asked-{number}.log"));
@@ -70,7 +70,7 @@ pub(crate) fn expect_reason(lab: &Lab, name: &str, of: &str, reason: &str) {
 }
 
 /// Two leaves behind home routers, direct.
-fn direct() -> Lab {
+pub(crate) fn direct() -> Lab {
     let mut lab = Lab::build(&home_home());
     play::start_all(&mut lab, Duration::from_secs(30));
     lab

@@ -9,6 +9,7 @@ use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Event, HostState, Input, Interface, NoProbes, Route};
 use wirelink::mesh::identity::{PrivateKey, PublicKey};
 use wirelink::mesh::memory::Memory;
+use wirelink::mesh::ping::{NoPing, Path};
 use wirelink::mesh::prefix::is_routed;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
@@ -106,6 +107,8 @@ pub(crate) struct Host {
     pub(crate) may_configure: bool,
     /// Answers to echo requests, by number: what was left of the time to live.
     pub(crate) echoes: BTreeMap<u64, u8>,
+    /// What came of pings of its node.
+    pub(crate) pongs: Vec<(Path, Result<Duration, NoPing>)>,
     /// How many facts were sent.
     pub(crate) facts_sent: Traffic,
     /// How many facts were heard.
@@ -164,6 +167,7 @@ impl Host {
             scheduled: None,
             may_configure: false,
             echoes: BTreeMap::new(),
+            pongs: Vec::new(),
             facts_sent: Traffic::default(),
             facts_heard: Traffic::default(),
             wire_sent: Traffic::default(),

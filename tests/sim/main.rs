@@ -21,6 +21,7 @@ mod nat;
 mod net;
 mod overlaps;
 mod paths;
+mod pings;
 mod play;
 mod ports;
 mod powers;

@@ -165,6 +165,7 @@ impl Mixed {
                 | Output::Probe { .. }
                 | Output::Stun { .. }
                 | Output::Resolve(_)
+                | Output::Pong { .. }
                 | Output::Notify(_) => {}
             }
         }

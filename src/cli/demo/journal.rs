@@ -8,7 +8,10 @@ use std::time::Instant;
 use tracing::Subscriber;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::daemon::logs::only_message;
 
 /// How many lines are kept.
 const LINES: usize = 400;
@@ -42,6 +45,7 @@ impl Journal {
             .with_target("wirelink", LevelFilter::DEBUG)
             .with_default(LevelFilter::WARN);
         let layer = tracing_subscriber::fmt::layer()
+            .fmt_fields(debug_fn(only_message))
             .without_time()
             .with_ansi(false)
             .with_target(false)

@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::daemon::{self, Steering};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::prefixes::Prefixes;
@@ -349,6 +349,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
     let config = Config {
         iface: host.interface().to_owned(),
         debug: false,
+        log_format: LogFormat::Auto,
         wait: false,
         probe: true,
         file: None,

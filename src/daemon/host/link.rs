@@ -37,6 +37,19 @@ impl From<&LinkMessage> for Seen {
     }
 }
 
+impl Seen {
+    /// Says whether packets of a tunnel may leave there.
+    pub(super) fn is_uplink(&self) -> bool {
+        let Interface {
+            name,
+            up,
+            addresses,
+            wireguard,
+        } = &self.interface;
+        *up && !wireguard && !addresses.is_empty() && name != "lo"
+    }
+}
+
 /// Says whether IPv6 is switched off on a link (`disable_ipv6`).
 fn has_ipv6_off(link: &LinkMessage) -> bool {
     let families = link.attributes.iter().filter_map(|attribute| match attribute {

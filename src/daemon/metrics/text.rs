@@ -14,7 +14,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Snapshot;
-use crate::control::{Path, Peer, Status};
+use crate::control::{Path, Peer, Quality, Status};
 use crate::daemon::view::called;
 use crate::mesh::identity::PublicKey;
 
@@ -222,9 +222,8 @@ impl Families<'_> {
                 let [out, back] = of(&quality);
                 [("out", out), ("in", back)].map(|(direction, value)| (name, direction, value))
             });
-            let known = directed.filter_map(|(name, direction, value)| {
-                Some((vec![("peer", name), ("direction", direction)], value?))
-            });
+            let known = directed
+                .filter_map(|(name, direction, value)| Some((vec![("peer", name), ("direction", direction)], value?)));
             known.collect::<Vec<_>>()
         };
         let losses = each(&|quality| [quality.loss_out, quality.loss_in]);

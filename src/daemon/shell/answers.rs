@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Shell;
 use crate::config::{Config, ConfigError};
-use crate::control::{self, Ask, ErrorCode, PeerChange, Response};
+use crate::control::{self, Ask, ErrorCode, PeerChange, Pong, Response};
 use crate::daemon::clock::{now, since_1970};
 use crate::daemon::control::Asked;
 use crate::daemon::metrics::{Metrics, Snapshot, Wanted};
@@ -24,6 +24,12 @@ type Refusal = (ErrorCode, String);
 impl Shell {
     /// Answers a question.
     pub(super) async fn answer(&mut self, asked: Asked) {
+        if let Ask::Ping { peer } = &asked.ask {
+            return match self.peer_to_ping(peer) {
+                Ok(pong) => self.ping(asked, pong),
+                Err((code, text)) => asked.answer(vec![Response::Error { code, text }]),
+            };
+        }
         let answered = self.consider(&asked.ask).await;
         let responses = answered.unwrap_or_else(|(code, text)| vec![Response::Error { code, text }]);
         asked.answer(responses);
@@ -36,6 +42,7 @@ impl Shell {
             Ask::Explain { peer } => self.explain(peer).await.map(|shown| vec![shown]),
             Ask::Facts { peer } => self.show_facts(peer.as_deref()).map(|shown| vec![shown]),
             Ask::Events { .. } => Ok(self.history.all().cloned().map(Response::Event).collect()),
+            Ask::Ping { .. } => Err((ErrorCode::BadRequest, "a ping is answered when it is".to_owned())),
             Ask::Export => {
                 let device = self.device.read(now()).await.map_err(failed)?;
                 let exported = view::export(&self.node.status(now()), &device, &self.iface);
@@ -49,6 +56,18 @@ impl Shell {
             }
             Ask::Set { peer, change } => self.change_peer(peer, *change).and_then(done),
         }
+    }
+
+    fn peer_to_ping(&self, text: &str) -> Result<Pong, Refusal> {
+        let status = self.node.status(now());
+        find(&status, text).map(view::unanswered)
+    }
+
+    /// Asks a peer, whose answers somebody waits for.
+    fn ping(&mut self, asked: Asked, pong: Pong) {
+        let peer = pong.key;
+        let id = self.pinging.begin(asked, pong);
+        self.node.handle(now(), Input::Ping { peer, id });
     }
 
     async fn show_status(&mut self, peer: Option<&str>) -> Result<Response, Refusal> {
@@ -196,6 +215,7 @@ impl Shell {
             (settings.port != self.settings.port, "port"),
             (settings.address_hash != self.settings.address_hash, "address hash"),
             (config.probe != self.probe, "setting for probes"),
+            (config.log_format != self.log_format, "log format"),
         ]
         .into_iter()
         .find_map(|(differs, what)| differs.then_some(what))

@@ -94,7 +94,7 @@ impl Shell {
                 if !said.odd_lines.is_empty() {
                     tracing::warn!("{path}: lines {:?} are not understood, and left out", said.odd_lines);
                 }
-                tracing::info!("{path} names the endpoints of {} peers", said.names.len());
+                tracing::debug!("{path} names the endpoints of {} peers", said.names.len());
                 self.node.handle(now(), Input::Named(said.names));
             }
             Some(Err(error)) => {

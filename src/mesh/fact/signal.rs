@@ -95,6 +95,11 @@ impl Probes {
 impl Word {
     const PUNCH: u8 = 1;
     const READY: u8 = 1 << 1;
+    const PING: u8 = 1 << 2;
+    const PONG: u8 = 1 << 3;
+    const NUMBER: u8 = 4;
+    /// How many numbers there are for pings.
+    pub const PINGS: u8 = 16;
 
     /// Says that the subject begins to probe now, and asks the other side to do the same: what leaves there opens the way for what
     /// comes.
@@ -122,6 +127,28 @@ impl Word {
     /// Returns whether the subject is ready to send directly.
     pub const fn is_ready(self) -> bool {
         self.0 & Self::READY != 0
+    }
+
+    /// Asks for an answer the way that this takes; the number is less than [`PINGS`](Self::PINGS).
+    #[must_use]
+    pub const fn pinging(self, number: u8) -> Self {
+        Self(self.0 | Self::PING | number << Self::NUMBER)
+    }
+
+    /// Answers.
+    #[must_use]
+    pub const fn ponging(self, number: u8) -> Self {
+        Self(self.0 | Self::PONG | number << Self::NUMBER)
+    }
+
+    /// Returns the number of a question.
+    pub fn ping(self) -> Option<u8> {
+        (self.0 & Self::PING != 0).then_some(self.0 >> Self::NUMBER)
+    }
+
+    /// Returns the number that is answered.
+    pub fn pong(self) -> Option<u8> {
+        (self.0 & Self::PONG != 0).then_some(self.0 >> Self::NUMBER)
     }
 
     /// Takes all bits, those without a meaning yet, too: the tag covers them.

@@ -199,19 +199,24 @@ impl Node {
     /// Sends a signal to its addressee, where that can be reached, and through the routers that both may have.
     fn send_signal(&mut self, signal: Signal) {
         let own_key = *self.auth.public_key();
-        let to = &signal.to;
+        for by in self.relays(&signal.to, needed(&signal)) {
+            self.pass_signal(&by, own_key, signal);
+        }
+    }
+
+    /// Returns through whom a peer may be spoken to, as far as they announce what is needed: itself, and the routers that both may have.
+    pub(super) fn relays(&self, to: &PublicKey, needed: u32) -> Vec<PublicKey> {
         let passes_on = self.census.routers.iter().filter(|key| *key != to).chain([to]);
-        let able: Vec<PublicKey> = passes_on.filter(|key| self.takes(key, &signal)).copied().collect();
-        able.iter().for_each(|by| self.pass_signal(by, own_key, signal));
+        let can = |key: &&PublicKey| self.census.healthy.contains(key) && self.gossip.can(key, needed);
+        passes_on.filter(can).copied().collect()
     }
 
     /// Returns whether a peer can be reached and reads such a signal.
     fn takes(&self, key: &PublicKey, signal: &Signal) -> bool {
-        let needed = if signal.ports.is_some() { PORTS } else { PROBES };
-        self.census.healthy.contains(key) && self.gossip.can(key, needed)
+        self.census.healthy.contains(key) && self.gossip.can(key, needed(signal))
     }
 
-    fn pass_signal(&mut self, to: &PublicKey, subject: PublicKey, signal: Signal) {
+    pub(super) fn pass_signal(&mut self, to: &PublicKey, subject: PublicKey, signal: Signal) {
         let value = Value::Signal(Box::new(signal));
         let fact = Fact { subject, value };
         self.transmit(&Told {
@@ -244,6 +249,7 @@ impl Node {
                     self.agenda.add_peers([subject]);
                     self.hurry(now);
                 }
+                self.hear_ping(now, sender, source, &subject, &signal);
             }
             // It came by another way before.
             Err(Dropped::Stale(_)) => {}
@@ -278,4 +284,9 @@ impl Node {
             self.pass_signal(&other, subject, signal);
         }
     }
+}
+
+/// Returns what whoever reads such a signal announces.
+fn needed(signal: &Signal) -> u32 {
+    if signal.ports.is_some() { PORTS } else { PROBES }
 }

@@ -171,6 +171,7 @@ impl V1 {
                 | Output::Probe { .. }
                 | Output::Stun { .. }
                 | Output::Resolve(_)
+                | Output::Pong { .. }
                 | Output::Notify(_) => {}
             }
         }

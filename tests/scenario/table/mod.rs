@@ -28,6 +28,11 @@ pub(crate) fn home_public() -> Scenario {
     pair("home-public", Border::HOME, Border::Open)
 }
 
+/// Two leaves behind NATs that give each destination its own port: only the hub is left.
+pub(crate) fn symmetric_symmetric() -> Scenario {
+    pair("symmetric-symmetric", Border::SYMMETRIC, Border::SYMMETRIC)
+}
+
 /// Two leaves behind one home router without hairpinning: only their private addresses work.
 pub(crate) fn same_lan() -> Scenario {
     Scenario {

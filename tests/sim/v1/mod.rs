@@ -128,6 +128,7 @@ impl Node {
             | Input::Prober { .. }
             | Input::Named(_)
             | Input::Settings(_)
+            | Input::Ping { .. }
             | Input::Remembered(_)
             | Input::Stop => {}
         }

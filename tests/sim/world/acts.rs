@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Input, Output};
+use wirelink::mesh::identity::PublicKey;
 
 use super::{What, World};
 use crate::host::{self, Config, ECHO, Host};
@@ -47,7 +48,11 @@ impl World {
                 Output::Configure(change) => self.configure(id, change, true),
                 Output::Remember(memory) => self.remember(id, &memory),
                 Output::Transmit { .. } => self.carry_out(id, output),
-                Output::Probe { .. } | Output::Stun { .. } | Output::Resolve(_) | Output::Notify(_) => {}
+                Output::Probe { .. }
+                | Output::Stun { .. }
+                | Output::Pong { .. }
+                | Output::Resolve(_)
+                | Output::Notify(_) => {}
             }
         }
         self.check_endpoints(id);
@@ -120,6 +125,14 @@ impl World {
             self.settle(from);
         }
         number
+    }
+
+    /// Has the node of a machine measure the ways to a peer.
+    pub(crate) fn ask(&mut self, from: HostId, peer: PublicKey) {
+        if let Some(node) = &mut self.hosts[from].node {
+            node.handle(self.now, Input::Ping { peer, id: 1 });
+        }
+        self.settle(from);
     }
 
     /// Sends a packet through the tunnel of a machine.

@@ -34,6 +34,7 @@ impl World {
             Output::Probe { from, to, payload } => self.send_from(id, from, to, Message::Foreign(payload)),
             Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
+            Output::Pong { path, outcome, .. } => self.hosts[id].pongs.push((path, outcome)),
             Output::Notify(event) => self.hear(id, event),
         }
     }

@@ -159,6 +159,7 @@ impl Leaf {
                 | Output::Probe { .. }
                 | Output::Stun { .. }
                 | Output::Resolve(_)
+                | Output::Pong { .. }
                 | Output::Notify(_) => {}
             }
         }

@@ -166,7 +166,7 @@ impl World {
                 }
                 Output::Transmit { to, payload } => self.send(index, to, payload),
                 Output::Notify(event) => self.machines[index].events.push(event),
-                Output::Probe { .. } | Output::Stun { .. } => {}
+                Output::Probe { .. } | Output::Stun { .. } | Output::Pong { .. } => {}
                 Output::Resolve(host) => panic!("nothing to resolve: {host:?}"),
             }
         }

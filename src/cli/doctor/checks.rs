@@ -1,0 +1,289 @@
+//! What is made of what was looked at.
+
+use std::time::Duration;
+
+use super::firewall::{Entry, Packet, nft};
+use super::iptables::iptables;
+use super::look::{Clock, Rules, Seen, Silence};
+use super::{Finding, State};
+use crate::cli::humane;
+use crate::daemon::host::Observation;
+use crate::daemon::inspect::{self, Inspection, Router};
+
+/// Capabilities by their numbers (capability.h).
+const NET_ADMIN: u32 = 12;
+const NET_RAW: u32 = 13;
+/// How old the last handshake of a session in use can be: WireGuard renews it after 120 s, and tries for 90 s more.
+const HANDSHAKE: Duration = Duration::from_secs(210);
+/// What a tunnel adds to each packet: the headers of IPv4 and UDP, and WireGuard's own.
+const OVERHEAD: u32 = 60;
+/// What IPv6 needs (RFC 8200, 5).
+const IPV6_MTU: u32 = 1280;
+
+/// Returns what all checks found.
+pub(super) fn all(seen: &Seen) -> Vec<Finding> {
+    let mut findings = vec![daemon(seen), settings(seen), capability(seen)];
+    if let Some(machine) = &seen.machine {
+        findings.push(wireguard(seen, machine));
+        if let Ok(device) = &machine.device {
+            findings.push(ports(seen, device));
+            findings.extend(firewall(seen, device));
+        }
+        findings.push(clock(seen.clock));
+        if let Some(Ok(host)) = &machine.host {
+            findings.push(mtu(host));
+            findings.push(ipv6(seen, machine, host));
+        }
+        findings.extend(names(machine));
+        if let Ok(device) = &machine.device {
+            findings.extend(hubs(seen.daemon.is_ok(), &device.routers));
+        }
+    }
+    findings
+}
+
+fn daemon(seen: &Seen) -> Finding {
+    match &seen.daemon {
+        Ok(status) => {
+            let up = humane::time(status.node.up_seconds);
+            Finding::ok(
+                "daemon",
+                format!("{} answers for {}, up {up}", status.node.program, seen.iface),
+            )
+        }
+        Err(Silence::NotRunning(why)) => {
+            let iface = &seen.iface;
+            Finding::fail("daemon", why).remedy(format!("start it: `systemctl enable --now wirelink@{iface}`"))
+        }
+        Err(Silence::Deaf(why)) => Finding::fail("daemon", why)
+            .remedy("run this as root or in the group wirelink; where it still does not answer, restart it"),
+    }
+}
+
+fn settings(seen: &Seen) -> Finding {
+    match &seen.settings {
+        Ok(Some(file)) => Finding::ok("settings", format!("{file} is right")),
+        Ok(None) => Finding::ok("settings", "there is no file, and none is needed"),
+        Err(why) => Finding::fail("settings", why).remedy("correct it, and see `wirelink --dump`"),
+    }
+}
+
+/// Judges what the daemon may do, or else what this process might do in its place.
+fn capability(seen: &Seen) -> Finding {
+    let remedy = "give it CAP_NET_RAW: AmbientCapabilities= in its unit, or run it as root";
+    if let Ok(status) = &seen.daemon {
+        return match &status.node.no_probes {
+            None => Finding::ok("capability", "peers are probed from WireGuard's own port"),
+            Some(why) => {
+                Finding::warn("capability", format!("no probes: {why}; each address takes 5 s to try")).remedy(remedy)
+            }
+        };
+    }
+    let Some(held) = seen.capabilities else {
+        return Finding::unknown("capability", "/proc does not say what this process may do");
+    };
+    let has = |number: u32| held >> number & 1 == 1;
+    match (has(NET_ADMIN), has(NET_RAW)) {
+        (true, true) => Finding::ok("capability", "CAP_NET_ADMIN and CAP_NET_RAW are there"),
+        (true, false) => Finding::warn("capability", "CAP_NET_RAW is missing: no probes").remedy(remedy),
+        (false, _) => Finding::unknown("capability", "this process lacks CAP_NET_ADMIN, and the daemon may not")
+            .remedy("run this as root"),
+    }
+}
+
+fn wireguard(seen: &Seen, machine: &Inspection) -> Finding {
+    match &machine.device {
+        Ok(device) => Finding::ok("wireguard", format!("{} is {}", seen.iface, device.backend)),
+        Err((why, true)) => Finding::unknown("wireguard", why),
+        // Each error says what to do.
+        Err((why, false)) => Finding::fail("wireguard", why),
+    }
+}
+
+fn ports(seen: &Seen, device: &inspect::Seen) -> Finding {
+    let listed: Vec<String> = device.ports.iter().map(ToString::to_string).collect();
+    match (&device.taken[..], device.listen_port) {
+        (_, port) if listed.is_empty() => {
+            Finding::fail("port", format!("no port for facts follows from listen port {port}"))
+                .remedy("give the interface a listen port from 1 to 65534, or name one with --port")
+        }
+        ([taken, ..], _) if seen.daemon.is_err() => Finding::fail(
+            "port",
+            format!("another program has UDP port {taken}, which is for facts"),
+        )
+        .remedy("end it (`ss -lunp` names it), or choose another with --port"),
+        (_, port) => Finding::ok(
+            "port",
+            format!("WireGuard listens on {port}, facts go to {}", listed.join(" and ")),
+        ),
+    }
+}
+
+/// Judges whether the packet filter lets in what comes to WireGuard's port, and facts from the tunnel.
+fn firewall(seen: &Seen, device: &inspect::Seen) -> Vec<Finding> {
+    if let Rules::Unreadable(why) = &seen.rules {
+        return vec![Finding::unknown("firewall", format!("its rules cannot be read: {why}"))];
+    }
+    let outer = Packet::outer(device.listen_port, &seen.iface);
+    let facts = device.ports.first().map(|port| Packet::inner(*port, &seen.iface));
+    let what = |packet: &Packet<'_>| match packet.is_inner {
+        true => format!("facts from {} (UDP port {})", seen.iface, packet.port),
+        false => format!("what comes to WireGuard's UDP port {}", packet.port),
+    };
+    let judged = [Some(outer), facts].into_iter().flatten().map(|packet| {
+        let entry = match &seen.rules {
+            Rules::Nft(rules) => nft(rules, packet),
+            Rules::Iptables(four, six) => iptables(if packet.is_inner { six } else { four }, packet),
+            Rules::Unreadable(_) => Entry::Open,
+        };
+        (what(&packet), packet, entry)
+    });
+    let closed = judged.filter_map(|(what, packet, entry)| blocked(&what, packet, entry));
+    let closed: Vec<Finding> = closed.collect();
+    if closed.is_empty() {
+        return vec![Finding::ok(
+            "firewall",
+            "as far as its rules are understood, it lets WireGuard and facts in",
+        )];
+    }
+    closed
+}
+
+fn blocked(what: &str, packet: Packet<'_>, entry: Entry) -> Option<Finding> {
+    let allow = if packet.is_inner {
+        format!("allow it, for example `iifname {} accept`", packet.iface)
+    } else {
+        format!("allow it, for example `udp dport {} accept`", packet.port)
+    };
+    match entry {
+        Entry::Open => None,
+        Entry::Answers(chain) => Some(
+            Finding::warn(
+                "firewall",
+                format!("{chain} lets in {what} only where this machine spoke first, as it seems"),
+            )
+            .remedy(format!("direct links may fail; {allow}")),
+        ),
+        Entry::Closed(chain) => {
+            Some(Finding::fail("firewall", format!("{chain} drops {what}, as it seems")).remedy(allow))
+        }
+    }
+}
+
+fn clock(clock: Clock) -> Finding {
+    let remedy = "set it, and have it kept (systemd-timesyncd, chrony): peers take what bears an earlier time for old";
+    match (clock.built, clock.synchronised) {
+        (Some(built), _) if clock.now < built => {
+            let behind = humane::time((built - clock.now).as_secs());
+            Finding::fail("clock", format!("it is {behind} before this program was built")).remedy(remedy)
+        }
+        (_, Some(false)) => Finding::warn("clock", "it is not synchronised, says timedatectl").remedy(remedy),
+        (_, Some(true)) => Finding::ok("clock", "it is synchronised"),
+        (_, None) => Finding::ok(
+            "clock",
+            "it is later than this program; nobody says whether it is synchronised",
+        ),
+    }
+}
+
+fn mtu(host: &Observation) -> Finding {
+    let (name, mtu) = (&host.name, host.mtu);
+    let widest = host.uplinks.iter().max_by_key(|(_, mtu)| *mtu);
+    match widest {
+        // 0 means that the interface bounds nothing.
+        _ if (1..IPV6_MTU).contains(&mtu) => {
+            Finding::fail("mtu", format!("{name} has MTU {mtu}, and IPv6 needs {IPV6_MTU}"))
+                .remedy(format!("`ip link set {name} mtu 1420`, or MTU= in its file"))
+        }
+        Some((uplink, outer)) if mtu + OVERHEAD > *outer => {
+            let most = outer.saturating_sub(80).max(IPV6_MTU);
+            Finding::warn(
+                "mtu",
+                format!("{name} has MTU {mtu}, too much for {uplink} with {outer}: packets are fragmented"),
+            )
+            .remedy(format!("`ip link set {name} mtu {most}`"))
+        }
+        Some((uplink, outer)) => Finding::ok("mtu", format!("{name} has {mtu}, {uplink} has {outer}")),
+        None => Finding::warn(
+            "mtu",
+            format!("{name} has {mtu}, and no other interface is up with an address"),
+        )
+        .remedy("connect this machine to a network"),
+    }
+}
+
+fn ipv6(seen: &Seen, machine: &Inspection, host: &Observation) -> Finding {
+    if !host.up {
+        return Finding::fail("ipv6", format!("{} is down", host.name))
+            .remedy(format!("`ip link set {} up`", host.name));
+    }
+    if let Err(error) = host.expect_ipv6() {
+        return Finding::fail("ipv6", error.to_string());
+    }
+    let Ok(device) = &machine.device else {
+        return Finding::unknown(
+            "ipv6",
+            "the address follows from the key of the interface, which is not seen",
+        );
+    };
+    let address = device.address;
+    let is_there = host.state.tunnel_addresses.iter().any(|net| net.addr() == address);
+    match (is_there, seen.daemon.is_ok()) {
+        (true, _) => Finding::ok("ipv6", format!("{} has {address}", host.name)),
+        (false, false) => Finding::ok("ipv6", format!("{} can have {address}, which wirelink adds", host.name)),
+        (false, true) => Finding::fail("ipv6", format!("{} has lost {address}", host.name))
+            .remedy("wirelink puts it back; see in its log who takes it off"),
+    }
+}
+
+fn names(machine: &Inspection) -> Vec<Finding> {
+    let failed = machine.names.iter().filter_map(|(name, found)| match found {
+        Ok(0) => Some((name, "it has no address")),
+        Ok(_) => None,
+        Err(why) => Some((name, why.as_str())),
+    });
+    let failed: Vec<Finding> = failed
+        .map(|(name, why)| {
+            Finding::fail("names", format!("{name} cannot be looked up: {why}"))
+                .remedy("correct Endpoints in the settings, or /etc/resolv.conf")
+        })
+        .collect();
+    match (failed.is_empty(), machine.names.len()) {
+        (true, 0) => vec![Finding::ok("names", "there are none to look up")],
+        (true, count) => vec![Finding::ok("names", format!("all {count} are found"))],
+        (false, _) => failed,
+    }
+}
+
+/// Judges when routers were heard last. Without a daemon nobody may have spoken to them.
+fn hubs(is_running: bool, routers: &[Router]) -> Vec<Finding> {
+    if routers.is_empty() {
+        let text = "no peer routes for others: this node is a router itself, or has no hub";
+        return vec![Finding::ok("hub", text)];
+    }
+    routers.iter().map(|router| hub(is_running, router)).collect()
+}
+
+fn hub(is_running: bool, router: &Router) -> Finding {
+    let name = &router.name;
+    let place = router
+        .endpoint
+        .map_or("its endpoint".to_owned(), |endpoint| endpoint.to_string());
+    let bad = if is_running { State::Fail } else { State::Warn };
+    match (router.handshake, router.endpoint) {
+        (Some(age), _) if age < HANDSHAKE => {
+            Finding::ok("hub", format!("{name} was heard {} ago", humane::time(age.as_secs())))
+        }
+        (None, None) => Finding::new("hub", bad, format!("{name} has no endpoint"))
+            .remedy("give it one in the settings, or with `wg set`"),
+        (Some(age), _) => Finding::new(
+            "hub",
+            bad,
+            format!("{name} was last heard {} ago", humane::time(age.as_secs())),
+        )
+        .remedy(format!("see whether {place} is right, and UDP may pass")),
+        (None, Some(_)) => Finding::new("hub", bad, format!("{name} was never heard")).remedy(format!(
+            "see whether {place} and the keys on both sides are right, and UDP may pass"
+        )),
+    }
+}

@@ -1,0 +1,359 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::checks::all;
+use super::firewall::{Entry, Packet, nft};
+use super::iptables::iptables;
+use super::look::{Clock, Rules, Seen, Silence, capabilities};
+use super::{Finding, State};
+use crate::daemon::host::Observation;
+use crate::daemon::inspect::{self, Inspection, Router};
+use crate::mesh::event::{HostState, PeerName};
+use crate::mesh::identity::PublicKey;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn router() -> Router {
+    Router {
+        name: PeerName {
+            key: PublicKey::from_bytes([1; 32]),
+            name: Some("hub".to_owned()),
+        },
+        endpoint: Some("192.0.2.1:51820".parse().expect("an endpoint")),
+        handshake: Some(Duration::from_secs(60)),
+    }
+}
+
+/// A machine on which all is well.
+fn well() -> Seen {
+    let address = "fe80::1".parse().expect("an address");
+    let status = json!({
+        "version": 1, "peers": [],
+        "node": {
+            "program": "wirelink 0", "interface": "wg0", "backend": "kernel", "role": "leaf", "chatty": false,
+            "key": PublicKey::from_bytes([9; 32]).to_string(), "address": address, "nat": "unknown", "no_probes": null,
+            "up_seconds": 100, "debug": false, "overrides": [],
+        },
+    });
+    Seen {
+        iface: "wg0".to_owned(),
+        daemon: Ok(Box::new(serde_json::from_value(status).expect("a status"))),
+        settings: Ok(None),
+        machine: Some(Inspection {
+            device: Ok(inspect::Seen {
+                backend: "kernel WireGuard".to_owned(),
+                listen_port: 51820,
+                ports: vec![51821],
+                taken: vec![51821],
+                address,
+                routers: vec![router()],
+            }),
+            host: Some(Ok(Observation {
+                name: "wg0".to_owned(),
+                state: HostState {
+                    tunnel_addresses: vec!["fe80::1/64".parse().expect("a net")],
+                    ..HostState::default()
+                },
+                up: true,
+                mtu: 1420,
+                uplinks: vec![("eth0".to_owned(), 1500)],
+                ipv6_off: false,
+            })),
+            names: vec![("hub.example:51820".to_owned(), Ok(2))],
+        }),
+        capabilities: Some(0),
+        clock: Clock {
+            now: 3 * DAY,
+            built: Some(DAY),
+            synchronised: Some(true),
+        },
+        rules: Rules::Nft(json!({ "nftables": [] })),
+    }
+}
+
+fn device(seen: &mut Seen) -> &mut inspect::Seen {
+    let device = seen.machine.as_mut().map(|machine| &mut machine.device);
+    device.and_then(|device| device.as_mut().ok()).expect("a device")
+}
+
+fn host(seen: &mut Seen) -> &mut Observation {
+    let host = seen.machine.as_mut().and_then(|machine| machine.host.as_mut());
+    host.and_then(|host| host.as_mut().ok()).expect("a host")
+}
+
+/// Returns what is not well.
+fn complaints(seen: &Seen) -> Vec<Finding> {
+    let mut findings = all(seen);
+    findings.retain(|finding| finding.state != State::Ok);
+    findings
+}
+
+fn not_running(seen: &mut Seen) {
+    seen.daemon = Err(Silence::NotRunning("nobody is there".to_owned()));
+}
+
+#[test]
+fn a_machine_on_which_all_is_well_gets_no_complaint() {
+    assert_eq!(complaints(&well()), []);
+    let checks: Vec<&str> = all(&well()).iter().map(|finding| finding.check).collect();
+    let expected = "daemon settings capability wireguard port firewall clock mtu ipv6 names hub";
+    assert_eq!(checks.join(" "), expected, "and each check says so");
+}
+
+#[test]
+fn each_fault_is_named_by_its_check_and_by_no_other() {
+    type Fault = fn(&mut Seen);
+    let faults: [(&str, State, &str, Fault); 16] = [
+        ("settings", State::Fail, "not a boolean", |seen| {
+            seen.settings = Err("Chatty: 7 is not a boolean".to_owned())
+        }),
+        ("capability", State::Warn, "CAP_NET_RAW is missing", |seen| {
+            let status = seen.daemon.as_mut().expect("it answers");
+            status.node.no_probes = Some("CAP_NET_RAW is missing".to_owned());
+        }),
+        ("daemon", State::Fail, "refused", |seen| {
+            seen.daemon = Err(Silence::Deaf("refused".to_owned()))
+        }),
+        ("port", State::Fail, "no port for facts", |seen| {
+            device(seen).ports.clear()
+        }),
+        ("firewall", State::Unknown, "nft: no", |seen| {
+            seen.rules = Rules::Unreadable("nft: no".to_owned())
+        }),
+        ("clock", State::Fail, "before this program was built", |seen| {
+            seen.clock.now = Duration::ZERO
+        }),
+        ("clock", State::Warn, "not synchronised", |seen| {
+            seen.clock.synchronised = Some(false)
+        }),
+        ("mtu", State::Warn, "fragmented", |seen| host(seen).mtu = 1500),
+        ("mtu", State::Warn, "no other interface", |seen| {
+            host(seen).uplinks.clear()
+        }),
+        ("names", State::Fail, "gone.example", |seen| {
+            let machine = seen.machine.as_mut().expect("it was looked at");
+            machine
+                .names
+                .push(("gone.example:1".to_owned(), Err("no such host".to_owned())));
+        }),
+        ("hub", State::Fail, "last heard 10 min ago", |seen| {
+            device(seen).routers[0].handshake = Some(Duration::from_secs(600));
+        }),
+        ("hub", State::Fail, "never heard", |seen| {
+            device(seen).routers[0].handshake = None
+        }),
+        ("hub", State::Fail, "no endpoint", |seen| {
+            device(seen).routers[0].handshake = None;
+            device(seen).routers[0].endpoint = None;
+        }),
+        ("ipv6", State::Fail, "switched off", |seen| host(seen).ipv6_off = true),
+        ("ipv6", State::Fail, "is down", |seen| host(seen).up = false),
+        ("ipv6", State::Fail, "has lost", |seen| {
+            host(seen).state.tunnel_addresses.clear()
+        }),
+    ];
+    for (check, state, part, fault) in faults {
+        let mut seen = well();
+        if part == "refused" {
+            // Then this process is asked what it may do.
+            seen.capabilities = Some(u64::MAX);
+            device(&mut seen).taken.clear();
+        }
+        fault(&mut seen);
+        let found = complaints(&seen);
+        assert!(
+            matches!(&found[..], [one] if (one.check, one.state) == (check, state) && one.text.contains(part)),
+            "{check}: {part}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_tunnel_too_narrow_for_ipv6_fails_twice() {
+    let mut seen = well();
+    host(&mut seen).mtu = 1200;
+    let found: Vec<_> = complaints(&seen)
+        .iter()
+        .map(|found| (found.check, found.state))
+        .collect();
+    assert_eq!(found, [("mtu", State::Fail), ("ipv6", State::Fail)]);
+}
+
+#[test]
+fn without_a_daemon_what_can_be_checked_is() {
+    let mut seen = well();
+    not_running(&mut seen);
+    seen.capabilities = capabilities("Name:\twirelink\nCapEff:\t000001ffffffdfff\n");
+    device(&mut seen).routers[0].handshake = None;
+    host(&mut seen).state.tunnel_addresses.clear();
+    let found: Vec<_> = complaints(&seen)
+        .iter()
+        .map(|found| (found.check, found.state))
+        .collect();
+    let expected = [
+        ("daemon", State::Fail),
+        ("capability", State::Warn),
+        ("port", State::Fail),
+        ("hub", State::Warn),
+    ];
+    assert_eq!(found, expected, "the port is another program's, as no daemon has it");
+}
+
+#[test]
+fn a_device_that_may_not_be_seen_is_unknown_and_one_that_is_none_fails() {
+    for (is_permission, state) in [(true, State::Unknown), (false, State::Fail)] {
+        let mut seen = well();
+        let machine = seen.machine.as_mut().expect("it was looked at");
+        machine.device = Err(("not seen".to_owned(), is_permission));
+        machine.host = None;
+        let found = complaints(&seen);
+        assert!(
+            matches!(&found[..], [one] if one.check == "wireguard" && one.state == state),
+            "{found:?}"
+        );
+    }
+}
+
+/// A ruleset with one input chain that drops, and these rules.
+fn ruleset(family: &str, rules: &[Value]) -> Value {
+    let chain = json!({ "chain": {
+        "family": family, "table": "filter", "name": "input", "type": "filter", "hook": "input", "policy": "drop",
+    } });
+    let rules = rules.iter().map(
+        |expressions| json!({ "rule": { "family": family, "table": "filter", "chain": "input", "expr": expressions } }),
+    );
+    let objects: Vec<Value> = [chain].into_iter().chain(rules).collect();
+    json!({ "nftables": objects })
+}
+
+fn dport(protocol: &str, ports: &Value) -> Value {
+    json!({ "match": { "op": "==", "left": { "payload": { "protocol": protocol, "field": "dport" } }, "right": ports } })
+}
+
+fn iifname(op: &str, name: &str) -> Value {
+    json!({ "match": { "op": op, "left": { "meta": { "key": "iifname" } }, "right": name } })
+}
+
+/// What becomes of a packet of WireGuard, and of one with facts: closed, answers only, open.
+fn judged(ruleset: &Value) -> String {
+    [Packet::outer(51820, "wg0"), Packet::inner(51821, "wg0")]
+        .map(|packet| match nft(ruleset, packet) {
+            Entry::Open => 'o',
+            Entry::Answers(_) => 'a',
+            Entry::Closed(_) => 'c',
+        })
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn rules_of_nftables_are_understood_as_far_as_they_concern_us() {
+    let accept = json!({ "accept": null });
+    let established =
+        json!({ "match": { "op": "in", "left": { "ct": { "key": "state" } }, "right": ["established", "related"] } });
+    let from_somewhere = json!({ "match": {
+        "op": "==", "left": { "payload": { "protocol": "ip", "field": "saddr" } }, "right": "192.0.2.7",
+    } });
+    let vmap = json!({ "vmap": { "key": { "ct": { "key": "state" } }, "data": { "set": [
+        ["invalid", { "drop": null }], ["established", { "accept": null }],
+    ] } } });
+    for (rules, expected) in [
+        (vec![], "cc"),
+        (vec![json!([established, accept])], "aa"),
+        (vec![json!([vmap])], "aa"),
+        (vec![json!([dport("udp", &json!(51820)), accept])], "oc"),
+        (
+            vec![json!([
+                dport("udp", &json!({ "set": [53, { "range": [51820, 51830] }] })),
+                accept
+            ])],
+            "oo",
+        ),
+        (vec![json!([dport("tcp", &json!(51820)), accept])], "cc"),
+        (vec![json!([dport("udp", &json!(51820)), { "drop": null }])], "cc"),
+        (vec![json!([iifname("==", "wg0"), accept])], "co"),
+        (vec![json!([iifname("==", "wg*"), accept])], "co"),
+        (vec![json!([iifname("==", "lo"), accept])], "cc"),
+        (vec![json!([iifname("!=", "wg0"), accept])], "oc"),
+        (vec![json!([from_somewhere, accept])], "oo"),
+        (vec![json!([{ "counter": null }, accept])], "oo"),
+    ] {
+        assert_eq!(judged(&ruleset("inet", &rules)), expected, "{rules:?}");
+    }
+    assert_eq!(judged(&ruleset("ip", &[])), "co", "facts are IPv6");
+    assert_eq!(judged(&ruleset("ip6", &[])), "oc");
+    let mut open = ruleset("inet", &[]);
+    open["nftables"][0]["chain"]["policy"] = json!("accept");
+    assert_eq!(judged(&open), "oo");
+    let mut closing = ruleset("inet", &[json!([{ "reject": null }])]);
+    closing["nftables"][0]["chain"]["policy"] = json!("accept");
+    assert_eq!(judged(&closing), "cc", "the last rule is for all");
+}
+
+#[test]
+fn a_chain_that_is_called_counts_and_a_circle_ends() {
+    let rule = |chain: &str, expressions: Value| json!({ "rule": { "family": "inet", "table": "filter", "chain": chain, "expr": expressions } });
+    let mut rules = ruleset("inet", &[json!([{ "jump": { "target": "ours" } }])]);
+    let objects = rules["nftables"].as_array_mut().expect("a list");
+    objects.push(rule("ours", json!([dport("udp", &json!(51820)), { "accept": null }])));
+    assert_eq!(judged(&rules), "oc");
+    let objects = rules["nftables"].as_array_mut().expect("a list");
+    objects.push(rule("ours", json!([{ "goto": { "target": "ours" } }])));
+    assert_eq!(
+        judged(&rules),
+        "oo",
+        "what has no end is not understood, and no reason to complain"
+    );
+}
+
+#[test]
+fn rules_of_iptables_are_understood_too() {
+    let outer = Packet::outer(51820, "wg0");
+    let inner = Packet::inner(51821, "wg0");
+    let save = |policy: &str, rules: &str| format!("*filter\n:INPUT {policy} [0:0]\n:OURS - [0:0]\n{rules}\nCOMMIT\n");
+    for (policy, rules, expected) in [
+        ("ACCEPT", "", "oo"),
+        ("DROP", "", "cc"),
+        (
+            "DROP",
+            "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "aa",
+        ),
+        ("DROP", "-A INPUT -p udp -m udp --dport 51820 -j ACCEPT", "oc"),
+        (
+            "DROP",
+            "-A INPUT -p udp -m multiport --dports 53,51800:51830 -j ACCEPT",
+            "oo",
+        ),
+        ("DROP", "-A INPUT -p tcp -m tcp --dport 51820 -j ACCEPT", "cc"),
+        ("DROP", "-A INPUT -i wg+ -j ACCEPT", "co"),
+        ("DROP", "-A INPUT ! -i wg0 -j ACCEPT", "oc"),
+        ("DROP", "-A INPUT -j OURS\n-A OURS -p udp --dport 51820 -j ACCEPT", "oc"),
+        (
+            "ACCEPT",
+            "-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-port-unreachable",
+            "cc",
+        ),
+    ] {
+        let judged = [outer, inner].map(|packet| match iptables(&save(policy, rules), packet) {
+            Entry::Open => 'o',
+            Entry::Answers(_) => 'a',
+            Entry::Closed(_) => 'c',
+        });
+        assert_eq!(judged.into_iter().collect::<String>(), expected, "{policy} {rules}");
+    }
+}
+
+#[test]
+fn what_the_packet_filter_drops_is_said_with_what_to_do() {
+    let mut seen = well();
+    seen.rules = Rules::Nft(ruleset("inet", &[json!([iifname("==", "wg0"), { "accept": null }])]));
+    let found = complaints(&seen);
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        one.words(),
+        "FAIL firewall    chain input of table inet filter drops what comes to WireGuard's UDP port 51820, as it seems; allow it, \
+         for example `udp dport 51820 accept`\n"
+    );
+}

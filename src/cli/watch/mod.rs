@@ -1,0 +1,128 @@
+//! `wirelink watch`: the status of a node on the whole screen, as it changes.
+//!
+//! Three parts: a thread asks the daemon once a second (`source`), what is known and where the reader looks is a value (`view`), and
+//! a function paints that value (`paint`).
+
+mod paint;
+mod source;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::io::{self, IsTerminal as _};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use self::source::Source;
+use self::view::{Step, View};
+use super::UsageError;
+use super::client::Which;
+
+/// The flags of `wirelink watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// How long a key, or news, waits at most for the other of them.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Shows the screen until the reader leaves.
+///
+/// # Errors
+/// When there is no terminal, no daemon at the start, or the terminal fails.
+pub fn run(args: &WatchArgs) -> anyhow::Result<()> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Err(UsageError("watch needs a terminal; `wirelink status` prints the same once".to_owned()).into());
+    }
+    // Before the screen is taken: whoever named no daemon, or the wrong one, reads that as after any other command.
+    let first = source::look(&args.which)?;
+    let stop = CancellationToken::new();
+    leave_on_signals(stop.clone()).context("signals cannot be received")?;
+    let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut view = View::new(has_colours);
+    view.take(Ok(first));
+    let source = Source::start(args.which.clone());
+    let mut screen = Screen::take().context("the terminal cannot be used")?;
+    show(&mut screen.terminal, &mut view, &source, &stop).context("the terminal fails")
+}
+
+fn show(terminal: &mut DefaultTerminal, view: &mut View, source: &Source, stop: &CancellationToken) -> io::Result<()> {
+    let mut is_stale = true;
+    while !stop.is_cancelled() {
+        if is_stale {
+            terminal.draw(|frame| paint::paint(view, frame.area(), frame.buffer_mut()))?;
+        }
+        is_stale = false;
+        if event::poll(TICK)? {
+            is_stale = true;
+            match event::read()? {
+                Event::Key(key) if key.kind == KeyEventKind::Press => match view.press(key) {
+                    Step::Leave => return Ok(()),
+                    Step::Explain(peer) => source.explain(peer),
+                    Step::Stay => {}
+                },
+                Event::Key(_)
+                | Event::Mouse(_)
+                | Event::Paste(_)
+                | Event::Resize(..)
+                | Event::FocusGained
+                | Event::FocusLost => {}
+            }
+        }
+        for news in source.news() {
+            is_stale = true;
+            view.take(news);
+        }
+    }
+    Ok(())
+}
+
+/// The terminal, taken over; given back whatever happens, a panic included.
+struct Screen {
+    terminal: DefaultTerminal,
+}
+
+impl Screen {
+    fn take() -> io::Result<Self> {
+        let taken = ratatui::try_init().map(|terminal| Self { terminal });
+        if taken.is_err() {
+            ratatui::restore();
+        }
+        taken
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// Has signals end the screen as a key does, so that the terminal is given back.
+fn leave_on_signals(stop: CancellationToken) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        kinds.map(signal).into_iter().collect::<io::Result<Vec<_>>>()?
+    };
+    let receive = async move {
+        let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+        futures_util::future::select_all(any).await;
+        stop.cancel();
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(receive))
+        .map(drop)
+}

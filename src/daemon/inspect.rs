@@ -1,0 +1,133 @@
+//! What the machine gives a node to work with, looked at from outside: nothing is changed, and no daemon is needed.
+
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use super::clock::now;
+use super::device::{Device, DeviceError};
+use super::host::{Host, Observation};
+use super::ports::Ports;
+use super::resolver::Resolver;
+use super::wg_quick;
+use crate::config::Config;
+use crate::mesh::device::DeviceState;
+use crate::mesh::event::PeerName;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::prefix::is_routed;
+use crate::mesh::settings;
+
+/// What a look shows.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The device; or why it is not seen, and whether that is only for want of rights.
+    pub device: Result<Seen, (String, bool)>,
+    /// The machine around it, where there is a device.
+    pub host: Option<Result<Observation, String>>,
+    /// The host names in the settings, and how many addresses each has, or why none.
+    pub names: Vec<(String, Result<usize, String>)>,
+}
+
+/// A WireGuard device.
+#[derive(Debug)]
+pub struct Seen {
+    /// What WireGuard it is.
+    pub backend: String,
+    /// Where WireGuard listens.
+    pub listen_port: u16,
+    /// Where facts are spoken; nowhere, where nothing follows from that.
+    pub ports: Vec<u16>,
+    /// Which of them another program has, where no daemon runs.
+    pub taken: Vec<u16>,
+    /// The link-local address of the node.
+    pub address: Ipv6Addr,
+    /// The peers that route for others.
+    pub routers: Vec<Router>,
+}
+
+/// A peer that routes for others.
+#[derive(Debug)]
+pub struct Router {
+    /// Who.
+    pub name: PeerName,
+    /// Where WireGuard sends to.
+    pub endpoint: Option<SocketAddr>,
+    /// How long ago the last handshake was.
+    pub handshake: Option<Duration>,
+}
+
+/// Looks at the machine with the eyes of a daemon with these settings.
+pub async fn inspect(config: &Config) -> Inspection {
+    let named = |error: DeviceError| (error.to_string(), error.is_permission());
+    let mut host = None;
+    let device = match Device::open(&config.iface).await {
+        Ok(mut device) => {
+            host = Some(look_around(&config.iface, device.index()).await);
+            let backend = device.backend().to_string();
+            let state = device.read(now()).await;
+            state.map(|state| seen(config, backend, &state)).map_err(named)
+        }
+        Err(error) => Err(named(error)),
+    };
+    Inspection {
+        device,
+        host,
+        names: look_up(config).await,
+    }
+}
+
+async fn look_around(iface: &str, index: u32) -> Result<Observation, String> {
+    let mut host = Host::open(iface, index).map_err(|error| error.to_string())?;
+    host.read().await.map_err(|error| error.to_string())
+}
+
+fn seen(config: &Config, backend: String, state: &DeviceState) -> Seen {
+    let settings = &config.settings;
+    let ports: Vec<u16> = Ports::of(settings, state).into_iter().flat_map(Ports::all).collect();
+    let is_router = |key: &PublicKey| state.peers[key].allowed_ips.iter().any(is_routed);
+    let routers = state.peers.keys().filter(|key| is_router(key)).map(|key| Router {
+        name: PeerName {
+            key: *key,
+            name: settings.peers.get(key).and_then(|peer| peer.name.clone()),
+        },
+        endpoint: state.peers[key].endpoint,
+        handshake: state.peers[key].last_handshake.map(|at| now().since(at)),
+    });
+    Seen {
+        backend,
+        listen_port: state.listen_port,
+        taken: ports.iter().copied().filter(|port| is_taken(*port)).collect(),
+        ports,
+        address: settings.address_hash.link_local(&state.public_key),
+        routers: routers.collect(),
+    }
+}
+
+/// Says whether a program has the port for every address, so that none is left for facts.
+fn is_taken(port: u16) -> bool {
+    let bound = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port));
+    bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+}
+
+/// Looks up every name in the settings, and in the file of wg-quick where that counts.
+async fn look_up(config: &Config) -> Vec<(String, Result<usize, String>)> {
+    let of_peers = config.settings.peers.values().flat_map(|peer| &peer.endpoints).cloned();
+    let file = config.wg_quick.as_ref().and_then(|path| std::fs::read(path).ok());
+    let of_file = file.map(|text| wg_quick::parse(&text).names).unwrap_or_default();
+    let mut hosts: Vec<settings::Host> = of_peers.chain(of_file.into_values()).collect();
+    hosts.retain(|host| matches!(host, settings::Host::Name { .. }));
+    hosts.sort();
+    hosts.dedup();
+    let mut resolver = Resolver::default();
+    let asked = hosts.len();
+    hosts.into_iter().for_each(|host| resolver.ask(host));
+    let mut names = Vec::new();
+    for _ in 0..asked {
+        let (host, found) = resolver.answer().await;
+        let found = found
+            .map(|addresses| addresses.len())
+            .map_err(|error| error.to_string());
+        names.push((host.to_string(), found));
+    }
+    names.sort();
+    names
+}
