@@ -103,8 +103,9 @@ fn a_scrape_shows_each_peer_and_what_was_counted() {
     );
 
     // Nothing goes out of its machine any more.
-    lab.namespace("b")
-        .filter("table inet cut { chain outgoing { type filter hook output priority 0; meta l4proto udp drop; } }");
+    lab.namespace("b").filter(
+        "table inet cut { chain outgoing { type filter hook output priority 0; meta l4proto udp drop\n }\n }\n",
+    );
     expect(&lab, &format!("{},state=\"up\"", of("peer_link", &b)), |is| is == 0.0);
     expect(
         &lab,
