@@ -68,7 +68,7 @@ _wirelink() {
 
     case "${cmd}" in
         wirelink)
-            opts="-i -d -h -V --iface --port --router --chatty --address-hash --prune --leave-peers --probe --resolve-wg-quick --debug --log-format --wait --dump --help --version address decode status watch explain ping doctor facts events reload set log export restore demo"
+            opts="-i -d -h -V --iface --port --router --chatty --address-hash --prune --leave-peers --probe --resolve-wg-quick --port-prediction --debug --log-format --wait --dump --help --version address decode status watch explain ping doctor facts events reload set log export restore demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -111,6 +111,10 @@ _wirelink() {
                     return 0
                     ;;
                 --resolve-wg-quick)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port-prediction)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

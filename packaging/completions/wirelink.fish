@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_wirelink_global_optspecs
-    string join \n i/iface= port= router= chatty= address-hash= prune= leave-peers= probe= resolve-wg-quick= d/debug= log-format= wait= dump h/help V/version
+    string join \n i/iface= port= router= chatty= address-hash= prune= leave-peers= probe= resolve-wg-quick= port-prediction= d/debug= log-format= wait= dump h/help V/version
 end
 
 function __fish_wirelink_needs_command
@@ -33,6 +33,7 @@ complete -c wirelink -n "__fish_wirelink_needs_command" -l prune -d 'Which peers
 complete -c wirelink -n "__fish_wirelink_needs_command" -l leave-peers -d 'Whether what it brought stays on the interface when it stops [default: false]' -r
 complete -c wirelink -n "__fish_wirelink_needs_command" -l probe -d 'Whether to probe peers from WireGuard\'s own port, for which it needs CAP_NET_RAW [default: true]' -r
 complete -c wirelink -n "__fish_wirelink_needs_command" -l resolve-wg-quick -d 'Whether to look up the endpoint names in the file of wg-quick, too [default: false]' -r
+complete -c wirelink -n "__fish_wirelink_needs_command" -l port-prediction -d 'Whether to predict the ports of NATs that count them up [default: true]' -r
 complete -c wirelink -n "__fish_wirelink_needs_command" -s d -l debug -d 'Whether to log details [default: false]' -r
 complete -c wirelink -n "__fish_wirelink_needs_command" -l log-format -d 'How to log: auto (fields where the journal reads, else text), plain or json [default: auto]' -r
 complete -c wirelink -n "__fish_wirelink_needs_command" -l wait -d 'Whether to wait for an interface that is missing or vanishes [default: false]' -r

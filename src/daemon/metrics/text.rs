@@ -231,14 +231,14 @@ impl Families<'_> {
             "peer_loss",
             Some(Unit::Ratios),
             "How much of what was sent lately did not arrive",
-            losses.into_iter(),
+            losses,
         )?;
         let jitters = each(&|quality| [quality.jitter_out_ms, quality.jitter_in_ms].map(|ms| Some(ms / 1000.0)));
         self.gauge(
             "peer_jitter",
             Some(Unit::Seconds),
             "The interarrival jitter (RFC 3550)",
-            jitters.into_iter(),
+            jitters,
         )
     }
 
