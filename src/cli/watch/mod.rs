@@ -17,6 +17,7 @@ use anyhow::Context as _;
 use clap::Args;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,9 @@ pub struct WatchArgs {
 
 /// How long a key, or news, waits at most for the other of them.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long the screen may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Shows the screen until the reader leaves.
 ///
@@ -63,7 +67,8 @@ fn show(terminal: &mut DefaultTerminal, view: &mut View, source: &Source, stop: 
             terminal.draw(|frame| paint::paint(view, frame.area(), frame.buffer_mut()))?;
         }
         is_stale = false;
-        if event::poll(TICK)? {
+        wait_for_a_key()?;
+        if event::poll(Duration::ZERO)? {
             is_stale = true;
             match event::read()? {
                 Event::Key(key) if key.kind == KeyEventKind::Press => match view.press(key) {
@@ -83,6 +88,25 @@ fn show(terminal: &mut DefaultTerminal, view: &mut View, source: &Source, stop: 
             is_stale = true;
             view.take(news);
         }
+    }
+    Ok(())
+}
+
+/// Waits for a key for a moment.
+///
+/// # Errors
+/// When the terminal is gone: crossterm would look for a key there for ever, and nothing could stop it.
+fn wait_for_a_key() -> io::Result<()> {
+    let stdin = io::stdin();
+    let mut keys = [PollFd::new(&stdin, PollFlags::IN)];
+    let tick = Timespec::try_from(TICK).map_err(io::Error::other)?;
+    match poll(&mut keys, Some(&tick)) {
+        // A signal; another size of the terminal, mostly.
+        Err(rustix::io::Errno::INTR) => return Ok(()),
+        polled => polled?,
+    };
+    if keys[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+        return Err(io::ErrorKind::BrokenPipe.into());
     }
     Ok(())
 }
@@ -120,6 +144,9 @@ fn leave_on_signals(stop: CancellationToken) -> io::Result<()> {
         let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
         futures_util::future::select_all(any).await;
         stop.cancel();
+        // As a rule the process has ended by then; a terminal that does not answer must not keep it.
+        thread::sleep(GRACE);
+        std::process::exit(1);
     };
     thread::Builder::new()
         .name("signals".to_owned())
