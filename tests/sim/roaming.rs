@@ -26,8 +26,11 @@ fn scenario() -> Scenario {
     scenario
 }
 
+/// When traffic is back, and when it is direct; `None` where it never is.
+type Times = (Option<Duration>, Option<Duration>);
+
 /// Lets echoes go both ways all the time; returns after how long the first came back, and the first of those that all were direct.
-fn roam(scenario: &Scenario, act: Act, seed: u64) -> (Option<Duration>, Option<Duration>) {
+fn roam(scenario: &Scenario, act: Act, seed: u64) -> Times {
     let mut stage = Stage::new(scenario, seed);
     if std::env::var_os("WIRELINK_TRACE").is_some() {
         stage.world.begin_trace();
@@ -79,9 +82,8 @@ fn traffic_is_back_within_two_seconds_and_direct_within_ten() {
     for act in [Act::Roam("a", 2), Act::Roam("b", 3), Act::RoamBoth(("a", 2), ("b", 3))] {
         let times: Vec<_> = seeds().map(|seed| roam(&scenario, act, seed)).collect();
         println!("{act:?}: {times:?}");
-        let worst = |pick: fn(&(Option<Duration>, Option<Duration>)) -> Option<Duration>| {
-            times.iter().map(|times| pick(times).unwrap_or(Duration::MAX)).max()
-        };
+        let worst =
+            |pick: fn(&Times) -> Option<Duration>| times.iter().map(|times| pick(times).unwrap_or(Duration::MAX)).max();
         assert!(worst(|times| times.0) <= Some(Duration::from_secs(2)), "{act:?}");
         assert!(worst(|times| times.1) <= Some(Duration::from_secs(10)), "{act:?}");
     }
