@@ -96,7 +96,7 @@
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
-//! So below 70 MB with metadata as nodes of either kind send it, and 110 MB where trusted peers fill the store with the longest
+//! So below 82 MB with metadata as nodes of either kind send it, and 122 MB where trusted peers fill the store with the longest
 //! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
 //! them are v1 nodes. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
 //! shell takes all of them before it hands in anything else. What a peer can have this node look at in a second is bounded, too

@@ -198,7 +198,7 @@ impl Probing {
     }
 
     /// Has a peer that announced this epoch looked for at these places, the best first. Those that were not there before are asked
-    /// at once. Where the NAT of this node gives the peer a port of its own, an observer can [help](forecast): who, and where.
+    /// at once. Where the NAT of this node gives the peer a port of its own, an observer can help: who, and where.
     pub fn aim(
         &mut self,
         now: Timestamp,
