@@ -91,7 +91,7 @@ impl Screen {
             terminal,
             program,
         };
-        let painted = until(SOON, || screen.text().contains("LATELY").then_some(()));
+        let painted = until(SOON, || screen.text().contains("peers:").then_some(()));
         assert!(painted.is_some(), "{:?}", screen.text());
         screen
     }

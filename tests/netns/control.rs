@@ -58,8 +58,12 @@ pub(crate) fn peer(lab: &Lab, name: &str, of: &str) -> Value {
 #[track_caller]
 pub(crate) fn expect_reason(lab: &Lab, name: &str, of: &str, reason: &str) {
     let mut last = Value::Null;
+    let question = format!("status {} --json --iface {}", lab.public_key(of), lab.interface(name));
     let found = command::until(SOON, || {
-        last = peer(lab, name, of);
+        // One that has just been started may not listen yet, nor know its peers.
+        let said = ask(lab, name, &question);
+        let shown: Value = serde_json::from_str(&said.text).unwrap_or_else(|_| json!(said.text));
+        last = shown.get("peers").map_or(shown.clone(), |peers| peers[0].clone());
         (last["reason"] == reason).then_some(())
     });
     assert!(found.is_some(), "{name} about {of}: wanted {reason}, not {last:#}");

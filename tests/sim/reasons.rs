@@ -104,8 +104,8 @@ fn apart(scenario: &Scenario) -> Stage<'_> {
     stage
 }
 
-/// Has the operator of one machine make another a peer by hand, where the internet shows it.
-fn introduce(stage: &mut Stage<'_>, name: Name, other: Name, allowed_ips: &[IpNet]) {
+/// Has the operator of one machine make another, with a public address, a peer by hand, and perhaps say where it is.
+fn introduce(stage: &mut Stage<'_>, name: Name, other: Name, allowed_ips: &[IpNet], is_known: bool) {
     let (id, other) = (stage.id(name), stage.id(other));
     let peer = PeerConfig {
         key: stage.world.hosts[other].key,
@@ -113,6 +113,7 @@ fn introduce(stage: &mut Stage<'_>, name: Name, other: Name, allowed_ips: &[IpNe
         endpoint: stage.world.net.nics(other)[0]
             .addresses
             .first()
+            .filter(|_| is_known)
             .map(|net| (net.addr(), stage.world.hosts[other].config.port).into()),
         keepalive: None,
     };
@@ -131,8 +132,8 @@ fn connect(stage: &mut Stage<'_>) -> [IpAddr; 2] {
         let inner = stage.world.hosts[stage.id(name)].inner(false);
         inner.expect("it has an address")
     });
-    introduce(stage, "a", "b", &[inner[1].into()]);
-    introduce(stage, "b", "a", &[inner[0].into()]);
+    introduce(stage, "a", "b", &[inner[1].into()], true);
+    introduce(stage, "b", "a", &[inner[0].into()], true);
     stage.world.ping(stage.id("a"), inner[1]);
     stage.run(SECOND);
     inner
@@ -296,15 +297,16 @@ fn prefixes_that_the_operator_does_not_allow(named: &mut Named) {
 fn prefixes_that_nobody_names(named: &mut Named) {
     let scenario = table::public_public();
     let mut stage = Stage::new(&scenario, 1);
-    introduce(&mut stage, "a", "b", &[]);
+    introduce(&mut stage, "a", "b", &[], true);
     say(&mut stage, "a", "hub", |hub| hub.trust = Some(TrustLevel::Endpoint));
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::NoPrefix, 60 * SECOND);
 }
 
 fn a_peer_that_was_never_there(named: &mut Named) {
-    let scenario = table::home_home();
+    let scenario = table::public_public();
     let mut stage = Stage::new(&scenario, 1);
+    introduce(&mut stage, "a", "b", &[], false);
     stage.act(Act::Isolate("b"));
     for name in ["hub", "a"] {
         stage.act(Act::Start(name));
