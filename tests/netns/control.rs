@@ -193,7 +193,12 @@ fn the_group_may_read_and_a_daemon_that_cannot_give_it_the_socket_answers_root()
     lab.namespace("a").write("group", "root:x:0:\nwirelink:x:77007:\n");
     let socket = lab.logs.join("run").join(format!("{iface}.sock"));
     let member = "setpriv --reuid 65534 --regid 77007 --clear-groups";
-    for (rights, group, reads) in [("", 77_007, 0), ("setpriv --bounding-set -chown", 0, 1)] {
+    // Root may become a member, and a member may give it to the group.
+    for (rights, group, reads) in [
+        ("", 77_007, 0),
+        ("setpriv --bounding-set -chown", 77_007, 0),
+        ("setpriv --bounding-set -chown,-setgid", 0, 1),
+    ] {
         let line = format!("{rights} {WIRELINK} --iface {iface}");
         let mut daemon = lab.spawn("a", line.trim(), &format!("{group}.log"));
         assert!(daemon.catches(Signal::HUP, SOON), "{}", daemon.output());

@@ -151,7 +151,8 @@ fn the_places_are_those_of_the_configuration_and_a_file_is_one() {
     let (iface, b) = (lab.interface("a").to_owned(), lab.public_key("b")[..8].to_owned());
     let links = |lab: &Lab| lab.log("a").matches("direct link to").count();
     let before = links(&lab);
-    let (file, other) = (lab.logs.join("wirelink.prom"), "127.0.0.1:9587");
+    // A reload names no folder that it may not write to.
+    let (file, other) = (lab.logs.join("run").join("wirelink.prom"), "127.0.0.1:9587");
     settle(&mut lab, "a", &json!({ "Metrics": [other, file] }));
     let said = ask(&lab, "a", &format!("reload -i {iface}"));
     assert_eq!(said.code, Some(0), "{}", said.text);
