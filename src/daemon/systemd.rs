@@ -103,8 +103,12 @@ impl Systemd {
         tell(&[NotifyState::Ready, NotifyState::Status(&format!("waiting for {iface}"))]);
     }
 
-    /// Says how the peers are, where that is news.
+    /// Says how the peers are, where that is news; before the device was read, nothing is known of them.
     pub(super) fn say(&mut self, status: &Status) {
+        if status.router.is_none() {
+            self.is_stale = true;
+            return;
+        }
         let line = line(status);
         if line != self.said {
             tell(&[NotifyState::Status(&line)]);
