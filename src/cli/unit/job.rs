@@ -30,9 +30,9 @@ pub(super) fn unit(control_group: &str) -> Option<String> {
 }
 
 /// Has systemd reload a unit; what comes of that, the daemon knows.
-pub(super) fn reload(unit: String) {
+pub(super) fn reload(unit: &str) {
     let systemctl = Command::new("systemctl")
-        .args(["reload", "--", &unit])
+        .args(["reload", "--", unit])
         .stdin(Stdio::null())
         .output();
     drop(systemctl);

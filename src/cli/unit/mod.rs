@@ -79,7 +79,9 @@ pub(super) fn hand_out_settings(daemon: &Which) -> anyhow::Result<()> {
             let pid = sockopt::socket_peercred(daemon.connect()?)?.pid;
             let control_group = std::fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero()));
             // It says itself what is wrong with the settings.
-            control_group.ok().and_then(|text| job::unit(&text)).map(job::reload);
+            if let Some(unit) = control_group.ok().and_then(|text| job::unit(&text)) {
+                job::reload(&unit);
+            }
             Ok(())
         }
     }
