@@ -58,8 +58,17 @@ _wirelink() {
             wirelink,status)
                 cmd="wirelink__subcmd__status"
                 ;;
+            wirelink,unit)
+                cmd="wirelink__subcmd__unit"
+                ;;
             wirelink,watch)
                 cmd="wirelink__subcmd__watch"
+                ;;
+            wirelink__subcmd__unit,before-start)
+                cmd="wirelink__subcmd__unit__subcmd__before__subcmd__start"
+                ;;
+            wirelink__subcmd__unit,before-stop)
+                cmd="wirelink__subcmd__unit__subcmd__before__subcmd__stop"
                 ;;
             *)
                 ;;
@@ -68,7 +77,7 @@ _wirelink() {
 
     case "${cmd}" in
         wirelink)
-            opts="-i -d -h -V --iface --port --router --chatty --address-hash --prune --leave-peers --probe --resolve-wg-quick --port-prediction --debug --log-format --wait --dump --help --version address decode status watch explain ping doctor facts events reload set log export restore demo"
+            opts="-i -d -h -V --iface --port --router --chatty --address-hash --prune --leave-peers --probe --resolve-wg-quick --port-prediction --debug --log-format --wait --dump --help --version address decode status watch explain ping doctor facts events reload set log export restore unit demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -442,6 +451,64 @@ _wirelink() {
         wirelink__subcmd__status)
             opts="-i -h --iface --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --iface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wirelink__subcmd__unit)
+            opts="-h --help before-start before-stop"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wirelink__subcmd__unit__subcmd__before__subcmd__start)
+            opts="-i -h --iface --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --iface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wirelink__subcmd__unit__subcmd__before__subcmd__stop)
+            opts="-i -h --iface --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -54,6 +54,7 @@ complete -c wirelink -n "__fish_wirelink_needs_command" -f -a "set" -d 'Treat a 
 complete -c wirelink -n "__fish_wirelink_needs_command" -f -a "log" -d 'Log details, or no longer, until the daemon is started again'
 complete -c wirelink -n "__fish_wirelink_needs_command" -f -a "export" -d 'Print the peers as they are now as a static configuration, without private keys'
 complete -c wirelink -n "__fish_wirelink_needs_command" -f -a "restore" -d 'Put an interface back as it was before wirelink first ran beside it, after a crash'
+complete -c wirelink -n "__fish_wirelink_needs_command" -f -a "unit" -d 'Do what units of systemd need done as root'
 complete -c wirelink -n "__fish_wirelink_needs_command" -f -a "demo" -d 'Show on this machine alone how two leaves behind NATs go direct, and what happens when that path breaks'
 complete -c wirelink -n "__fish_wirelink_using_subcommand address" -l hash -d 'How addresses follow from keys, all nodes alike: sha1 or blake2s' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand address" -s h -l help -d 'Print help'
@@ -102,6 +103,13 @@ complete -c wirelink -n "__fish_wirelink_using_subcommand export" -s h -l help -
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -s i -l iface -d 'The WireGuard interface [default: wg0]' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -l address-hash -d 'How addresses follow from keys, if the daemon was told so by a flag: sha1 or blake2s' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -s h -l help -d 'Print help'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop" -s h -l help -d 'Print help'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop" -f -a "before-start" -d 'Copy the settings to where the daemon may read them'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop" -f -a "before-stop" -d 'Have the daemon leave the interface as it is, where it is started again at once'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-start" -s i -l iface -d 'The WireGuard interface' -r
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-start" -s h -l help -d 'Print help'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-stop" -s i -l iface -d 'The WireGuard interface' -r
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-stop" -s h -l help -d 'Print help'
 complete -c wirelink -n "__fish_wirelink_using_subcommand demo" -s v -l verbose -d 'Show what the three daemons log'
 complete -c wirelink -n "__fish_wirelink_using_subcommand demo" -l userspace -d 'Use the embedded userspace WireGuard even where the kernel has one'
 complete -c wirelink -n "__fish_wirelink_using_subcommand demo" -s h -l help -d 'Print help'
