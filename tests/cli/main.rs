@@ -5,6 +5,7 @@
 mod decode;
 mod logs;
 mod pages;
+mod reasons;
 
 use std::collections::BTreeSet;
 use std::fs;
