@@ -146,15 +146,26 @@ pub(super) fn facts(
     status: &Status,
     subject: Option<&PublicKey>,
     trust: impl Fn(&PublicKey) -> Option<TrustLevel>,
-) -> control::Response {
+    knowers: impl Fn(&Fact) -> Vec<PublicKey>,
+) -> control::Facts {
     let is_asked = |key: &PublicKey| subject.is_none_or(|subject| subject == key);
     let facts = status.facts.iter().filter(|(fact, ..)| is_asked(&fact.subject));
     let refused = status.refused.iter().filter(|refused| is_asked(&refused.claimant.key));
     let sent_by = |sender: &Option<PublicKey>| subject.is_none() || sender.as_ref() == subject;
     let rejected = status.rejections.iter().filter(|(sender, ..)| sent_by(sender));
-    control::Response::Facts {
+    let told = |fact: &Fact| {
+        knowers(fact)
+            .iter()
+            .map(|key| called(key, status.name_of(key).as_deref()))
+            .collect()
+    };
+    control::Facts {
+        version: control::VERSION,
         facts: facts
-            .map(|(believed, origin, ttl)| fact(status, believed, origin, *ttl, &trust))
+            .map(|(believed, origin, ttl)| control::Fact {
+                told: subject.map(|_| told(believed)),
+                ..fact(status, believed, origin, *ttl, &trust)
+            })
             .collect(),
         refused: refused
             .map(|refused| control::Refused {
@@ -191,6 +202,7 @@ fn fact(
             Origin::Observed | Origin::Configured | Origin::Remembered => None,
         },
         expires_seconds: ttl.as_secs(),
+        told: None,
     }
 }
 

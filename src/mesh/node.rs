@@ -290,6 +290,13 @@ impl Node {
         }
     }
 
+    /// Returns which peers know a fact: were told it, or said it. None, where it is not believed any more.
+    pub fn knowers(&self, now: Timestamp, fact: &Fact) -> Vec<PublicKey> {
+        let id = self.store.get(fact).map(|stored| stored.id);
+        id.map(|id| self.gossip.knowers(now, id).copied().collect())
+            .unwrap_or_default()
+    }
+
     /// Begins anew with what is known of paths: this machine is elsewhere, or slept. What still works answers at once, and what does not
     /// is not waited for.
     fn doubt_everything(&mut self, now: Timestamp) {

@@ -5,7 +5,6 @@
 mod decode;
 mod logs;
 mod pages;
-mod reasons;
 
 use std::collections::BTreeSet;
 use std::fs;
