@@ -123,11 +123,21 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&new)?;
     fs::set_permissions(&new, fs::Permissions::from_mode(0o660))?;
-    if let Ok(Some(group)) = Group::from_name(GROUP) {
-        chown(&new, None, Some(group.gid.as_raw()))?;
-    }
+    share(&new);
     fs::rename(&new, path)?;
     Ok(listener)
+}
+
+/// Gives the socket to the group, where there is one. Whoever may not give it away goes on without: root can ask all the same.
+fn share(socket: &Path) {
+    let Ok(Some(group)) = Group::from_name(GROUP) else {
+        return;
+    };
+    if let Err(error) = chown(socket, None, Some(group.gid.as_raw())) {
+        tracing::warn!(
+            "the group {GROUP} cannot ask how this node is, as its socket needs CAP_CHOWN to be given away: {error}"
+        );
+    }
 }
 
 async fn accept(listener: UnixListener, ask: mpsc::Sender<Asked>, events: broadcast::Sender<Event>) {
