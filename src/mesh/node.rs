@@ -32,6 +32,7 @@ use super::auth::Auth;
 use super::census::{Census, name_of};
 use super::endpoints::Endpoints;
 use super::event::{Event, HostState, Input, NoProbes, Output, PeerName};
+use super::fact::Fact;
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
 use super::gossip::Gossip;
