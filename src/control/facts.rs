@@ -9,7 +9,7 @@ use crate::mesh::settings::TrustLevel;
 /// What is believed, and what is not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// [`VERSION`] of the daemon.
+    /// [`VERSION`](super::VERSION) of the daemon.
     pub version: u32,
     /// What is believed, in the order of the subjects.
     pub facts: Vec<Fact>,

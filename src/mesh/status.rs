@@ -187,7 +187,7 @@ impl Status {
             Origin::Observed => "this machine".to_owned(),
             Origin::Configured => "the settings".to_owned(),
             Origin::Remembered => "memory".to_owned(),
-            Origin::Peer(key) => self.name_of(key).unwrap_or_else(|| key.short()),
+            Origin::Peer(key) => self.name(key),
         }
     }
 }
