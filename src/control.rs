@@ -4,6 +4,7 @@
 //! line of JSON, or with one for each thing that happens, until either side closes. What a side does not know it leaves out of account:
 //! fields may be added in any version, and [`VERSION`] changes when one is taken away or means something else.
 
+mod facts;
 mod pong;
 
 use std::net::{Ipv6Addr, SocketAddr};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::TrustLevel;
 
+pub use self::facts::{Fact, Facts, Refused, Rejected};
 pub use self::pong::{Pong, Trip};
 
 /// The version of these types.
@@ -121,14 +123,7 @@ pub enum Response {
     /// To [`Ask::Explain`].
     Explanation(Box<Explanation>),
     /// To [`Ask::Facts`].
-    Facts {
-        /// In the order of their subjects.
-        facts: Vec<Fact>,
-        /// What is believed and not done.
-        refused: Vec<Refused>,
-        /// What was not believed.
-        rejected: Vec<Rejected>,
-    },
+    Facts(Box<Facts>),
     /// To [`Ask::Events`]: one of them.
     Event(Event),
     /// To [`Ask::Ping`].
@@ -321,47 +316,6 @@ pub struct Candidate {
     pub answered_seconds: Option<u64>,
     /// Whether WireGuard sends there.
     pub in_use: bool,
-}
-
-/// What is believed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fact {
-    /// About whom.
-    pub subject: PublicKey,
-    /// What that is called.
-    pub name: Option<String>,
-    /// The attribute.
-    pub attribute: String,
-    /// The value.
-    pub value: String,
-    /// Who said so.
-    pub origin: String,
-    /// How far the word of that goes.
-    pub trust: Option<TrustLevel>,
-    /// For how many seconds it still counts.
-    pub expires_seconds: u64,
-}
-
-/// A prefix that is claimed and not programmed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Refused {
-    /// The prefix.
-    pub prefix: IpNet,
-    /// For whom it is claimed.
-    pub claimant: PublicKey,
-    /// Why not, for people.
-    pub text: String,
-}
-
-/// What was not believed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rejected {
-    /// Who said it; strangers are one.
-    pub sender: Option<PublicKey>,
-    /// Why not, for people.
-    pub text: String,
-    /// How often.
-    pub times: u64,
 }
 
 /// Something that happened.

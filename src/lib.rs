@@ -33,10 +33,12 @@
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
 //! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
-//! | who is there now | [`mesh::census`]; [`mesh::status`] explains it to people |
+//! | who is there now | [`mesh::census`]; [`mesh::status`] says it, [`mesh::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
 //! | how is it, and who may ask | [`control`] (what can be asked, and the answers), `daemon/control` (the socket), `daemon/metrics` (HTTP, a file, the page), `daemon/view` (from the node's words to those) |
+//! | what happened, and where it is said | [`mesh::event`] (each with a code), `daemon/history` (the last thousand, for whoever asks), `daemon/logs` (text, fields for the journal, JSON) |
+//! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect` |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
 //! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does (`links` its part about links), `tell` the way
@@ -86,7 +88,7 @@
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes | 16 | 48 | 3 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
-//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts and 64 places of its own; heartbeats, 32 of each, and what they show | one for each peer | 130; 5,800; 1,300 | 30 |
+//! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts, 64 places of its own, and 32 places with what became of asking there; heartbeats, 32 of each, and what they show | one for each peer | 130; 8,300; 1,300 | 40 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
@@ -96,7 +98,7 @@
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
-//! So below 82 MB with metadata as nodes of either kind send it, and 122 MB where trusted peers fill the store with the longest
+//! So below 92 MB with metadata as nodes of either kind send it, and 132 MB where trusted peers fill the store with the longest
 //! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
 //! them are v1 nodes. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
 //! shell takes all of them before it hands in anything else. What a peer can have this node look at in a second is bounded, too

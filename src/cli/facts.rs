@@ -5,12 +5,11 @@ use std::io::Write;
 
 use clap::Args;
 use comfy_table::Cell;
-use serde_json::json;
 
 use super::client::{Which, unexpected};
 use super::table::Lines;
 use super::{humane, print};
-use crate::control::{Ask, Fact, Response};
+use crate::control::{Ask, Fact, Facts, Response};
 
 /// The flags of `wirelink facts`.
 #[derive(Clone, Debug, Args)]
@@ -30,20 +29,19 @@ pub struct FactsArgs {
 /// When there is no daemon, or no such peer.
 pub fn run(args: &FactsArgs, output: impl Write) -> anyhow::Result<()> {
     let peer = args.peer.clone();
-    let Response::Facts {
-        facts,
-        refused,
-        rejected,
-    } = args.which.ask(Ask::Facts { peer })?
-    else {
+    let Response::Facts(shown) = args.which.ask(Ask::Facts { peer })? else {
         return unexpected();
     };
     if args.json {
-        let all =
-            json!({ "version": crate::control::VERSION, "facts": facts, "refused": refused, "rejected": rejected });
-        return print(output, &(serde_json::to_string_pretty(&all)? + "\n"));
+        return print(output, &(serde_json::to_string_pretty(&shown)? + "\n"));
     }
-    let mut lines = Lines::new(&["ABOUT", "WHAT", "VALUE", "FROM", "TRUST", "FOR"]);
+    let Facts {
+        facts,
+        refused,
+        rejected,
+        ..
+    } = *shown;
+    let mut lines = Lines::new(&["ABOUT", "WHAT", "VALUE", "FROM", "TRUST", "FOR", "TOLD"]);
     facts.iter().for_each(|fact| lines.add(cells(fact)));
     let mut text = if facts.is_empty() {
         "nothing is believed\n".to_owned()
@@ -73,5 +71,6 @@ fn cells(fact: &Fact) -> Vec<Cell> {
         Cell::new(&fact.origin),
         Cell::new(fact.trust.map(|level| level.to_string()).unwrap_or_default()),
         Cell::new(humane::time(fact.expires_seconds)),
+        Cell::new(fact.told.as_ref().map_or("-".to_owned(), |told| told.join(", "))),
     ]
 }

@@ -84,7 +84,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// Returns what the worse direction loses.
-fn loss(peer: &Peer) -> String {
+pub(super) fn loss(peer: &Peer) -> String {
     let quality = peer.quality.iter();
     let known = quality
         .flat_map(|quality| [quality.loss_out, quality.loss_in])

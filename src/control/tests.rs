@@ -85,8 +85,9 @@ fn explanation() -> Explanation {
     }
 }
 
-fn facts() -> Response {
-    Response::Facts {
+fn facts() -> Facts {
+    Facts {
+        version: VERSION,
         facts: vec![Fact {
             subject: KEY,
             name: Some("laptop".into()),
@@ -95,6 +96,7 @@ fn facts() -> Response {
             origin: "hub".into(),
             trust: Some(TrustLevel::Membership),
             expires_seconds: 250,
+            told: Some(vec!["desk".into(), "hub".into()]),
         }],
         refused: vec![Refused {
             prefix: "10.0.0.0/8".parse().unwrap(),
@@ -150,7 +152,7 @@ fn every_form_is_read_back_and_what_is_unknown_is_left_out() {
     let responses = [
         Response::Status(Box::new(status())),
         Response::Explanation(Box::new(explanation())),
-        facts(),
+        Response::Facts(Box::new(facts())),
         Response::Event(event()),
         Response::Export(export()),
         Response::Done { text: "done".into() },

@@ -115,7 +115,7 @@ pub(super) fn explanation(
         version: control::VERSION,
         peer: peer(shown, device),
         remedy: shown.reason.remedy().to_owned(),
-        vouchers: explained.vouchers.iter().map(|origin| status.source(origin)).collect(),
+        vouchers: explained.vouchers.iter().map(|origin| source(status, origin)).collect(),
         candidates: explained
             .places
             .iter()
@@ -131,7 +131,7 @@ fn candidate(status: &Status, place: &Place, used: Option<SocketAddr>) -> contro
     control::Candidate {
         endpoint: place.endpoint,
         kind: place.kind.to_string(),
-        said_by: place.said_by.map(|(origin, _)| status.source(&origin)),
+        said_by: place.said_by.map(|(origin, _)| source(status, &origin)),
         expires_seconds: place.said_by.map(|(_, ttl)| ttl.as_secs()),
         asked: place.asked.map_or(0, |(times, _)| times),
         asked_seconds: place.asked.map(|(_, ago)| ago.as_secs()),
@@ -146,15 +146,26 @@ pub(super) fn facts(
     status: &Status,
     subject: Option<&PublicKey>,
     trust: impl Fn(&PublicKey) -> Option<TrustLevel>,
-) -> control::Response {
+    knowers: impl Fn(&Fact) -> Vec<PublicKey>,
+) -> control::Facts {
     let is_asked = |key: &PublicKey| subject.is_none_or(|subject| subject == key);
     let facts = status.facts.iter().filter(|(fact, ..)| is_asked(&fact.subject));
     let refused = status.refused.iter().filter(|refused| is_asked(&refused.claimant.key));
     let sent_by = |sender: &Option<PublicKey>| subject.is_none() || sender.as_ref() == subject;
     let rejected = status.rejections.iter().filter(|(sender, ..)| sent_by(sender));
-    control::Response::Facts {
+    let told = |fact: &Fact| {
+        knowers(fact)
+            .iter()
+            .map(|key| called(key, status.name_of(key).as_deref()))
+            .collect()
+    };
+    control::Facts {
+        version: control::VERSION,
         facts: facts
-            .map(|(believed, origin, ttl)| fact(status, believed, origin, *ttl, &trust))
+            .map(|(believed, origin, ttl)| control::Fact {
+                told: subject.map(|_| told(believed)),
+                ..fact(status, believed, origin, *ttl, &trust)
+            })
             .collect(),
         refused: refused
             .map(|refused| control::Refused {
@@ -185,12 +196,13 @@ fn fact(
         name: status.name_of(&fact.subject),
         attribute: fact.attribute().row().name.to_owned(),
         value: value_of(fact),
-        origin: status.source(origin),
+        origin: source(status, origin),
         trust: match origin {
             Origin::Peer(sender) => trust(sender),
             Origin::Observed | Origin::Configured | Origin::Remembered => None,
         },
         expires_seconds: ttl.as_secs(),
+        told: None,
     }
 }
 
@@ -216,6 +228,14 @@ pub(super) fn export(status: &Status, device: &DeviceState, iface: &str) -> cont
 /// Returns how a peer is spoken of: by its name, or by the beginning of its key.
 pub(super) fn called(key: &PublicKey, name: Option<&str>) -> String {
     name.map_or_else(|| key.short(), str::to_owned)
+}
+
+/// Returns who said something.
+fn source(status: &Status, origin: &Origin) -> String {
+    match origin {
+        Origin::Peer(key) => called(key, status.name_of(key).as_deref()),
+        Origin::Observed | Origin::Configured | Origin::Remembered => status.source(origin),
+    }
 }
 
 fn role(router: Option<bool>) -> &'static str {

@@ -32,6 +32,7 @@ use super::auth::Auth;
 use super::census::{Census, name_of};
 use super::endpoints::Endpoints;
 use super::event::{Event, HostState, Input, NoProbes, Output, PeerName};
+use super::fact::Fact;
 use super::fact::boot::{BootId, OURS};
 use super::fact::store::Store;
 use super::gossip::Gossip;
@@ -288,6 +289,13 @@ impl Node {
             rejections_by_code: self.rejections.by_code().clone(),
             uncounted_rejections: self.rejections.uncounted(),
         }
+    }
+
+    /// Returns which peers know a fact: were told it, or said it. None, where it is not believed any more.
+    pub fn knowers(&self, now: Timestamp, fact: &Fact) -> Vec<PublicKey> {
+        let id = self.store.get(fact).map(|stored| stored.id);
+        id.map(|id| self.gossip.knowers(now, id).copied().collect())
+            .unwrap_or_default()
     }
 
     /// Begins anew with what is known of paths: this machine is elsewhere, or slept. What still works answers at once, and what does not

@@ -24,9 +24,10 @@ const TICK: Duration = Duration::from_millis(50);
 type Named = BTreeSet<Reason>;
 
 /// What brings reasons about.
-const CAUSES: [fn(&mut Named); 14] = [
+const CAUSES: [fn(&mut Named); 15] = [
     a_firewall_that_lets_nothing_in,
     two_nats_that_show_no_port,
+    a_hub_that_was_never_heard,
     a_side_without_raw_sockets,
     something_that_lets_nothing_but_wireguard_pass,
     something_that_lets_all_but_wireguard_pass,
@@ -181,6 +182,16 @@ fn a_side_without_raw_sockets(named: &mut Named) {
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::NoProbesHere, 20 * SECOND);
     expect(named, &mut stage, ("b", "a"), Reason::NoProbesThere, 20 * SECOND);
+}
+
+/// It may well send probes: nobody knows.
+fn a_hub_that_was_never_heard(named: &mut Named) {
+    let scenario = table::home_home();
+    let mut stage = Stage::new(&scenario, 1);
+    stage.act(Act::Cut("a", "hub"));
+    stage.act(Act::Start("a"));
+    stage.run(30 * SECOND);
+    expect(named, &mut stage, ("a", "hub"), Reason::NoAnswer, TICK);
 }
 
 fn something_that_lets_nothing_but_wireguard_pass(named: &mut Named) {

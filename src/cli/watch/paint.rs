@@ -122,9 +122,9 @@ fn paint_peers(view: &View, area: Rect, buffer: &mut Buffer) {
         Constraint::Length(16),
     ];
     if is_wide {
-        titles.push("WHY NOT DIRECT");
+        titles.extend(["LOSS", "WHY NOT DIRECT"]);
         widths[0] = Constraint::Length(20);
-        widths.push(Constraint::Min(20));
+        widths.extend([Constraint::Length(5), Constraint::Min(20)]);
     }
     let place = view.place(&peers);
     let rows = usize::from(area.height.saturating_sub(1));
@@ -160,7 +160,7 @@ fn row<'a>(view: &View, peer: &'a Peer, is_wide: bool) -> Row<'a> {
         Cell::from(traffic),
     ];
     if is_wide {
-        cells.push(Cell::from(why_not(peer)));
+        cells.extend([Cell::from(status::loss(peer)), Cell::from(why_not(peer))]);
     }
     Row::new(cells)
 }

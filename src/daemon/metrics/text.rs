@@ -229,7 +229,7 @@ impl Families<'_> {
         let losses = each(&|quality| [quality.loss_out, quality.loss_in]);
         self.gauge(
             "peer_loss",
-            Some(Unit::Ratios),
+            Some(Unit::Other("ratio".to_owned())),
             "How much of what was sent lately did not arrive",
             losses,
         )?;

@@ -11,6 +11,7 @@ use crate::daemon::metrics::{Metrics, Snapshot, Wanted};
 use crate::daemon::view::{self, Around};
 use crate::daemon::wg_quick::WgQuick;
 use crate::mesh::event::Input;
+use crate::mesh::fact::Fact;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::{Override, Settings};
 use crate::mesh::status::{PeerStatus, Status};
@@ -128,7 +129,9 @@ impl Shell {
             None => None,
         };
         let trust = |key: &PublicKey| status.peers.iter().find(|peer| peer.peer.key == *key)?.trust;
-        Ok(view::facts(&status, subject.as_ref(), trust))
+        let knowers = |fact: &Fact| self.node.knowers(now(), fact);
+        let shown = view::facts(&status, subject.as_ref(), trust, knowers);
+        Ok(Response::Facts(Box::new(shown)))
     }
 
     fn overrides_in_words(&self, status: &Status) -> Vec<String> {

@@ -97,6 +97,11 @@ impl Exchange {
         }
     }
 
+    /// Returns whether the peer was told the fact, or said it, and has not forgotten it since.
+    pub(super) fn knows(&self, now: Timestamp, id: FactId) -> bool {
+        self.told.contains(id) || self.heard.contains(id) || self.knowledge.until(id) > seconds(now)
+    }
+
     fn withdraw(&mut self, id: FactId, hash: FactHash) {
         if self.told.strike(id, hash) && self.withdrawn.len() < MAX_WITHDRAWN {
             self.withdrawn.push(hash);

@@ -357,6 +357,14 @@ impl Gossip {
         self.news = news;
     }
 
+    /// Returns who was told the fact, or said it, and has not forgotten it since.
+    pub fn knowers(&self, now: Timestamp, id: FactId) -> impl Iterator<Item = &PublicKey> {
+        let knows = move |peer: &Peer| peer.exchange.as_ref().is_some_and(|exchange| exchange.knows(now, id));
+        self.peers
+            .iter()
+            .filter_map(move |(key, peer)| knows(peer).then_some(key))
+    }
+
     /// Returns when [`due`](Self::due) next has something to say to any of the recipients.
     pub fn next(&self, recipients: &[Recipient]) -> Option<Timestamp> {
         if self.put_off {

@@ -104,6 +104,21 @@ fn everybody_is_told_once_and_not_about_itself() {
 }
 
 #[test]
+fn who_was_told_a_fact_or_said_it_knows_it_until_it_forgets() {
+    let mut world = World::new(Audience::AllFacts);
+    let id = world.know(0.0, endpoint(A, 2));
+    let knowers = |world: &World, seconds| world.gossip.knowers(at(seconds), id).copied().collect::<Vec<_>>();
+    assert_eq!(knowers(&world, 0.0), []);
+    world.told(0.0);
+    assert_eq!(knowers(&world, 0.1), [B]);
+    let (_, stored) = world.store.by_id(id).unwrap();
+    world.gossip.heard_fact(at(1.0), &A, stored, at(60.0), None);
+    assert_eq!(knowers(&world, 1.0), [A, B]);
+    assert_eq!(knowers(&world, 100.0), [B]);
+    assert_eq!(knowers(&world, 1000.0), []);
+}
+
+#[test]
 fn who_is_told_only_that_we_live_is_told_no_more() {
     let mut world = World::new(Audience::AliveOnly);
     world.know(0.0, endpoint(OWN, 1));

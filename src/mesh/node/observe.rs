@@ -72,6 +72,12 @@ impl Seen {
         self.by.insert((*peer, seen.is_ipv6()), (seen, now));
     }
 
+    /// Returns whether a peer saw the same lately.
+    fn knows(&self, now: Timestamp, peer: &PublicKey, seen: SocketAddr) -> bool {
+        let known = self.by.get(&(*peer, seen.is_ipv6()));
+        known.is_some_and(|(was, at)| *was == seen && now.since(*at) < SEEN_FOR)
+    }
+
     /// Forgets all that are not peers any more.
     pub(super) fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
         self.by.retain(|(peer, _), _| is_peer(peer));
@@ -93,14 +99,29 @@ impl Seen {
 }
 
 /// Returns how a NAT maps, by what each observer sees of IPv4, where this node has these addresses (RFC 4787, 4.1).
-fn class(own: &BTreeSet<IpAddr>, seen: &[SocketAddr]) -> Nat {
-    match seen {
-        [] => Nat::Unknown,
-        _ if seen.iter().all(|seen| own.contains(&seen.ip())) => Nat::EndpointIndependent,
-        [_] => Nat::Unknown,
-        [first, rest @ ..] if rest.iter().all(|seen| seen == first) => Nat::EndpointIndependent,
-        [_, ..] => Nat::AddressDependent,
+fn class(own: &BTreeSet<IpAddr>, mut seen: impl Iterator<Item = SocketAddr>) -> Nat {
+    let is_own = |seen: SocketAddr| own.contains(&seen.ip());
+    let Some(first) = seen.next() else {
+        return Nat::Unknown;
+    };
+    let (mut all_own, mut all_same, mut count) = (is_own(first), true, 1);
+    for seen in seen {
+        count += 1;
+        all_same &= seen == first;
+        all_own &= is_own(seen);
+        if !all_same && !all_own {
+            return Nat::AddressDependent;
+        }
     }
+    match (all_own, count) {
+        (false, 1) => Nat::Unknown,
+        (true, _) | (false, _) => Nat::EndpointIndependent,
+    }
+}
+
+/// Returns whether an address is a private one of this machine: then whoever sees it is on this side of the NAT.
+fn is_inside(own: &BTreeSet<IpAddr>, address: IpAddr) -> bool {
+    is_private(address) && own.contains(&address)
 }
 
 impl Node {
@@ -118,34 +139,32 @@ impl Node {
 
     /// Returns what is between this node and the others, as far as at least two of them see it.
     pub(super) fn own_nat(&self, now: Timestamp) -> Nat {
-        if self.seen.silence.is_long() {
+        if self.is_blocked() {
             return Nat::Blocked;
         }
-        let own = self.own_nets().iter().map(|net| net.addr()).collect();
-        let outside = self.seen.by.iter().filter(|((_, ipv6), (seen, at))| {
-            // Who is in the same network sees no NAT.
-            !ipv6 && now.since(*at) < SEEN_FOR && !self.is_inside(seen.ip())
-        });
-        let by_servers = self
-            .stun
-            .seen(now)
-            .filter(|seen| seen.is_ipv4() && !self.is_inside(seen.ip()));
-        let seen: Vec<SocketAddr> = outside.map(|(_, (seen, _))| *seen).chain(by_servers).collect();
-        class(&own, &seen)
+        let own = self.own_addresses();
+        let by_peers = self.seen.by.iter().filter(|(_, (_, at))| now.since(*at) < SEEN_FOR);
+        let seen = by_peers.map(|(_, (seen, _))| *seen).chain(self.stun.seen(now));
+        // Who is in the same network sees no NAT.
+        class(&own, seen.filter(|seen| seen.is_ipv4() && !is_inside(&own, seen.ip())))
+    }
+
+    /// Returns whether nothing but WireGuard gets out here.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.seen.silence.is_long()
+    }
+
+    fn own_addresses(&self) -> BTreeSet<IpAddr> {
+        self.own_nets().iter().map(|net| net.addr()).collect()
     }
 
     /// Returns how many peers see this node from outside, over a family.
     pub(super) fn observers(&self, now: Timestamp, ipv6: bool) -> usize {
+        let own = self.own_addresses();
         let of_family = self.seen.by.iter().filter(|((_, by_ipv6), _)| *by_ipv6 == ipv6);
         of_family
-            .filter(|(_, (seen, at))| now.since(*at) < SEEN_FOR && !self.is_inside(seen.ip()))
+            .filter(|(_, (seen, at))| now.since(*at) < SEEN_FOR && !is_inside(&own, seen.ip()))
             .count()
-    }
-
-    /// Returns whether an address is a private one of this machine: then whoever sees it is on this side of the NAT.
-    fn is_inside(&self, address: IpAddr) -> bool {
-        let own = self.own_nets();
-        is_private(address) && own.iter().any(|net| net.addr() == address)
     }
 
     /// Returns whether neither side shows the other a port at which it could be met, and both have nothing but IPv4 behind NATs.
@@ -164,6 +183,10 @@ impl Node {
         if self.trust.is_endpoint(&seen).is_err() {
             return;
         }
+        if self.seen.knows(now, peer, seen) {
+            self.seen.note(now, peer, seen);
+            return;
+        }
         let before = (self.own_reflexive(now), self.own_nat(now));
         self.seen.note(now, peer, seen);
         if (self.own_reflexive(now), self.own_nat(now)) != before {
@@ -174,7 +197,7 @@ impl Node {
 
     /// Returns where this node can be reached by the word of those that it trusts, and does not know by itself.
     pub(super) fn own_reflexive(&self, now: Timestamp) -> Vec<SocketAddr> {
-        let own: BTreeSet<_> = self.own_nets().iter().map(|net| net.addr()).collect();
+        let own = self.own_addresses();
         let counts = |peer: &PublicKey| {
             self.census.routers.contains(peer) || self.trust.level(peer) >= Some(TrustLevel::AllowedIPs)
         };
@@ -284,17 +307,20 @@ mod tests {
     fn two_observers_tell_a_nat_that_keeps_the_port_from_one_that_does_not() {
         let own = [[192, 168, 1, 2].into()].into();
         let public = [[203, 0, 113, 1].into()].into();
-        let seen = |ports: &[u16]| -> Vec<SocketAddr> {
-            ports
-                .iter()
-                .map(|port| SocketAddr::from(([203, 0, 113, 1], *port)))
-                .collect()
+        let seen = |ports: &'static [u16]| {
+            let ports = ports.iter();
+            ports.map(|port| SocketAddr::from(([203, 0, 113, 1], *port)))
         };
-        assert_eq!(class(&own, &[]), Nat::Unknown);
-        assert_eq!(class(&own, &seen(&[5])), Nat::Unknown, "one alone says nothing");
-        assert_eq!(class(&own, &seen(&[5, 5, 5])), Nat::EndpointIndependent);
-        assert_eq!(class(&own, &seen(&[5, 6])), Nat::AddressDependent);
-        assert_eq!(class(&public, &seen(&[5])), Nat::EndpointIndependent, "there is none");
+        assert_eq!(class(&own, seen(&[])), Nat::Unknown);
+        assert_eq!(class(&own, seen(&[5])), Nat::Unknown, "one alone says nothing");
+        assert_eq!(class(&own, seen(&[5, 5, 5])), Nat::EndpointIndependent);
+        assert_eq!(class(&own, seen(&[5, 6])), Nat::AddressDependent);
+        assert_eq!(class(&public, seen(&[5])), Nat::EndpointIndependent, "there is none");
+        assert_eq!(
+            class(&public, seen(&[5, 6])),
+            Nat::EndpointIndependent,
+            "of two addresses, too"
+        );
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Node {
         };
         let proofs: Vec<Proof> = self.probing.proofs(now, key).into_iter().map(proof).collect();
         let announced = self.announced_probes(key).map(|probes| probes.nat);
-        let is_blocked = announced == Some(Nat::Blocked) || self.own_nat(now) == Nat::Blocked;
+        let is_blocked = announced == Some(Nat::Blocked) || self.is_blocked();
         let probed = self.probing.is_able() && announced.is_some() && !(is_blocked && proofs.is_empty());
         Reach {
             hopeless: false,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::mesh::fact::Origin;
 use crate::mesh::fact::signal::Nat;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::Candidate;
@@ -63,7 +64,7 @@ impl Node {
         match (self.no_probes, announced) {
             _ if candidates.is_empty() => self.about_places(key),
             (Some(_), _) => Reason::NoProbesHere,
-            (None, None) => Reason::NoProbesThere,
+            (None, None) if self.is_told_of(key) => Reason::NoProbesThere,
             _ if has_answered && is_new => Reason::Handshaking,
             _ if has_answered => Reason::HandshakeFails,
             _ if self.own_nat(now) == Nat::Blocked => Reason::BlockedHere,
@@ -72,6 +73,15 @@ impl Node {
             _ if is_new => Reason::Searching,
             _ => Reason::NoAnswer,
         }
+    }
+
+    /// Returns whether another peer says something of it, or it does itself: what it can do would be known.
+    fn is_told_of(&self, key: &PublicKey) -> bool {
+        let by_peers = |origin: Origin| match origin {
+            Origin::Peer(_) => true,
+            Origin::Observed | Origin::Configured | Origin::Remembered => false,
+        };
+        self.store.about(key).any(|(_, stored)| by_peers(stored.origin))
     }
 
     fn about_places(&self, key: &PublicKey) -> Reason {

@@ -39,6 +39,11 @@ fn a_peer_has_its_way_its_times_and_its_bytes() {
         (of("wirelink_peer_reason", "bob-phone", ",reason=\"nat-pair\""), "1.0"),
         (of("wirelink_peer_link", "backup", ",state=\"suspect\""), "1.0"),
         (of("wirelink_peer_round_trip_seconds", "hub-fra", ""), "0.0008"),
+        (of("wirelink_peer_loss_ratio", "hub-fra", ",direction=\"in\""), "0.01"),
+        (
+            of("wirelink_peer_jitter_seconds", "hub-fra", ",direction=\"out\""),
+            "0.00004",
+        ),
         (of("wirelink_peer_received_bytes_total", "alice-laptop", ""), "1000192"),
         (of("wirelink_peer_sent_bytes_total", "alice-laptop", ""), "400096"),
         (

@@ -371,6 +371,8 @@ proptest! {
             // What is inside a network that moved just now follows it, and the other way round.
             let is_settled = (0..8).any(|_| world.step() == Decision::default());
             prop_assert!(is_settled, "after {happening:?}");
+            // What went from a router to another peer only now is lent, too: when it is taken there, it returns.
+            model.look(&world);
         }
     }
 
