@@ -40,6 +40,8 @@ files() {
 644 LICENSE-MIT share/doc/wirelink/LICENSE-MIT
 644 LICENSE-APACHE share/doc/wirelink/LICENSE-APACHE
 644 wirelink.example.json share/doc/wirelink/examples/wirelink.example.json
+644 systemd/userspace.conf share/doc/wirelink/examples/userspace.conf
+644 systemd/low-port.conf share/doc/wirelink/examples/low-port.conf
 644 packaging/grafana.json share/doc/wirelink/examples/grafana.json
 END
     for page in packaging/man/*.8; do
