@@ -9,11 +9,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use wirelink::cli::client::NoDaemon;
 use wirelink::cli::{self, Cli, Command, RunArgs, UsageError};
 use wirelink::config::{self, ConfigError};
-use wirelink::daemon;
+use wirelink::daemon::{self, Stop};
 
 /// The exit status of a process that a signal ended, less the number of the signal.
 const SIGNALLED: i32 = 128;
@@ -36,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::Set(args)) => cli::steer::set(args, io::stdout().lock()),
         Some(Command::Log(args)) => cli::steer::log(args, io::stdout().lock()),
         Some(Command::Export(args)) => cli::export::run(args, io::stdout().lock()),
+        Some(Command::Unit(args)) => cli::unit::run(args),
         #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => cli::demo::run(args.clone()),
     };
@@ -73,7 +73,9 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
             .map(drop)
             .context("standard output cannot be written");
     }
-    let stop = CancellationToken::new();
+    // Before there is another thread.
+    tracing::info!("{}", daemon::confine(&loaded.config));
+    let stop = Stop::default();
     stop_on_signals(stop.clone()).context("signals cannot be received")?;
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -87,26 +89,34 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
     let done = runtime.block_on(daemon::run(loaded.config, steering, stop));
     // A lookup of a name may go on for half a minute, and nobody waits for it any more.
     runtime.shutdown_background();
-    done
+    done.inspect_err(daemon::systemd::failed)
 }
 
-/// Lets SIGINT and SIGTERM stop the daemon; the second one ends the process, whatever the daemon is doing: so they have
-/// a thread of their own.
-fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
+/// Lets SIGINT and SIGTERM stop the daemon, and SIGUSR2 have it leave the interface as it is; the second one ends the process,
+/// whatever the daemon is doing: so they have a thread of their own.
+fn stop_on_signals(stop: Stop) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
-    let (mut interrupt, mut terminate) = {
+    let (mut interrupt, mut terminate, mut leave) = {
         let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::user_defined2())?,
+        )
     };
     let mut next = async move || {
         tokio::select! {
             _ = interrupt.recv() => SignalKind::interrupt(),
             _ = terminate.recv() => SignalKind::terminate(),
+            _ = leave.recv() => SignalKind::user_defined2(),
         }
     };
     let receive = async move {
-        next().await;
-        stop.cancel();
+        if next().await == SignalKind::user_defined2() {
+            stop.leave();
+        } else {
+            stop.stop();
+        }
         let second = next().await;
         tracing::warn!("stopped by a second signal: the interface is left as it is");
         std::process::exit(SIGNALLED + second.as_raw_value());

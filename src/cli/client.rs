@@ -67,7 +67,11 @@ impl Which {
         self.iface.as_deref()
     }
 
-    fn connect(&self) -> anyhow::Result<UnixStream> {
+    /// Connects to the daemon.
+    ///
+    /// # Errors
+    /// When there is none, or it may not be asked.
+    pub(super) fn connect(&self) -> anyhow::Result<UnixStream> {
         let folder = config::control_folder(std::env::vars_os());
         let Some(iface) = &self.iface else {
             return connect_to_the_one(&folder);
@@ -76,13 +80,16 @@ impl Which {
             return Err(UsageError(format!("{iface:?} is no name of an interface")).into());
         }
         let path = path(&folder, iface);
-        open(&path)?.ok_or_else(|| {
-            NoDaemon(format!(
-                "no wirelink runs beside {iface}: nobody is at {}",
-                path.display()
-            ))
-            .into()
-        })
+        for path in std::iter::once(path.clone()).chain(nested(&folder).map(|folder| self::path(&folder, iface))) {
+            if let Some(stream) = open(&path)? {
+                return Ok(stream);
+            }
+        }
+        Err(NoDaemon(format!(
+            "no wirelink runs beside {iface}: nobody is at {}",
+            path.display()
+        ))
+        .into())
     }
 }
 
@@ -138,11 +145,21 @@ fn open(path: &Path) -> anyhow::Result<Option<UnixStream>> {
     }
 }
 
+/// Returns the folders in that of the sockets: a daemon that systemd starts has one of its own there.
+fn nested(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    entries(folder).filter(|path| path.is_dir())
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path())
+}
+
 fn connect_to_the_one(folder: &Path) -> anyhow::Result<UnixStream> {
     let mut running: Vec<(PathBuf, UnixStream)> = Vec::new();
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let sockets = entries
-        .map(|entry| entry.path())
+    let folders = std::iter::once(folder.to_owned()).chain(nested(folder));
+    let sockets = folders
+        .flat_map(|folder| entries(&folder))
         .filter(|path| path.extension().is_some_and(|end| end == "sock"));
     for path in sockets {
         if let Some(stream) = open(&path)? {

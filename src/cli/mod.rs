@@ -16,6 +16,7 @@ pub mod restore;
 pub mod status;
 pub mod steer;
 mod table;
+pub mod unit;
 pub mod watch;
 
 use std::io;
@@ -79,6 +80,9 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Put an interface back as it was before wirelink first ran beside it, after a crash
     Restore(restore::RestoreArgs),
+    /// Do what units of systemd need done as root
+    #[command(hide = true)]
+    Unit(unit::UnitArgs),
     /// Show on this machine alone how two leaves behind NATs go direct, and what happens when that path breaks
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
@@ -242,6 +246,7 @@ Environment:
 Signals:
   SIGINT, SIGTERM                       put the interface back as found and stop; the second one
                                         stops at once
+  SIGUSR2                               leave the interface as it is and stop: the next start takes it up
   SIGHUP                                read the configuration again, as `wirelink reload` does
   SIGUSR1                               log what is known of facts and peers
 

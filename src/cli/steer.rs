@@ -4,8 +4,8 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 
-use super::client::{Which, unexpected};
-use super::{UsageError, print};
+use super::client::{NoDaemon, Which, unexpected};
+use super::{UsageError, print, unit};
 use crate::control::{Ask, PeerChange, Response};
 use crate::mesh::settings::TrustLevel;
 
@@ -66,7 +66,15 @@ enum Detail {
 /// # Errors
 /// When there is no daemon, or the configuration cannot be followed.
 pub fn reload(args: &ReloadArgs, output: impl Write) -> anyhow::Result<()> {
-    done(&args.which, Ask::Reload, args.json, output)
+    unit::hand_out_settings(&args.which)?;
+    let done = done(&args.which, Ask::Reload, args.json, output);
+    done.or_else(|error| {
+        if error.is::<NoDaemon>() {
+            unit::reload_later().ok_or(error)
+        } else {
+            Err(error)
+        }
+    })
 }
 
 /// Has a peer treated otherwise.

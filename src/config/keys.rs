@@ -16,7 +16,9 @@ pub(super) struct Key {
 }
 
 /// The directory of the configuration files.
-pub(super) const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
+pub const CONFIG_PATH: &str = "WIRELINK_CONFIG_PATH";
+/// Where a daemon that may not read that directory finds copies of the files in it: what starts it makes them.
+pub const CONFIG_COPY: &str = "WIRELINK_CONFIG_COPY";
 
 /// What the names of our variables start with.
 pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";

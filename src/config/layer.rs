@@ -93,9 +93,9 @@ pub(super) struct FileLayer {
 type Spelling = BTreeMap<Vec<String>, String>;
 
 impl FileLayer {
-    /// Reads `file`, or returns `None` where there is no such file.
-    pub(super) fn open(file: &Path, format: FileFormat) -> Result<Option<Self>, ConfigError> {
-        let bytes = match read(file) {
+    /// Reads what is `at` a place, or returns `None` where there is nothing; `file` is what the operator calls it.
+    pub(super) fn open(at: &Path, file: &Path, format: FileFormat) -> Result<Option<Self>, ConfigError> {
+        let bytes = match read(at) {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(None);
@@ -154,7 +154,7 @@ impl Provider for FileLayer {
 }
 
 /// Returns the bytes of a regular file of bearable size: another would block, or never end.
-fn read(file: &Path) -> io::Result<Vec<u8>> {
+pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(file)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }

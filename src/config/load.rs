@@ -10,7 +10,7 @@ use figment::Figment;
 
 use super::Config;
 use super::error::ConfigError;
-use super::keys::{CONFIG_PATH, Key, TOP, VARIABLE_PREFIX, nearest};
+use super::keys::{CONFIG_COPY, CONFIG_PATH, Key, TOP, VARIABLE_PREFIX, nearest};
 use super::layer::{FileLayer, WordSource, Words};
 use super::read::{Draft, Placed};
 use super::tree::FileFormat;
@@ -19,7 +19,7 @@ use super::tree::FileFormat;
 pub const DEFAULT_IFACE: &str = "wg0";
 
 /// Where configuration files are looked for.
-const DEFAULT_DIRECTORY: &str = "/etc/wireguard";
+pub const DEFAULT_DIRECTORY: &str = "/etc/wireguard";
 
 /// Where what survives a restart is kept, where systemd does not say.
 const DEFAULT_STATE: &str = "/var/lib/wirelink";
@@ -86,13 +86,13 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let control = control_folder(environment.iter().cloned());
     let environment = Environment::read(environment)?;
-    let words = [Figment::from(environment.words), Figment::from(flags.words())];
+    let words = [Figment::from(environment.words.clone()), Figment::from(flags.words())];
     let iface = words
         .iter()
         .map(Draft::read)
         .try_fold(None, |weaker, draft| draft.map(|draft| draft.iface.or(weaker)))?;
     let iface = iface.map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value);
-    let (file, lowest) = match find(&environment.directory, &iface)? {
+    let (file, lowest) = match find(&environment, &iface)? {
         None => (None, Figment::new()),
         Some((path, layer)) => (Some(path), Figment::from(layer)),
     };
@@ -108,7 +108,8 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         ..
     } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
     let config = Config {
-        wg_quick: wg_quick(resolve_wg_quick, &environment.directory, &iface),
+        wg_quick: wg_quick(resolve_wg_quick, environment.read_from(), &iface),
+        directory: environment.read_from().to_owned(),
         iface,
         debug: debug.unwrap_or_default(),
         log_format: log_format.unwrap_or_default(),
@@ -146,6 +147,7 @@ pub fn parse(format: FileFormat, file: &Path, bytes: &[u8]) -> Result<Config, Co
         wait: draft.wait.unwrap_or_default(),
         probe: draft.probe.unwrap_or(true),
         file: Some(file.to_owned()),
+        directory: directory.to_owned(),
         state: None,
         control: None,
         metrics: draft.metrics,
@@ -172,11 +174,11 @@ fn agree(chosen: &str, named: Option<Placed<String>>) -> Result<(), ConfigError>
 }
 
 /// Returns the one file for `iface` and what it says, if there is one.
-fn find(directory: &Path, iface: &str) -> Result<Option<(PathBuf, FileLayer)>, ConfigError> {
+fn find(environment: &Environment, iface: &str) -> Result<Option<(PathBuf, FileLayer)>, ConfigError> {
     let mut found: Option<(PathBuf, FileLayer)> = None;
-    for format in FileFormat::ALL {
-        let path = directory.join(format!("wirelink.{iface}.{}", format.extension()));
-        let Some(layer) = FileLayer::open(&path, format)? else {
+    for (format, name) in FileFormat::ALL.into_iter().zip(file_names(iface)) {
+        let path = environment.directory.join(&name);
+        let Some(layer) = FileLayer::open(&environment.read_from().join(name), &path, format)? else {
             continue;
         };
         if let Some((first, _)) = found {
@@ -185,6 +187,11 @@ fn find(directory: &Path, iface: &str) -> Result<Option<(PathBuf, FileLayer)>, C
         found = Some((path, layer));
     }
     Ok(found)
+}
+
+/// Returns the names that the file for `iface` may have.
+pub fn file_names(iface: &str) -> [String; FileFormat::ALL.len()] {
+    FileFormat::ALL.map(|format| format!("wirelink.{iface}.{}", format.extension()))
 }
 
 impl Flags {
@@ -216,6 +223,7 @@ impl Flags {
 struct Environment {
     words: Words,
     directory: PathBuf,
+    copy: Option<PathBuf>,
     state: PathBuf,
     warnings: Vec<String>,
 }
@@ -225,7 +233,7 @@ impl Environment {
     /// a warning can point out: it must not stop a daemon that ran with it yesterday.
     fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let (mut words, mut directory, mut warnings) = (Vec::new(), None, Vec::new());
-        let mut state = None;
+        let (mut state, mut copy) = (None, None);
         for (name, value) in variables {
             let name = name.to_string_lossy();
             if name == STATE_DIRECTORY {
@@ -236,6 +244,8 @@ impl Environment {
             }
             if name == CONFIG_PATH {
                 directory = Some(PathBuf::from(value));
+            } else if name == CONFIG_COPY {
+                copy = Some(PathBuf::from(value));
             } else if let Some(key) = TOP.iter().find(|key| key.variable == Some(&*name)) {
                 words.push((key, text(key, value)?));
             } else {
@@ -249,9 +259,17 @@ impl Environment {
         Ok(Self {
             words: Words::new(WordSource::Environment, words),
             directory,
+            copy,
             state: state.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE)),
             warnings,
         })
+    }
+}
+
+impl Environment {
+    /// Returns the directory that is read: that of copies, where the files themselves are for root alone.
+    fn read_from(&self) -> &Path {
+        self.copy.as_deref().unwrap_or(&self.directory)
     }
 }
 

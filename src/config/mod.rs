@@ -20,7 +20,9 @@ use serde::Serialize;
 use crate::mesh::settings::Settings;
 
 pub use error::ConfigError;
-pub use load::{DEFAULT_IFACE, Flags, Loaded, control_folder, load, parse};
+pub use keys::{CONFIG_COPY, CONFIG_PATH};
+pub use layer::read as read_bytes;
+pub use load::{DEFAULT_DIRECTORY, DEFAULT_IFACE, Flags, Loaded, control_folder, file_names, load, parse};
 pub use read::address_hash;
 pub use target::{InvalidTarget, Target};
 pub use tree::FileFormat;
@@ -54,6 +56,8 @@ pub struct Config {
     pub probe: bool,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
+    /// Where files are looked for, at the next reading, too.
+    pub directory: PathBuf,
     /// The folder of what survives a restart; nothing does where there is none.
     pub state: Option<PathBuf>,
     /// The folder of the control sockets; there is none where there is no folder.

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::control::{Ask, ErrorCode, Event, MAX_REQUEST, Request, Response, VERSION};
 
 /// Who may ask beside root, where there is such a group.
-const GROUP: &str = "wirelink";
+pub(super) const GROUP: &str = "wirelink";
 /// The most clients at a time: some shells and dashboards.
 const MAX_CLIENTS: usize = 64;
 /// How long a client may take to ask, and to take an answer in.
@@ -123,7 +123,10 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&new)?;
     fs::set_permissions(&new, fs::Permissions::from_mode(0o660))?;
-    if let Ok(Some(group)) = Group::from_name(GROUP) {
+    // A daemon of that group has given it to the group by now, and may not be allowed to.
+    if let Ok(Some(group)) = Group::from_name(GROUP)
+        && fs::metadata(&new)?.gid() != group.gid.as_raw()
+    {
         chown(&new, None, Some(group.gid.as_raw()))?;
     }
     fs::rename(&new, path)?;

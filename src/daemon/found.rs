@@ -8,6 +8,7 @@ use super::clock::now;
 use super::device::{Device, DeviceError};
 use super::host::{Host, HostError, Observation};
 use super::lock::Lock;
+use super::systemd::Systemd;
 use super::watch::Watch;
 use crate::mesh::device::DeviceState;
 use crate::mesh::identity::PrivateKey;
@@ -33,11 +34,12 @@ impl Found {
     pub(super) async fn look(iface: &str, wait: bool) -> anyhow::Result<Self> {
         let mut said = String::new();
         loop {
-            match Self::look_once(iface).await {
+            match Self::look_once(iface, wait).await {
                 Err(error) if wait && may_pass(&error) => {
                     let reason = error.to_string();
                     if said != reason {
                         tracing::warn!("waiting for {iface}: {reason}");
+                        Systemd::waiting(iface);
                         said = reason;
                     }
                     pause(if is_gone(&error) { ABSENT } else { INCOMPLETE }).await;
@@ -48,11 +50,11 @@ impl Found {
     }
 
     /// Looks for the device, and waits for it to be up: until then WireGuard may have chosen no port.
-    async fn look_once(iface: &str) -> anyhow::Result<Self> {
+    async fn look_once(iface: &str, wait: bool) -> anyhow::Result<Self> {
         let mut device = Device::open(iface).await?;
         let lock = Lock::take(iface, device.index()).await?;
         let mut host = Host::open(iface, device.index())?;
-        let seen = wait_until_up(iface, &mut host).await?;
+        let seen = wait_until_up(iface, &mut host, wait).await?;
         seen.expect_ipv6()?;
         let identity = device.identity().await?;
         let state = device.read(now()).await?;
@@ -89,10 +91,13 @@ async fn pause(longest: Duration) {
     }
 }
 
-async fn wait_until_up(iface: &str, host: &mut Host) -> Result<Observation, HostError> {
+async fn wait_until_up(iface: &str, host: &mut Host, wait: bool) -> Result<Observation, HostError> {
     let mut seen = host.read().await?;
     if !seen.up {
         tracing::warn!("{iface} is down; waiting for it to be up");
+        if wait {
+            Systemd::waiting(iface);
+        }
     }
     while !seen.up {
         host.changed().await;

@@ -1,6 +1,7 @@
 //! The shell: observes the machine, hands it to the node, carries out what comes back.
 
 mod clock;
+mod confine;
 pub mod control;
 pub mod device;
 mod found;
@@ -19,17 +20,20 @@ mod rtnl;
 mod shell;
 mod socket;
 mod state;
+mod stop;
+pub mod systemd;
 mod view;
 mod watch;
 mod wg_quick;
 
+pub use confine::{Held, confine};
 pub use netlink::NetlinkError;
 pub use restore::restore;
 pub use state::form;
+pub use stop::Stop;
+pub use wg_quick::names_only;
 
 use std::rc::Rc;
-
-use tokio_util::sync::CancellationToken;
 
 use self::shell::{End, Shell};
 use crate::config::{Config, ConfigError, Loaded};
@@ -69,7 +73,7 @@ impl Steering {
 /// # Errors
 /// When the interface is missing, is not WireGuard, may not be changed or vanishes; when another wirelink works on it, or the
 /// port is taken.
-pub async fn run(config: Config, steering: Steering, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(config: Config, steering: Steering, stop: Stop) -> anyhow::Result<()> {
     loop {
         let mut shell = match Shell::open(&config, &steering, &stop).await {
             Ok(Some(shell)) => shell,
@@ -84,7 +88,15 @@ pub async fn run(config: Config, steering: Steering, stop: CancellationToken) ->
         let end = shell.serve(&stop).await;
         shell.finish_writing().await;
         match end {
-            Ok(End::Stopped) => return shell.close().await,
+            Ok(End::Stopped) => {
+                systemd::stopping("putting the interface back");
+                return shell.close().await;
+            }
+            Ok(End::Left) => {
+                systemd::stopping("leaving the interface as it is for the next start");
+                shell.leave();
+                return Ok(());
+            }
             Ok(End::OtherKey) => {
                 if let Err(error) = shell.close().await {
                     tracing::warn!("{error:#}");

@@ -12,9 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use super::Steering;
 use super::clock::{Alarm, now};
 use super::control::Control;
 use super::device::{Device, DeviceError};
@@ -28,7 +26,9 @@ use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
 use super::socket::Socket;
 use super::state::{StateFile, Writer};
+use super::systemd::{Due, Systemd};
 use super::wg_quick::WgQuick;
+use super::{Steering, Stop};
 use crate::config::{Config, LogFormat};
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
@@ -82,6 +82,7 @@ pub(super) struct Shell {
     pinging: Pinging,
     reload: Signal,
     steering: Steering,
+    systemd: Systemd,
     /// Whether probes are wanted.
     probe: bool,
     /// Whether details are logged.
@@ -95,6 +96,8 @@ pub(super) struct Shell {
 pub(super) enum End {
     /// Somebody asked for it.
     Stopped,
+    /// Somebody asked for it who starts the next one at once: the device stays as it is.
+    Left,
     /// The device has another private key: it is another node's.
     OtherKey,
 }
@@ -102,21 +105,19 @@ pub(super) enum End {
 impl Shell {
     /// Opens everything that the node needs, once the interface is up; `None` where `stop` came first. Unless it succeeds,
     /// nothing is changed.
-    pub(super) async fn open(
-        config: &Config,
-        steering: &Steering,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn open(config: &Config, steering: &Steering, stop: &Stop) -> anyhow::Result<Option<Self>> {
         // First, as an unexpected signal would end the process.
         let report = signal(SignalKind::user_defined1()).context("signals cannot be received")?;
         let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
         let alarm = Alarm::new().context("there is no timer")?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).context("the system has no random numbers")?;
+        let mut systemd = Systemd::open();
         let found = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(None),
+            _ = stop.asked() => return Ok(None),
             found = Found::look(&config.iface, config.wait) => found?,
+            () = systemd.keep_beating() => unreachable!("it never ends"),
         };
         let (iface, settings) = (found.seen.name.clone(), config.settings.clone());
         let Some(ports) = Ports::of(&settings, &found.state) else {
@@ -142,6 +143,7 @@ impl Shell {
         let control = Control::open(config.control.as_deref(), &iface);
         let interfaces = found.seen.state.interfaces.clone();
         node.handle(now(), Input::Host(found.seen.state));
+        systemd.ready();
         Ok(Some(Self {
             lock: found.lock,
             interfaces,
@@ -166,6 +168,7 @@ impl Shell {
             pinging: Pinging::default(),
             reload,
             steering: steering.clone(),
+            systemd,
             probe: config.probe,
             debug: config.debug,
             log_format: config.log_format,
@@ -180,7 +183,7 @@ impl Shell {
 
     /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline. A change that must be written
     /// down first delays all that is due, so that the device is not read between its plan and its change; what comes in is taken in.
-    pub(super) async fn serve(&mut self, stop: &CancellationToken) -> anyhow::Result<End> {
+    pub(super) async fn serve(&mut self, stop: &Stop) -> anyhow::Result<End> {
         loop {
             self.carry_out(stop).await?;
             let due = self
@@ -190,7 +193,8 @@ impl Shell {
                 .max(self.not_before);
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(End::Stopped),
+                end = stop.asked() => return Ok(end),
+                due = self.systemd.due() => self.inform(due),
                 () = self.writer.settle(), if self.writer.is_writing() => {}
                 slept = self.alarm.sleep_until(due), if self.held.is_none() => {
                     slept.context("the timer failed")?;
@@ -222,10 +226,10 @@ impl Shell {
     }
 
     /// Has the node do what is due; returns whether the device is still its own.
-    async fn meet_deadline(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
+    async fn meet_deadline(&mut self, stop: &Stop) -> anyhow::Result<bool> {
         let read = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(true),
+            _ = stop.asked() => return Ok(true),
             read = self.device.read(now()) => read,
         };
         match read {
@@ -284,9 +288,9 @@ impl Shell {
     }
 
     /// Does what the node wants, in its order, until `stop`.
-    async fn carry_out(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn carry_out(&mut self, stop: &Stop) -> anyhow::Result<()> {
         let mut answers = true;
-        while !stop.is_cancelled()
+        while !stop.is_asked()
             && let Some(output) = self.next_output()
         {
             match output {
@@ -314,6 +318,7 @@ impl Shell {
         if self.contest.was_told(event) {
             return tracing::debug!("{event}, again");
         }
+        self.systemd.expect_news();
         self.control.tell(self.history.note(event));
         logs::tell(&self.iface, event);
     }
@@ -377,10 +382,22 @@ impl Shell {
         }
     }
 
+    fn inform(&mut self, due: Due) {
+        match due {
+            Due::Beat => {}
+            Due::Line => self.systemd.say(&self.node.status(now())),
+        }
+    }
+
     fn report(&self) {
         for line in self.node.status(now()).to_string().lines() {
             tracing::info!("{line}");
         }
+    }
+
+    /// Ends with the interface as it is: the next start takes up what was written down before it was put there.
+    pub(super) fn leave(self) {
+        tracing::info!("stopped; {} stays as it is, for the next start", self.iface);
     }
 
     /// Puts the interface back as it was found, as far as it is still there.

@@ -12,8 +12,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, Uid, fchown};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use self::form::{MAX_LEN, Misfit, Owner};
 pub(super) use self::writer::Writer;
@@ -95,12 +96,19 @@ impl StateFile {
         if !about.is_file() {
             return Err(Unfit::NoFile);
         }
-        if about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
+        let users = [Some(geteuid().as_raw()), self.heir()?.map(Uid::as_raw)];
+        if !users.contains(&Some(about.uid())) || about.mode() & 0o022 != 0 {
             return Err(Unfit::Foreign);
         }
         let mut text = Vec::new();
         file.take(MAX_LEN + 1).read_to_end(&mut text)?;
         Ok(Some(self.owner.read(&text, now)?))
+    }
+
+    /// Returns whose root's files here are: the folder may be that of a daemon which is not root, and must find what root did meanwhile.
+    fn heir(&self) -> io::Result<Option<Uid>> {
+        let owner = fs::metadata(&self.folder)?.uid();
+        Ok((geteuid().is_root() && owner != 0).then(|| Uid::from_raw(owner)))
     }
 
     /// Goes by another name of the interface from now on, with what was written down under the old one.
@@ -148,7 +156,11 @@ impl StateFile {
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::open(&draft, flags, Mode::RUSR | Mode::WUSR)?);
-        let written = file.write_all(text).and_then(|()| file.sync_all());
+        let given = self.heir().and_then(|heir| match heir {
+            Some(heir) => fchown(&file, Some(heir), None).map_err(io::Error::from),
+            None => Ok(()),
+        });
+        let written = given.and_then(|()| file.write_all(text)).and_then(|()| file.sync_all());
         let in_place = written.and_then(|()| fs::rename(&draft, self.path()));
         if in_place.is_err() {
             fs::remove_file(&draft).ok();

@@ -94,6 +94,16 @@ impl WgQuick {
     }
 }
 
+/// Returns the names in a file and the peers that they belong to, as such a file: all else in it, the private key above all, is left out.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn names_only(path: &Path) -> io::Result<String> {
+    let (file, _) = WgQuick::new(path.to_owned()).open()?;
+    let peer = |(key, host): (&PublicKey, &Host)| format!("[Peer]\nPublicKey = {key}\nEndpoint = {host}\n");
+    Ok(parse(&text(file)?).names.iter().map(peer).collect())
+}
+
 /// Returns all that is in a file. It holds secrets: no second copy of them is made, and this one is wiped.
 fn text(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + SPARE));

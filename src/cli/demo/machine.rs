@@ -11,10 +11,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, LogFormat};
-use crate::daemon::{self, Steering};
+use crate::daemon::{self, Steering, Stop};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::prefixes::Prefixes;
 use crate::mesh::settings::Settings;
@@ -163,7 +162,7 @@ struct Machine {
 
 /// A daemon that runs on a machine.
 struct Daemon {
-    stop: CancellationToken,
+    stop: Stop,
     result: oneshot::Receiver<anyhow::Result<()>>,
     before: Snapshot,
 }
@@ -217,7 +216,7 @@ impl Machine {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::StartDaemon) => self.start_daemon().await?,
-                    Some(Order::StopDaemon) => self.daemon.iter().for_each(|daemon| daemon.stop.cancel()),
+                    Some(Order::StopDaemon) => self.daemon.iter().for_each(|daemon| daemon.stop.stop()),
                     None => return Ok(()),
                 },
                 answer = self.pinger.answer() => {
@@ -259,7 +258,7 @@ impl Machine {
 
     async fn start_daemon(&mut self) -> anyhow::Result<()> {
         let before = self.snapshot().await?;
-        let stop = CancellationToken::new();
+        let stop = Stop::default();
         let (sender, result) = oneshot::channel();
         let (host, journal, token) = (self.host, self.journal.clone(), stop.clone());
         let settings = world::settings(&self.keys, host);
@@ -345,7 +344,7 @@ async fn ended(daemon: &mut Option<Daemon>) -> anyhow::Result<()> {
     }
 }
 
-fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+fn run_daemon(host: Host, settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let config = Config {
         iface: host.interface().to_owned(),
         debug: false,
@@ -353,6 +352,7 @@ fn run_daemon(host: Host, settings: Settings, stop: CancellationToken) -> anyhow
         wait: false,
         probe: true,
         file: None,
+        directory: std::path::PathBuf::new(),
         state: None,
         control: None,
         metrics: Vec::new(),

@@ -105,7 +105,10 @@ fn wait_for_a_key() -> io::Result<()> {
         Err(rustix::io::Errno::INTR) => return Ok(()),
         polled => polled?,
     };
-    if keys[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+    if keys[0]
+        .revents()
+        .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
+    {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
     Ok(())

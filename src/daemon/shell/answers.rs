@@ -175,6 +175,13 @@ impl Shell {
 
     /// Reads the configuration again, and follows it; one that is wrong, or needs a restart, changes nothing.
     pub(super) fn reload(&mut self) -> Result<String, Refusal> {
+        self.systemd.reloading();
+        let followed = self.follow_configuration();
+        self.systemd.reloaded();
+        followed
+    }
+
+    fn follow_configuration(&mut self) -> Result<String, Refusal> {
         let loaded =
             (self.steering.load)().map_err(|error: ConfigError| (ErrorCode::BadConfiguration, error.to_string()))?;
         for warning in &loaded.warnings {
