@@ -8,7 +8,7 @@ use clap::CommandFactory as _;
 use figment::Figment;
 use proptest::prelude::*;
 
-use super::keys::{CONFIG_PATH, PEER, TOP};
+use super::keys::{CONFIG_COPY, CONFIG_PATH, PEER, TOP};
 use super::layer::FileLayer;
 use super::read::Draft;
 use super::tree::FileFormat;
@@ -163,6 +163,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         wait,
         probe,
         file,
+        directory,
         state,
         control,
         metrics,
@@ -174,6 +175,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         ("wg7", true, true, false, None)
     );
     assert_eq!(log_format, LogFormat::Json);
+    assert_eq!(directory, std::path::Path::new(env!("CARGO_MANIFEST_DIR")));
     assert_eq!(state, Some("/var/lib/wirelink".into()));
     assert_eq!(metrics, []);
     assert_eq!(control, Some("/run/wirelink".into()));
@@ -185,6 +187,32 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         (Some(7), Some(true), true)
     );
     assert_eq!(settings.address_hash, crate::mesh::identity::AddressHash::Blake2s);
+}
+
+#[test]
+fn a_copy_is_read_and_goes_by_the_name_of_what_was_copied() {
+    let folder = std::env::temp_dir().join(format!("wirelink-config-copy-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(
+        folder.join("wirelink.wg0.json"),
+        r#"{"Chatty": true, "ResolveWgQuick": true}"#,
+    )
+    .expect("a file");
+    let copy = || [nowhere(), (CONFIG_COPY.into(), folder.clone().into())];
+    let config = load(&Flags::default(), copy()).expect("it is right").config;
+    assert!(config.settings.chatty);
+    let original = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("wirelink.wg0.json");
+    assert_eq!(config.file, Some(original.clone()));
+    assert_eq!(
+        config.wg_quick,
+        Some(folder.join("wg0.conf")),
+        "it cannot read the other"
+    );
+    assert_eq!(config.directory, folder);
+    std::fs::write(folder.join("wirelink.wg0.json"), "{").expect("a file");
+    let error = load(&Flags::default(), copy()).expect_err("it is wrong").to_string();
+    std::fs::remove_dir_all(&folder).ok();
+    assert!(error.starts_with(&original.display().to_string()), "{error}");
 }
 
 #[test]
@@ -342,7 +370,7 @@ proptest! {
             ..Settings::default()
         };
         let config = Config {
-            iface: "wg0".to_owned(), debug: true, log_format: LogFormat::Plain, wait: false, probe: chatty, file: None, state: None, control: None,
+            iface: "wg0".to_owned(), debug: true, log_format: LogFormat::Plain, wait: false, probe: chatty, file: None, directory: "".into(), state: None, control: None,
             metrics: if chatty { vec!["127.0.0.1:9".parse().expect("a place")] } else { Vec::new() },
             wg_quick: router.map(|_| "wg0.conf".into()), settings: settings.clone(),
         };

@@ -123,14 +123,25 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&new)?;
     fs::set_permissions(&new, fs::Permissions::from_mode(0o660))?;
-    // A daemon of that group has given it to the group by now, and may not be allowed to.
-    if let Ok(Some(group)) = Group::from_name(GROUP)
-        && fs::metadata(&new)?.gid() != group.gid.as_raw()
-    {
-        chown(&new, None, Some(group.gid.as_raw()))?;
-    }
+    share(&new);
     fs::rename(&new, path)?;
     Ok(listener)
+}
+
+/// Gives the socket to the group, where there is one. Whoever may not give it away goes on without: root can ask all the same.
+fn share(socket: &Path) {
+    let Ok(Some(group)) = Group::from_name(GROUP) else {
+        return;
+    };
+    // A daemon of that group has given it to the group by making it.
+    if fs::metadata(socket).is_ok_and(|made| made.gid() == group.gid.as_raw()) {
+        return;
+    }
+    if let Err(error) = chown(socket, None, Some(group.gid.as_raw())) {
+        tracing::warn!(
+            "the group {GROUP} cannot ask how this node is, as its socket needs CAP_CHOWN to be given away: {error}"
+        );
+    }
 }
 
 async fn accept(listener: UnixListener, ask: mpsc::Sender<Asked>, events: broadcast::Sender<Event>) {

@@ -296,10 +296,12 @@ pub enum RejectReason {
 
 impl Event {
     /// All that [`code`](Self::code) returns.
-    pub const CODES: [&str; 14] = [
+    pub const CODES: [&str; 16] = [
         "link-established",
         "link-suspected",
         "link-lost",
+        "path-narrow",
+        "path-wide",
         "peer-added",
         "peer-removed",
         "peer-restarted",

@@ -201,6 +201,8 @@ mod tests {
     fn each_has_a_code_of_its_own_and_few_words() {
         let codes: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
+        let numbers = Reason::ALL.map(|reason| reason as usize);
+        assert!(numbers.into_iter().eq(0..codes.len()), "none is left out");
         for reason in Reason::ALL {
             let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
             assert!(reason.code().bytes().all(is_plain), "{reason:?}");

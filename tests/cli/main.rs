@@ -5,6 +5,7 @@
 mod decode;
 mod logs;
 mod pages;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fs;

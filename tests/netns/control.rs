@@ -1,6 +1,7 @@
 //! What an operator asks a running daemon: the real program, beside real daemons.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -57,8 +58,12 @@ pub(crate) fn peer(lab: &Lab, name: &str, of: &str) -> Value {
 #[track_caller]
 pub(crate) fn expect_reason(lab: &Lab, name: &str, of: &str, reason: &str) {
     let mut last = Value::Null;
+    let question = format!("status {} --json --iface {}", lab.public_key(of), lab.interface(name));
     let found = command::until(SOON, || {
-        last = peer(lab, name, of);
+        // One that has just been started may not listen yet, nor know its peers.
+        let said = ask(lab, name, &question);
+        let shown: Value = serde_json::from_str(&said.text).unwrap_or_else(|_| json!(said.text));
+        last = shown.get("peers").map_or(shown.clone(), |peers| peers[0].clone());
         (last["reason"] == reason).then_some(())
     });
     assert!(found.is_some(), "{name} about {of}: wanted {reason}, not {last:#}");
@@ -179,6 +184,36 @@ fn what_is_asked_of_nobody_or_wrongly_gets_a_clear_answer() {
     }
     let said = ask(&lab, "a", "status");
     assert_eq!((said.code, said.text.lines().count()), (Some(3), 1), "{}", said.text);
+}
+
+#[test]
+fn the_group_may_read_and_a_daemon_that_cannot_give_it_the_socket_answers_root() {
+    let lab = Lab::build(&home_home());
+    let iface = lab.interface("a");
+    lab.namespace("a").write("group", "root:x:0:\nwirelink:x:77007:\n");
+    let socket = lab.logs.join("run").join(format!("{iface}.sock"));
+    let member = "setpriv --reuid 65534 --regid 77007 --clear-groups";
+    // Root may become a member, and a member may give it to the group.
+    for (rights, group, reads) in [
+        ("", 77_007, 0),
+        ("setpriv --bounding-set -chown", 77_007, 0),
+        ("setpriv --bounding-set -chown,-setgid", 0, 1),
+    ] {
+        let line = format!("{rights} {WIRELINK} --iface {iface}");
+        let mut daemon = lab.spawn("a", line.trim(), &format!("{group}.log"));
+        assert!(daemon.catches(Signal::HUP, SOON), "{}", daemon.output());
+        let status = || ask(&lab, "a", &format!("status -i {iface}")).code;
+        let answers = command::until(SOON, || (status() == Some(0)).then_some(()));
+        assert!(answers.is_some(), "{}", daemon.output());
+        let of_socket = fs::metadata(&socket).expect("it is there");
+        assert_eq!((of_socket.gid(), of_socket.mode() & 0o777), (group, 0o660));
+        let read = ask_as(&lab, "a", member, &format!("status -i {iface}"));
+        assert_eq!(read.code, Some(reads), "{}", read.text);
+        let changed = ask_as(&lab, "a", member, &format!("log debug -i {iface}"));
+        assert_eq!(changed.code, Some(1), "{}", changed.text);
+        let complaints = daemon.output().matches("CAP_CHOWN").count();
+        assert_eq!(complaints, usize::from(group == 0), "{}", daemon.output());
+    }
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Lab {
     pub(crate) logs: PathBuf,
     /// With what every wirelink is started.
     pub(crate) flags: &'static str,
+    /// What starts it, such as `env` with variables; often nothing.
+    pub(crate) starter: String,
 }
 
 /// A host beside its namespace.
@@ -80,6 +82,7 @@ impl Lab {
             found: BTreeMap::new(),
             logs,
             flags: "--debug",
+            starter: String::new(),
         };
         let number = world.trim_start_matches(PREFIX).replace('-', "x");
         lab.add_hosts(&format!("{INTERFACE}{number}"));
@@ -280,7 +283,10 @@ impl Lab {
     /// Starts wirelink on a host, with these flags, too.
     pub(crate) fn start_with(&mut self, name: Name, flags: &str) {
         let line = match self.program(name) {
-            Program::Ours => format!("{WIRELINK} {} --iface {} {flags}", self.flags, self.interface(name)),
+            Program::Ours => {
+                let (starter, interface) = (&self.starter, self.interface(name));
+                format!("{starter} {WIRELINK} {} --iface {interface} {flags}", self.flags)
+            }
             Program::V1 => self.v1(name),
         };
         let settings = Some(self.settings(name)).filter(|folder| folder.exists());

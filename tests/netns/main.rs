@@ -30,6 +30,7 @@ mod router;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "the two worlds share it, and neither needs all")]
 mod scenario;
+mod service;
 mod settings;
 mod show;
 mod single;

@@ -81,8 +81,13 @@ impl Namespace {
 
     /// Says what names mean inside, to whatever program starts from now on, and to those that did since there is such a file.
     pub(crate) fn write_hosts(&self, lines: &str) {
+        self.write("hosts", lines);
+    }
+
+    /// Has a file stand in for the one of this name in /etc, for whatever program starts from now on.
+    pub(crate) fn write(&self, file: &str, lines: &str) {
         let folder = Path::new(FILES).join(&self.name);
-        let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join("hosts"), lines));
+        let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(file), lines));
         written.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     }
 

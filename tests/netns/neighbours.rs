@@ -114,8 +114,9 @@ fn an_interface_that_is_missing_is_waited_for_and_so_is_its_key() {
 fn an_interface_that_goes_while_it_is_looked_at_is_waited_for() {
     let mut lab = Lab::build(&public_public());
     lab.unmake_interface("a");
-    // Slow enough for something to go between any two of its steps.
-    let slowly = "strace -f -qq -o /dev/null -e trace=sendto,sendmsg -e inject=sendto,sendmsg:delay_enter=100000";
+    // Slow enough for something to go between any two of its steps. What is started is the daemon itself, so that it ends with the
+    // test, and strace with it (-D): `strace -o` blocks the signals that would end it, and what it traces survives it.
+    let slowly = "strace -D -f -qq -o /dev/null -e trace=sendto,sendmsg -e inject=sendto,sendmsg:delay_enter=100000";
     let line = format!("{slowly} {WIRELINK} --wait --iface {}", lab.interface("a"));
     let mut daemon = lab.spawn("a", &line, "slowly.log");
     for milliseconds in (0..1200).step_by(80) {

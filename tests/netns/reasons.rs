@@ -71,12 +71,12 @@ fn a_session_with_a_machine_without_wirelink_is_named() {
     hub_forwards(&lab);
     let at = |name| format!("{}:51820", lab.network.public_address(name));
     let (a, b) = (at("a"), at("b"));
-    introduce(&lab, "a", "b", &format!("allowed-ips 10.97.0.0/24 endpoint {b}"));
+    introduce(&lab, "a", "b", &format!("allowed-ips 10.97.0.1/32 endpoint {b}"));
     introduce(
         &lab,
         "b",
         "a",
-        &format!("allowed-ips 10.96.0.0/24 endpoint {a} persistent-keepalive 1"),
+        &format!("allowed-ips 10.96.0.1/32 endpoint {a} persistent-keepalive 1"),
     );
     lab.start("hub");
     lab.start("a");

@@ -91,6 +91,45 @@ fn after_a_kill_the_next_stop_puts_the_interface_back() {
 }
 
 #[test]
+fn a_restart_keeps_links_and_the_stop_after_it_puts_the_interface_back() {
+    let mut lab = before();
+    let found = shown(&lab, "a");
+    play::start_all(&mut lab, Duration::from_secs(30));
+    let direct = shown(&lab, "a");
+    let other = std::net::IpAddr::V4(lab.inner("a").v4);
+    // While the two agree anew, which takes a tenth of a second, packets go by the hub, and one may be between the two ways.
+    let line = format!("ping -n -i 0.1 -w 20 {other}");
+    let pings = lab.spawn("b", &line, "pings.log");
+    std::thread::sleep(Duration::from_secs(1));
+
+    lab.daemon("a").signal(Signal::USR2);
+    let status = lab.daemon("a").ended(SOON);
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", lab.log("a"));
+    assert_eq!(shown(&lab, "a"), direct, "nothing is put back");
+    std::thread::sleep(Duration::from_secs(1));
+    starts(&mut lab, "a");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(shown(&lab, "a"), direct, "nor is anything done again: {}", lab.log("a"));
+    pings.signal(Signal::INT);
+    let said = command::until(SOON, || {
+        Some(pings.output()).filter(|said| said.contains("packet loss"))
+    });
+    let said = said.unwrap_or_else(|| pings.output());
+    let count = |word: &str| {
+        let before = said.split(word).next().and_then(|text| text.split_whitespace().last());
+        before
+            .and_then(|number| number.parse::<usize>().ok())
+            .expect("ping counts")
+    };
+    let direct = said.lines().filter(|line| line.contains("ttl=64")).count();
+    assert!(count(" packets transmitted") - count(" received") <= 2, "{said}");
+    assert!(count(" received") - direct <= 10, "nearly all of it direct: {said}");
+
+    end(&mut lab, "a");
+    assert_eq!(shown(&lab, "a"), found);
+}
+
+#[test]
 fn the_interface_is_put_back_by_hand_but_not_under_a_daemon() {
     let mut lab = before();
     let found = shown(&lab, "a");

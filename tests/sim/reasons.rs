@@ -1,9 +1,17 @@
 //! Why a peer is not direct: each cause is brought about, and must be what the node names.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::thread;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::reason::Reason;
+use wirelink::mesh::settings::{Override, PeerSettings, TrustLevel};
 
+use crate::host::PeerConfig;
+use crate::net::Quality;
 use crate::program::Program;
 use crate::scenario::border::Border;
 use crate::scenario::{Act, Name, Scenario, table};
@@ -11,6 +19,47 @@ use crate::stage::Stage;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(50);
+
+/// The reasons that were named when their causes were there.
+type Named = BTreeSet<Reason>;
+
+/// What brings reasons about.
+const CAUSES: [fn(&mut Named); 14] = [
+    a_firewall_that_lets_nothing_in,
+    two_nats_that_show_no_port,
+    a_side_without_raw_sockets,
+    something_that_lets_nothing_but_wireguard_pass,
+    something_that_lets_all_but_wireguard_pass,
+    a_path_that_takes_its_time,
+    a_path_that_dies_and_one_that_dies_again_and_again,
+    a_peer_without_wirelink_that_goes,
+    a_peer_on_which_wirelink_is_not_started_yet,
+    a_peer_that_is_paused,
+    prefixes_that_the_operator_does_not_allow,
+    prefixes_that_nobody_names,
+    a_peer_that_was_never_there,
+    a_peer_of_the_other_family,
+];
+
+/// Whoever adds a reason adds a cause.
+#[test]
+fn every_reason_is_named_when_its_cause_is_there() {
+    let mut named = Named::new();
+    thread::scope(|scope| {
+        let running = CAUSES.map(|cause| {
+            scope.spawn(move || {
+                let mut named = Named::new();
+                cause(&mut named);
+                named
+            })
+        });
+        for cause in running {
+            let of_cause = cause.join();
+            named.append(&mut of_cause.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+    });
+    assert_eq!(named, Named::from(Reason::ALL));
+}
 
 /// Returns why a node does not reach another one directly.
 fn reason(stage: &Stage<'_>, name: Name, of: Name) -> Option<Reason> {
@@ -28,12 +77,13 @@ fn reason(stage: &Stage<'_>, name: Name, of: Name) -> Option<Reason> {
 
 /// Waits until a node gives a reason.
 #[track_caller]
-fn expect(stage: &mut Stage<'_>, name: Name, of: Name, wanted: Reason, within: Duration) {
+fn expect(named: &mut Named, stage: &mut Stage<'_>, pair: (Name, Name), wanted: Reason, within: Duration) {
     let until = stage.world.now + within;
     let mut seen = Vec::new();
     while stage.world.now < until {
-        let present = reason(stage, name, of);
+        let present = reason(stage, pair.0, pair.1);
         if present == Some(wanted) {
+            named.insert(wanted);
             return;
         }
         if seen.last() != Some(&present) {
@@ -41,8 +91,11 @@ fn expect(stage: &mut Stage<'_>, name: Name, of: Name, wanted: Reason, within: D
         }
         stage.run(TICK);
     }
-    panic!("{name} about {of}: {wanted:?} is not among {seen:?}");
+    panic!("{} about {}: {wanted:?} is not among {seen:?}", pair.0, pair.1);
 }
+
+/// One about the other, and the other way round.
+const PAIRS: [(Name, Name); 2] = [("a", "b"), ("b", "a")];
 
 /// Two leaves behind home routers, between which nothing passes.
 fn apart(scenario: &Scenario) -> Stage<'_> {
@@ -51,22 +104,63 @@ fn apart(scenario: &Scenario) -> Stage<'_> {
     stage
 }
 
-#[test]
-fn a_firewall_that_lets_nothing_in() {
+/// Has the operator of one machine make another, with a public address, a peer by hand, and perhaps say where it is.
+fn introduce(stage: &mut Stage<'_>, name: Name, other: Name, allowed_ips: &[IpNet], is_known: bool) {
+    let (id, other) = (stage.id(name), stage.id(other));
+    let peer = PeerConfig {
+        key: stage.world.hosts[other].key,
+        allowed_ips: allowed_ips.to_vec(),
+        endpoint: stage.world.net.nics(other)[0]
+            .addresses
+            .first()
+            .filter(|_| is_known)
+            .map(|net| (net.addr(), stage.world.hosts[other].config.port).into()),
+        keepalive: None,
+    };
+    let add = DeviceChange::AddPeer {
+        peer: peer.key,
+        allowed_ips: peer.allowed_ips.iter().copied().collect(),
+        endpoint: peer.endpoint,
+    };
+    stage.world.operate(id, &add);
+    stage.world.hosts[id].config.peers.push(peer);
+}
+
+/// Has two leaves with public addresses be peers by hand, and gives them a session.
+fn connect(stage: &mut Stage<'_>) -> [IpAddr; 2] {
+    let inner = PAIRS.map(|(name, _)| {
+        let inner = stage.world.hosts[stage.id(name)].inner(false);
+        inner.expect("it has an address")
+    });
+    introduce(stage, "a", "b", &[inner[1].into()], true);
+    introduce(stage, "b", "a", &[inner[0].into()], true);
+    stage.world.ping(stage.id("a"), inner[1]);
+    stage.run(SECOND);
+    inner
+}
+
+/// Changes what the operator of one machine says about another.
+fn say(stage: &mut Stage<'_>, name: Name, of: Name, said: impl FnOnce(&mut PeerSettings)) {
+    let (id, of) = (stage.id(name), stage.id(of));
+    let key = stage.world.hosts[of].key;
+    let peers = &mut stage.world.hosts[id].config.settings.peers;
+    said(peers.entry(key).or_default());
+}
+
+fn a_firewall_that_lets_nothing_in(named: &mut Named) {
     let scenario = table::home_home();
     let mut stage = apart(&scenario);
     stage.act(Act::StartAll);
-    expect(&mut stage, "a", "b", Reason::Searching, 5 * SECOND);
-    for (name, of) in [("a", "b"), ("b", "a")] {
-        expect(&mut stage, name, of, Reason::NoAnswer, 30 * SECOND);
-        expect(&mut stage, name, "hub", Reason::Router, SECOND);
+    expect(named, &mut stage, ("a", "b"), Reason::Searching, 5 * SECOND);
+    for (name, of) in PAIRS {
+        expect(named, &mut stage, (name, of), Reason::NoAnswer, 30 * SECOND);
+        expect(named, &mut stage, (name, "hub"), Reason::Router, SECOND);
     }
     stage.act(Act::Heal("a", "b"));
-    expect(&mut stage, "a", "b", Reason::Direct, 600 * SECOND);
+    expect(named, &mut stage, ("a", "b"), Reason::Direct, 600 * SECOND);
 }
 
-#[test]
-fn two_nats_that_show_no_port() {
+fn two_nats_that_show_no_port(named: &mut Named) {
     let mut scenario = table::two_hubs();
     scenario
         .sites
@@ -74,56 +168,186 @@ fn two_nats_that_show_no_port() {
         .for_each(|site| (site.border, site.ipv6) = (Border::SYMMETRIC, None));
     let mut stage = Stage::new(&scenario, 1);
     stage.act(Act::StartAll);
-    expect(&mut stage, "a", "b", Reason::NatPair, 120 * SECOND);
-    expect(&mut stage, "b", "a", Reason::NatPair, 120 * SECOND);
+    for pair in PAIRS {
+        expect(named, &mut stage, pair, Reason::NatPair, 120 * SECOND);
+    }
 }
 
-#[test]
-fn a_side_without_raw_sockets() {
+fn a_side_without_raw_sockets(named: &mut Named) {
     let scenario = table::home_home();
     let mut stage = apart(&scenario);
     let a = stage.id("a");
     stage.world.hosts[a].config.probes = false;
     stage.act(Act::StartAll);
-    expect(&mut stage, "a", "b", Reason::NoProbesHere, 20 * SECOND);
-    expect(&mut stage, "b", "a", Reason::NoProbesThere, 20 * SECOND);
+    expect(named, &mut stage, ("a", "b"), Reason::NoProbesHere, 20 * SECOND);
+    expect(named, &mut stage, ("b", "a"), Reason::NoProbesThere, 20 * SECOND);
 }
 
-#[test]
-fn something_that_lets_nothing_but_wireguard_pass() {
+fn something_that_lets_nothing_but_wireguard_pass(named: &mut Named) {
     let scenario = table::home_home();
     let mut stage = apart(&scenario);
     let site = stage.site("a");
     stage.world.net.pass_wireguard_only(site);
     stage.act(Act::StartAll);
-    expect(&mut stage, "a", "b", Reason::BlockedHere, 90 * SECOND);
-    expect(&mut stage, "b", "a", Reason::BlockedThere, 90 * SECOND);
+    expect(named, &mut stage, ("a", "b"), Reason::BlockedHere, 90 * SECOND);
+    expect(named, &mut stage, ("b", "a"), Reason::BlockedThere, 90 * SECOND);
 }
 
-#[test]
-fn a_path_that_dies_and_one_that_dies_again_and_again() {
+/// As a preshared key on one side alone does, too.
+fn something_that_lets_all_but_wireguard_pass(named: &mut Named) {
     let scenario = table::home_home();
     let mut stage = Stage::new(&scenario, 1);
+    let (a, b) = (stage.id("a"), stage.id("b"));
+    stage.world.net.pass_all_but_wireguard(a, b);
     stage.act(Act::StartAll);
-    expect(&mut stage, "a", "b", Reason::Direct, 30 * SECOND);
-    for round in 0..4 {
-        stage.act(Act::Cut("a", "b"));
-        expect(&mut stage, "a", "b", Reason::Silent, 60 * SECOND);
-        stage.act(Act::Heal("a", "b"));
-        if round == 3 {
-            expect(&mut stage, "a", "b", Reason::Held, 60 * SECOND);
-        }
-        expect(&mut stage, "a", "b", Reason::Direct, 120 * SECOND);
+    for pair in PAIRS {
+        expect(named, &mut stage, pair, Reason::HandshakeFails, 60 * SECOND);
     }
 }
 
-#[test]
-fn prefixes_that_the_operator_does_not_allow() {
+/// Long enough between an answer to a probe and the handshake to be seen.
+fn a_path_that_takes_its_time(named: &mut Named) {
+    let scenario = table::home_home();
+    let mut stage = Stage::new(&scenario, 1);
+    stage.set_quality(Quality {
+        latency: Duration::from_millis(150),
+        ..Quality::ACCESS
+    });
+    stage.act(Act::StartAll);
+    expect(named, &mut stage, ("a", "b"), Reason::Handshaking, 10 * SECOND);
+    expect(named, &mut stage, ("a", "b"), Reason::Direct, 10 * SECOND);
+}
+
+fn a_path_that_dies_and_one_that_dies_again_and_again(named: &mut Named) {
+    let scenario = table::home_home();
+    let mut stage = Stage::new(&scenario, 1);
+    stage.act(Act::StartAll);
+    expect(named, &mut stage, ("a", "b"), Reason::Direct, 30 * SECOND);
+    for round in 0..4 {
+        stage.act(Act::Cut("a", "b"));
+        expect(named, &mut stage, ("a", "b"), Reason::Silent, 60 * SECOND);
+        stage.act(Act::Heal("a", "b"));
+        if round == 3 {
+            expect(named, &mut stage, ("a", "b"), Reason::Held, 60 * SECOND);
+        }
+        expect(named, &mut stage, ("a", "b"), Reason::Direct, 120 * SECOND);
+    }
+}
+
+/// Of a peer of which nothing else is ever heard, only its handshakes tell.
+fn a_peer_without_wirelink_that_goes(named: &mut Named) {
+    let scenario = table::public_public();
+    let mut stage = Stage::new(&scenario, 1);
+    say(&mut stage, "a", "b", |b| b.basic = true);
+    connect(&mut stage);
+    for name in ["hub", "a"] {
+        stage.act(Act::Start(name));
+    }
+    expect(named, &mut stage, ("a", "b"), Reason::Direct, 30 * SECOND);
+    stage.act(Act::Isolate("b"));
+    expect(named, &mut stage, ("a", "b"), Reason::NoHandshake, 200 * SECOND);
+}
+
+fn a_peer_on_which_wirelink_is_not_started_yet(named: &mut Named) {
+    let scenario = table::public_public();
+    let mut stage = Stage::new(&scenario, 1);
+    connect(&mut stage);
+    for name in ["hub", "a"] {
+        stage.act(Act::Start(name));
+    }
+    expect(named, &mut stage, ("a", "b"), Reason::Confirming, 5 * SECOND);
+    expect(named, &mut stage, ("a", "b"), Reason::NoWirelink, 30 * SECOND);
+    stage.act(Act::Start("b"));
+    expect(named, &mut stage, ("a", "b"), Reason::Direct, 30 * SECOND);
+}
+
+fn a_peer_that_is_paused(named: &mut Named) {
+    let scenario = table::home_home();
+    let mut stage = Stage::new(&scenario, 1);
+    stage.act(Act::StartAll);
+    expect(named, &mut stage, ("a", "b"), Reason::Direct, 30 * SECOND);
+    let (a, b) = (stage.id("a"), stage.id("b"));
+    let before = stage.world.hosts[a].config.settings.clone();
+    let mut settings = before.clone();
+    let paused = Override {
+        paused: true,
+        ..Override::default()
+    };
+    settings.overrides.insert(stage.world.hosts[b].key, paused);
+    stage.world.reload(a, settings);
+    expect(named, &mut stage, ("a", "b"), Reason::Paused, 5 * SECOND);
+    expect(named, &mut stage, ("b", "a"), Reason::AwaitsPeer, 30 * SECOND);
+    stage.world.reload(a, before);
+    for pair in PAIRS {
+        expect(named, &mut stage, pair, Reason::Direct, 30 * SECOND);
+    }
+}
+
+fn prefixes_that_the_operator_does_not_allow(named: &mut Named) {
     let scenario = table::home_home();
     let mut stage = Stage::new(&scenario, 1);
     let a = stage.id("a");
     let elsewhere = "192.168.77.0/24".parse().expect("a prefix");
     stage.world.hosts[a].config.settings.allow_prefixes = Some(vec![elsewhere]);
     stage.act(Act::StartAll);
-    expect(&mut stage, "a", "b", Reason::PrefixRefused, 60 * SECOND);
+    expect(named, &mut stage, ("a", "b"), Reason::PrefixRefused, 60 * SECOND);
+}
+
+/// The operator made the peer without any, and believes nobody who would name them.
+fn prefixes_that_nobody_names(named: &mut Named) {
+    let scenario = table::public_public();
+    let mut stage = Stage::new(&scenario, 1);
+    introduce(&mut stage, "a", "b", &[], true);
+    say(&mut stage, "a", "hub", |hub| hub.trust = Some(TrustLevel::Endpoint));
+    stage.act(Act::StartAll);
+    expect(named, &mut stage, ("a", "b"), Reason::NoPrefix, 60 * SECOND);
+}
+
+fn a_peer_that_was_never_there(named: &mut Named) {
+    let scenario = table::public_public();
+    let mut stage = Stage::new(&scenario, 1);
+    introduce(&mut stage, "a", "b", &[], false);
+    stage.act(Act::Isolate("b"));
+    for name in ["hub", "a"] {
+        stage.act(Act::Start(name));
+    }
+    expect(named, &mut stage, ("a", "b"), Reason::NoEndpoint, 60 * SECOND);
+}
+
+fn a_peer_of_the_other_family(named: &mut Named) {
+    let mut scenario = table::public_public();
+    scenario
+        .sites
+        .iter_mut()
+        .for_each(|site| site.ipv6 = Some(Border::Open));
+    let mut stage = Stage::new(&scenario, 1);
+    for (name, is_wanted) in [("a", IpAddr::is_ipv4 as fn(&IpAddr) -> bool), ("b", IpAddr::is_ipv6)] {
+        let id = stage.id(name);
+        let mut nics = stage.world.net.nics(id).to_vec();
+        nics.iter_mut()
+            .for_each(|nic| nic.addresses.retain(|net| is_wanted(&net.addr())));
+        stage.world.plug(id, nics);
+    }
+    reach_hub_by_ipv6(&mut stage, "b");
+    stage.act(Act::StartAll);
+    for pair in PAIRS {
+        expect(named, &mut stage, pair, Reason::NoFamily, 60 * SECOND);
+    }
+}
+
+/// Has the operator of a leaf write the other address of the hub.
+fn reach_hub_by_ipv6(stage: &mut Stage<'_>, name: Name) {
+    let (id, hub) = (stage.id(name), stage.id("hub"));
+    let addresses = stage.address("hub").into_iter();
+    let port = stage.world.hosts[hub].config.port;
+    let endpoint = addresses
+        .map(|address| (address, port).into())
+        .find(std::net::SocketAddr::is_ipv6)
+        .expect("the hub has IPv6");
+    let peer = stage.world.hosts[hub].key;
+    let known = stage.world.hosts[id].config.peers.iter_mut();
+    known
+        .filter(|known| known.key == peer)
+        .for_each(|known| known.endpoint = Some(endpoint));
+    stage.world.operate(id, &DeviceChange::SetEndpoint { peer, endpoint });
 }

@@ -56,8 +56,10 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<()> {
     let mut view = View::new(has_colours);
     view.take(Ok(first));
     let source = Source::start(args.which.clone());
-    let mut screen = Screen::take().context("the terminal cannot be used")?;
-    show(&mut screen.terminal, &mut view, &source, &stop).context("the terminal fails")
+    let mut terminal = take().context("the terminal cannot be used")?;
+    let shown = show(&mut terminal, &mut view, &source, &stop).context("the terminal fails");
+    give_back(terminal);
+    shown
 }
 
 fn show(terminal: &mut DefaultTerminal, view: &mut View, source: &Source, stop: &CancellationToken) -> io::Result<()> {
@@ -114,24 +116,18 @@ fn wait_for_a_key() -> io::Result<()> {
     Ok(())
 }
 
-/// The terminal, taken over; given back whatever happens, a panic included.
-struct Screen {
-    terminal: DefaultTerminal,
+/// Takes the terminal over; a panic gives it back.
+fn take() -> io::Result<DefaultTerminal> {
+    ratatui::try_init().inspect_err(|_| {
+        ratatui::try_restore().ok();
+    })
 }
 
-impl Screen {
-    fn take() -> io::Result<Self> {
-        let taken = ratatui::try_init().map(|terminal| Self { terminal });
-        if taken.is_err() {
-            ratatui::restore();
-        }
-        taken
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        ratatui::restore();
+/// Gives the terminal back. One that is gone takes nothing: to complain about that on standard error, as dropping it does, would be a panic
+/// where that is the same terminal.
+fn give_back(terminal: DefaultTerminal) {
+    if ratatui::try_restore().is_err() {
+        std::mem::forget(terminal);
     }
 }
 

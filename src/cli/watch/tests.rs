@@ -20,7 +20,7 @@ fn peer(number: u8, name: &str, path: &str, ms: Option<f64>) -> serde_json::Valu
         "link": "up", "since_seconds": 100, "endpoint": format!("192.0.2.{number}:51820"),
         "allowed_ips": [format!("10.0.0.{number}/32")], "handshake_seconds": u64::from(number) * 20,
         "received_bytes": 1000 * u64::from(number), "sent_bytes": 2_000_000, "trust": "Endpoint",
-        "quality": ms.map(|ms| json!({ "round_trip_ms": ms })), "router": false, "introduced": true,
+        "quality": ms.map(|ms| json!({ "round_trip_ms": ms, "jitter_out_ms": 0.0, "jitter_in_ms": 0.0 })), "router": false, "introduced": true,
     })
 }
 

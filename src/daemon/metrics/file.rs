@@ -30,7 +30,12 @@ pub(super) async fn keep(path: PathBuf, source: Source) {
         if let Err(error) = &replaced
             && !is_failing
         {
-            tracing::warn!("metrics cannot be written to {}: {error}", path.display());
+            // What wirelink may write was settled when it started.
+            let hint = match error.kind() {
+                io::ErrorKind::PermissionDenied => "; a folder that it is told of by a reload takes a restart",
+                _ => "",
+            };
+            tracing::warn!("metrics cannot be written to {}: {error}{hint}", path.display());
         }
         is_failing = replaced.is_err();
     }

@@ -222,3 +222,21 @@ async fn where_nothing_is_kept_nothing_is_written() {
     writer.save(Box::new(memory())).await;
     writer.rename("wg7").await;
 }
+
+/// Only root can give a folder away.
+#[test]
+fn what_root_writes_belongs_to_whom_the_folder_belongs() {
+    if !geteuid().is_root() {
+        return;
+    }
+    const OTHER: u32 = 61_234;
+    let folder = Folder::new();
+    fs::create_dir_all(&folder.0).unwrap();
+    std::os::unix::fs::chown(&folder.0, Some(OTHER), None).unwrap();
+    folder.file().save(&memory());
+    assert_eq!(fs::metadata(folder.file().path()).unwrap().uid(), OTHER);
+    assert!(holds_all(&folder.file()));
+    // Of a third user it is not believed.
+    std::os::unix::fs::chown(folder.file().path(), Some(OTHER + 1), None).unwrap();
+    assert_eq!(folder.file().load(), Memory::default());
+}

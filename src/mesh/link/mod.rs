@@ -211,9 +211,10 @@ impl Link {
         self.paused = paused;
     }
 
-    /// Returns whether it failed so often lately that it is not used yet.
+    /// Returns whether it works again, and failed so often lately that it is not used yet.
     pub fn is_held(&self, now: Timestamp) -> bool {
-        now < self.not_before
+        let works = |pulse: &Pulse| pulse.is_proven(now) && !self.was_proven_before(pulse);
+        now < self.not_before && self.pulse.as_deref().is_some_and(works)
     }
 
     /// Returns whether the operator wants no direct link for now.

@@ -32,6 +32,7 @@ impl Node {
             _ if routes && contact.is_healthy(now) => Reason::Router,
             State::Up if !link.carries() => Reason::AwaitsPeer,
             State::Up => self.about_prefixes(key),
+            State::Suspect(_) if link.is_held(now) => Reason::Held,
             State::Suspect(Missing::SignOfLife) => Reason::Silent,
             State::Suspect(Missing::Handshake) => Reason::NoHandshake,
             State::Probing if contact.is_healthy(now) => about_session(now, link, contact),

@@ -141,6 +141,8 @@ pub(crate) struct Net {
     isolated: BTreeSet<HostId>,
     /// Sites whose border lets nothing pass but WireGuard.
     wireguard_only: BTreeSet<SiteId>,
+    /// Hosts between which everything passes but WireGuard.
+    without_wireguard: BTreeSet<(HostId, HostId)>,
     draw: Draw,
     /// What names lead to; none where the resolver fails.
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
@@ -156,6 +158,7 @@ impl Net {
             cuts: BTreeSet::new(),
             isolated: BTreeSet::new(),
             wireguard_only: BTreeSet::new(),
+            without_wireguard: BTreeSet::new(),
             draw: seed.branch(1),
             names: BTreeMap::new(),
         }
@@ -272,6 +275,16 @@ impl Net {
         self.nics[host]
             .iter()
             .any(|nic| self.wireguard_only.contains(&nic.site))
+    }
+
+    /// Lets everything pass between two hosts but WireGuard, which some firewalls know by its first bytes.
+    pub(crate) fn pass_all_but_wireguard(&mut self, one: HostId, other: HostId) {
+        self.without_wireguard.insert((one.min(other), one.max(other)));
+    }
+
+    /// Returns whether WireGuard does not pass between two hosts.
+    pub(crate) fn is_without_wireguard(&self, one: HostId, other: HostId) -> bool {
+        self.without_wireguard.contains(&(one.min(other), one.max(other)))
     }
 
     /// Lets nothing pass between two hosts.

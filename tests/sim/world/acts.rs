@@ -6,6 +6,7 @@ use std::time::Duration;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{Input, Output};
 use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::settings::Settings;
 
 use super::{What, World};
 use crate::host::{self, Config, ECHO, Host};
@@ -104,6 +105,17 @@ impl World {
         self.note(Some(id), || format!("by hand: {change:?}"));
         self.hosts[id].tunnel.apply(self.now, change);
         self.settle(id);
+    }
+
+    /// Has the operator of a machine tell its node something else.
+    pub(crate) fn reload(&mut self, id: HostId, settings: Settings) {
+        self.note(Some(id), || "has other settings".into());
+        let host = &mut self.hosts[id];
+        host.config.settings = settings.clone();
+        if let Some(node) = &mut host.node {
+            node.handle(self.now, Input::Settings(Box::new(settings)));
+        }
+        self.plan(id);
     }
 
     fn observe(&mut self, id: HostId) {
