@@ -1,0 +1,41 @@
+# services.wirelink.interfaces.wg0 = { }; runs wirelink beside the WireGuard interface wg0, whatever makes it.
+self:
+{ config, lib, pkgs, ... }:
+
+let
+  cfg = config.services.wirelink;
+  json = pkgs.formats.json { };
+  unit = if cfg.besideWgQuick then "wl-quick" else "wirelink";
+in
+{
+  options.services.wirelink = {
+    package = lib.mkOption {
+      type = lib.types.package;
+      default = self.packages.${pkgs.stdenv.hostPlatform.system}.default;
+      description = "The package whose program and units are used.";
+    };
+    besideWgQuick = lib.mkOption {
+      type = lib.types.bool;
+      default = false;
+      description = "Whether the interfaces are made by a unit wg-quick@, with which wirelink then starts and stops.";
+    };
+    interfaces = lib.mkOption {
+      type = lib.types.attrsOf json.type;
+      default = { };
+      description = "The interfaces, and for each the settings of /etc/wireguard/wirelink.<interface>.json; none are needed.";
+    };
+  };
+
+  config = lib.mkIf (cfg.interfaces != { }) {
+    environment.systemPackages = [ cfg.package ];
+    systemd.packages = [ cfg.package ];
+    users.groups.wirelink = { };
+    systemd.services = lib.mapAttrs' (name: _: lib.nameValuePair "${unit}@${name}" {
+      overrideStrategy = "asDropin";
+      wantedBy = [ (if cfg.besideWgQuick then "wg-quick@${name}.service" else "multi-user.target") ];
+    }) cfg.interfaces;
+    environment.etc = lib.mapAttrs' (name: settings: lib.nameValuePair "wireguard/wirelink.${name}.json" {
+      source = json.generate "wirelink.${name}.json" settings;
+    }) (lib.filterAttrs (_: settings: settings != { }) cfg.interfaces);
+  };
+}
