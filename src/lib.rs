@@ -39,6 +39,8 @@
 //! | how is it, and who may ask | [`control`] (what can be asked, and the answers), `daemon/control` (the socket), `daemon/metrics` (HTTP, a file, the page), `daemon/view` (from the node's words to those) |
 //! | what happened, and where it is said | [`mesh::event`] (each with a code), `daemon/history` (the last thousand, for whoever asks), `daemon/logs` (text, fields for the journal, JSON) |
 //! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect` |
+//! | what systemd is told, and how it is ended | `daemon/systemd` (ready, status, watchdog), `daemon/stop`; `cli/unit` is what the units run as root beside it |
+//! | what this process may do | `daemon/confine`: capabilities, landlock, seccomp |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
 //! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does (`links` its part about links), `tell` the way
@@ -175,6 +177,12 @@
 //!   sees what an answer says; the codec, `stun-types`, is the shell's. The filter of the raw socket lets in what begins like an answer
 //!   and comes from an address that was asked.
 //! - The epoch of probes is remembered: it is what the clock says, or one more than the last run's, whatever is more.
+//! - Rights are given up before anything is listened to, not after the sockets are open: landlock and seccomp must hold for every thread, and
+//!   on older kernels hold only for those that are started later. So what a daemon may need later, it keeps: two capabilities.
+//! - Settings come to a daemon that is not root as a copy, which the unit makes as root, and again at a reload: systemd's credentials are
+//!   read once. The copy of wg-quick's file has names and public keys, nothing else.
+//! - A restart leaves the device (SIGUSR2), a stop puts it back. Which of the two it is the unit asks of systemd's list of jobs: the signal
+//!   that systemd has for a restart is also sent when wg-quick goes, whose SaveConfig would save what we put on.
 //! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
 //! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
 
