@@ -46,3 +46,35 @@ fn traffic_that_begins_after_the_other_daemon_was_killed_arrives() {
     stage.run(Duration::from_secs(90));
     assert_eq!(lost(&mut stage, 300), 0);
 }
+
+/// Returns how many of so many echo requests, ten a second from one leaf to the other, are not answered directly while the other daemon is
+/// away for half a second and comes back.
+fn lost_by_a_restart(scenario: &crate::scenario::Scenario, seed: u64) -> usize {
+    let mut stage = Stage::new(scenario, seed);
+    stage.act(Act::StartAll);
+    play::arrive(&mut stage, Duration::from_secs(60)).unwrap();
+    stage.run(Duration::from_secs(20 + seed));
+    let [a, b] = ["a", "b"].map(|name| stage.id(name));
+    let target = stage.world.hosts[b].inner(false).unwrap();
+    let mut numbers = Vec::new();
+    for tick in 0..300 {
+        match tick {
+            20 => stage.world.kill(b),
+            25 => stage.act(Act::Start("b")),
+            _ => {}
+        }
+        numbers.push(stage.world.ping(a, target));
+        stage.run(SECOND / 10);
+    }
+    stage.run(SECOND);
+    let is_lost = |number: &&u64| stage.world.echo(a, **number) != Some(host::HOPS);
+    numbers.iter().filter(is_lost).count()
+}
+
+#[test]
+fn a_daemon_that_is_restarted_goes_on_where_it_was() {
+    for scenario in [table::home_home(), table::public_public()] {
+        let lost: Vec<usize> = (0..10).map(|seed| lost_by_a_restart(&scenario, seed)).collect();
+        assert_eq!(lost, [0; 10], "{}", scenario.name);
+    }
+}

@@ -104,6 +104,11 @@ impl Agreement {
         self.moved
     }
 
+    /// Returns whether the peer says that traffic may not take the direct link.
+    pub fn is_refused(&self) -> bool {
+        self.peer.is_some_and(|peer| !peer.ready)
+    }
+
     /// Returns what is to be said now.
     pub fn say(&mut self, now: Timestamp) -> Option<Standing> {
         let (_, times) = self.say.filter(|(at, _)| *at <= now)?;

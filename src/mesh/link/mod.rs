@@ -23,6 +23,7 @@ pub mod liveness;
 mod nominee;
 pub mod pulse;
 pub mod quality;
+mod resumed;
 mod slot;
 mod turn;
 
@@ -98,6 +99,8 @@ pub struct Link {
     yields: bool,
     /// Whether the operator wants no direct link for now.
     paused: bool,
+    /// Until when traffic goes on to take this way at most, because it did when the last run ended.
+    resumed: Option<Timestamp>,
     /// The endpoint that WireGuard had when the peer was first seen.
     found: Option<Box<SocketAddr>>,
     /// The last endpoint with a live session, and until when that counts as one. Both are missing of most of a thousand peers.
@@ -165,6 +168,7 @@ impl Link {
             carried: false,
             yields,
             paused: false,
+            resumed: None,
             found: found.map(Box::new),
             proven: None,
             look_at: Some(now),
@@ -203,7 +207,8 @@ impl Link {
     /// Returns whether traffic may take this way: the link works, and the other side says the same, where it can.
     pub fn carries(&self) -> bool {
         let is_agreed = || self.agreement.as_ref().is_some_and(|agreement| agreement.is_agreed());
-        self.is_up() && !self.paused && (!self.agrees || is_agreed())
+        let works = self.is_up() && (!self.agrees || is_agreed());
+        (works || self.resumed.is_some()) && !self.paused
     }
 
     /// Has traffic go another way whatever the link can do, or no longer so; the other side is told.
@@ -259,10 +264,11 @@ impl Link {
         }
         if let Some(agreement) = self.agreement.as_mut().filter(|_| self.agrees) {
             let round_trip = self.pulse.as_ref().and_then(|pulse| pulse.quality().round_trip);
-            agreement.set(now, is_up);
+            agreement.set(now, is_up || self.resumed.is_some() && !self.paused);
             agreement.settle(now, round_trip.unwrap_or_default() / 2);
             step.say = agreement.say(now);
         }
+        self.judge_resumed(now, contact);
         let carries = self.carries();
         step.moved = std::mem::replace(&mut self.carried, carries) != carries;
         self.look_at = self.next(now, contact).into_iter().chain(contact.next(now)).min();
@@ -385,6 +391,7 @@ impl Link {
             .into_iter()
             .chain(said)
             .chain(self.moves_at())
+            .chain(self.resumed)
             .chain(self.better.next(now))
             .chain(fit)
             .map(|at| at.max(now + MOMENT));

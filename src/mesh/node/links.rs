@@ -94,6 +94,9 @@ impl Node {
         let paused = self.settings.overrides.get(key).is_some_and(|said| said.paused);
         let link = self.links.entry(*key).or_insert_with(|| Link::new(now, found, yields));
         link.pause(paused);
+        if self.recall.resumes(key) && contact.is_healthy(now) {
+            link.resume(now);
+        }
         let candidates = if link.wants_candidates(now, &contact, &reach) {
             candidates(now, link, own_nets, key, &self.store, &self.trust, &self.probing)
         } else {

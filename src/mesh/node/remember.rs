@@ -10,6 +10,7 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::memory::{Introduced, Known, Memory, Named, Reached};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
+use crate::mesh::prefix::is_reserved;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::Timestamp;
 
@@ -32,6 +33,8 @@ pub(super) struct Recall {
     started: Timestamp,
     /// Whether the device was read, and the memory compared with it.
     is_taken_up: bool,
+    /// To whom traffic went directly when the last run ended, as far as their links were not looked at yet.
+    resumed: BTreeSet<PublicKey>,
     /// Who is remembered, and not believed in yet.
     waiting: BTreeSet<PublicKey>,
     news_since: Option<Timestamp>,
@@ -52,6 +55,7 @@ impl Recall {
             as_of: now,
             started: now,
             is_taken_up: false,
+            resumed: BTreeSet::new(),
             waiting: BTreeSet::new(),
             news_since: None,
             written: None,
@@ -91,6 +95,11 @@ impl Recall {
         &self.memory.introduced
     }
 
+    /// Returns whether traffic went directly to the peer when the last run ended, once.
+    pub(super) fn resumes(&mut self, peer: &PublicKey) -> bool {
+        self.resumed.remove(peer)
+    }
+
     /// Takes in what is to be written down as what is on the device because of us.
     pub(super) fn introduce(&mut self, introduced: Introduced) {
         (self.memory.introduced, self.surplus_since) = (introduced, None);
@@ -126,6 +135,14 @@ impl Node {
             return;
         }
         let introduced = self.recall.memory.introduced.clone().on(device);
+        let is_ours = |key: &PublicKey| {
+            introduced.peers.contains(key) || introduced.prefixes.values().any(|given| given.peer == *key)
+        };
+        let carry = device
+            .peers
+            .iter()
+            .filter(|(_, peer)| !peer.allowed_ips.iter().all(is_reserved));
+        self.recall.resumed = carry.map(|(key, _)| *key).filter(is_ours).collect();
         self.membership.resume(introduced.peers);
         self.routes.resume(introduced.prefixes);
         self.endpoints.resume(introduced.endpoints);
