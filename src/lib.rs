@@ -183,6 +183,8 @@
 //!   read once. The copy of wg-quick's file has names and public keys, nothing else.
 //! - A restart leaves the device (SIGUSR2), a stop puts it back. Which of the two it is the unit asks of systemd's list of jobs: the signal
 //!   that systemd has for a restart is also sent when wg-quick goes, whose SaveConfig would save what we put on.
+//! - What carried traffic when the last run ended goes on to (`mesh/link/resumed.rs`) until heartbeats say how it is, ten seconds at most:
+//!   the other side does not move either while this one is away.
 //! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
 //! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
 
