@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::candidate::{Candidate, Class};
+use super::hold::STABLE;
 use super::nominee::{Proof, Reach, bound};
-use super::{Contact, Link, STABLE};
+use super::{Contact, Link};
 use crate::mesh::time::Timestamp;
 
 /// How old the answer may be for which a session is turned.

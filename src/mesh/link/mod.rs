@@ -19,6 +19,7 @@ mod contact;
 mod explain;
 pub mod fit;
 mod heard;
+mod hold;
 pub mod liveness;
 mod nominee;
 pub mod pulse;
@@ -108,16 +109,6 @@ pub struct Link {
     look_at: Option<Timestamp>,
 }
 
-/// How long a link is not trusted again after it failed, the first time, the second, and so on.
-const HOLDS: [Duration; 5] = [
-    Duration::ZERO,
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-    Duration::from_secs(60),
-];
-/// After how long without a failure all are forgotten.
-const STABLE: Duration = Duration::from_secs(60);
 /// The shortest time between two looks at a link.
 const MOMENT: Duration = Duration::from_millis(1);
 /// How long probes alone look for a peer that answers them; then its candidates are tried one by one, too.
@@ -216,12 +207,6 @@ impl Link {
         self.paused = paused;
     }
 
-    /// Returns whether it works again, and failed so often lately that it is not used yet.
-    pub fn is_held(&self, now: Timestamp) -> bool {
-        let works = |pulse: &Pulse| pulse.is_proven(now) && !self.was_proven_before(pulse);
-        now < self.not_before && self.pulse.as_deref().is_some_and(works)
-    }
-
     /// Returns whether the operator wants no direct link for now.
     pub fn is_paused(&self) -> bool {
         self.paused
@@ -299,17 +284,6 @@ impl Link {
         self.nominee = None;
     }
 
-    /// Has a link that fails again and again wait ever longer before it is used.
-    fn note_failure(&mut self, now: Timestamp) {
-        let was_stable = now.since(self.since) >= STABLE;
-        self.failures = if was_stable {
-            0
-        } else {
-            (self.failures + 1).min(HOLDS.len() as u8 - 1)
-        };
-        self.not_before = now + HOLDS[usize::from(self.failures)];
-    }
-
     /// Returns whether [`advance`](Self::advance) needs to know the candidates.
     pub fn wants_candidates(&self, now: Timestamp, contact: &Contact, reach: &Reach) -> bool {
         match self.state {
@@ -352,11 +326,6 @@ impl Link {
             }
             None => contact.is_confirmed(now) && !contact.beats(),
         }
-    }
-
-    /// Returns whether the last answer is from before the link became suspect: it shows nothing of what is so since.
-    fn was_proven_before(&self, pulse: &Pulse) -> bool {
-        matches!(self.state, State::Suspect(_)) && pulse.echoed().is_some_and(|at| at < self.since)
     }
 
     fn is_kept(&self, now: Timestamp, contact: &Contact) -> bool {
