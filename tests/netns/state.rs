@@ -97,8 +97,9 @@ fn a_restart_keeps_links_and_the_stop_after_it_puts_the_interface_back() {
     play::start_all(&mut lab, Duration::from_secs(30));
     let direct = shown(&lab, "a");
     let other = std::net::IpAddr::V4(lab.inner("a").v4);
-    // No packet takes another way, neither while nobody is there nor while the two agree anew.
-    let line = format!("ping -n -i 0.1 -w 20 {other}");
+    // No packet takes another way, neither while nobody is there nor while the two agree anew. They are counted, as the last one would be
+    // still on its way where ping is interrupted.
+    let line = format!("ping -n -i 0.1 -c 60 {other}");
     let pings = lab.spawn("b", &line, "pings.log");
     std::thread::sleep(Duration::from_secs(1));
 
@@ -110,8 +111,7 @@ fn a_restart_keeps_links_and_the_stop_after_it_puts_the_interface_back() {
     starts(&mut lab, "a");
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(shown(&lab, "a"), direct, "nor is anything done again: {}", lab.log("a"));
-    pings.signal(Signal::INT);
-    let said = command::until(SOON, || {
+    let said = command::until(Duration::from_secs(30), || {
         Some(pings.output()).filter(|said| said.contains("packet loss"))
     });
     let said = said.unwrap_or_else(|| pings.output());
