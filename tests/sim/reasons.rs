@@ -59,7 +59,7 @@ fn every_reason_is_named_when_its_cause_is_there() {
             named.append(&mut of_cause.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
     });
-    assert_eq!(named, Named::from(Reason::ALL));
+    assert_eq!(named, Reason::ALL.iter().copied().collect::<Named>());
 }
 
 /// Returns why a node does not reach another one directly.
