@@ -72,6 +72,8 @@ async function trafficMakesLinesThick() {
   assert.ok((await browser.in(thickest)) > before + 3);
   const traffic = await browser.in(() => document.querySelector("#peers tbody td[data-label=Traffic]").textContent);
   assert.match(traffic, /\u2193 [\d.]+ k?M?B\/s/);
+  const losses = () => [...document.querySelectorAll("#peers td[data-label='Round trip'] small")].map((small) => small.textContent);
+  assert.deepEqual([...new Set(await browser.in(losses))].sort(), ["", "1 % in, 0 % out lost"], "those that are measured");
 }
 
 async function happeningsAreListed() {

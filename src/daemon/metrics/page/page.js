@@ -103,7 +103,7 @@ function fill(row, peer) {
   say(path.firstChild.lastChild, pathOf(peer));
   say(path.lastChild, peer.path === "direct" ? `for ${lasting(peer.since_seconds)}` : peer.reason_text);
   const values = [
-    [ms === null ? "" : trip(ms), ""],
+    [ms === null ? "" : trip(ms), losses(peer)],
     [`\u2193 ${bytes(down)}/s  \u2191 ${bytes(up)}/s`, `${bytes(peer.received_bytes)} in, ${bytes(peer.sent_bytes)} out`],
     [peer.handshake_seconds === null ? "never" : `${lasting(peer.handshake_seconds)} ago`, ""],
     [peer.endpoint ?? "", ""],
@@ -133,6 +133,7 @@ function details() {
     ["link", `${peer.link} for ${lasting(peer.since_seconds)}`],
     ["reason", peer.reason],
     ["round trip", ms === null ? "not measured" : trip(ms)],
+    ["losses", losses(peer) || "not measured"],
     ["endpoint", peer.endpoint ?? "none"],
     ["allowed IPs", peer.allowed_ips.join(", ") || "none"],
     ["handshake", peer.handshake_seconds === null ? "never" : `${lasting(peer.handshake_seconds)} ago`],

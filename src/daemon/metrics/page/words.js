@@ -48,6 +48,15 @@ const trip = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`);
 
 const tripOf = (peer) => peer.quality?.round_trip_ms ?? null;
 
+/** How many packets are lost in either direction, as far as it is measured; short where none is. */
+function losses(peer) {
+  const { loss_in: down = null, loss_out: up = null } = peer.quality ?? {};
+  if (down === null && up === null) return "";
+  if (!down && !up) return "no loss";
+  const share = (loss) => (loss === null ? "?" : loss > 0 && loss < 0.01 ? "<1 %" : `${Math.round(loss * 100)} %`);
+  return `${share(down)} in, ${share(up)} out lost`;
+}
+
 function pathOf(peer) {
   return peer.path === "via" ? `via ${peer.via ?? "a router"}` : peer.path;
 }
