@@ -1,6 +1,7 @@
 //! One node with its device, its machine and its socket: the event loop.
 
 mod answers;
+mod farewell;
 mod pinging;
 mod probing;
 mod surroundings;
@@ -9,9 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
 
 use super::clock::{Alarm, now};
 use super::control::Control;
@@ -47,8 +47,6 @@ use self::surroundings::settle;
 const AT_ONCE: usize = 64;
 /// When a device that could not be read is read again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long putting the device back may take.
-const FAREWELL: Duration = Duration::from_secs(30);
 
 pub(super) struct Shell {
     iface: String,
@@ -368,11 +366,6 @@ impl Shell {
         );
     }
 
-    /// Waits until nothing is written any more: whoever comes next finds the file as it is.
-    pub(super) async fn finish_writing(&mut self) {
-        self.writer.settle().await;
-    }
-
     /// Logs a failure that may come again with every deadline, but each kind once a minute.
     fn warn(&mut self, kind: &'static str, failure: impl Display) {
         match self.complaints.count(now(), (), kind) {
@@ -393,62 +386,5 @@ impl Shell {
         for line in self.node.status(now()).to_string().lines() {
             tracing::info!("{line}");
         }
-    }
-
-    /// Ends with the interface as it is: the next start takes up what was written down before it was put there.
-    pub(super) fn leave(self) {
-        tracing::info!("stopped; {} stays as it is, for the next start", self.iface);
-    }
-
-    /// Puts the interface back as it was found, as far as it is still there.
-    pub(super) async fn close(mut self) -> anyhow::Result<()> {
-        if self.host.read().await.is_err_and(|error| error.is_gone()) {
-            tracing::info!("stopped; {} is gone", self.iface);
-            return Ok(());
-        }
-        let device = match timeout(FAREWELL, self.restore()).await {
-            Ok(restored) => restored.map_err(anyhow::Error::from),
-            Err(_) => Err(anyhow!("it took longer than {} s", FAREWELL.as_secs())),
-        };
-        // Whatever became of the device: nobody answers at the address any more.
-        let address = self.host.remove_address().await;
-        device
-            .and(address.map_err(anyhow::Error::from))
-            .with_context(|| format!("{} is not as it was found", self.iface))?;
-        tracing::info!("stopped; {} is as it was found", self.iface);
-        Ok(())
-    }
-
-    /// Takes off the device what the node put there; one failure does not keep the rest on it.
-    async fn restore(&mut self) -> Result<(), DeviceError> {
-        // What the node still wanted would only have to be taken back.
-        self.held = None;
-        while self.node.poll_output().is_some() {}
-        let state = self.device.read(now()).await?;
-        self.node.handle(now(), Input::Device(&state));
-        self.node.handle(now(), Input::Stop);
-        let mut restored = Ok(());
-        while let Some(output) = self.node.poll_output() {
-            match output {
-                Output::Configure(change) => {
-                    tracing::debug!("{change:?}");
-                    let applied = self.device.apply(&change).await;
-                    restored = restored.and(applied);
-                }
-                Output::Transmit { to, payload } => {
-                    // A farewell: whoever is not reached finds out by itself.
-                    self.socket.send(to, &payload).ok();
-                }
-                // What is still there in spite of it is for the next start to take away.
-                Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
-                Output::Remember(_)
-                | Output::Probe { .. }
-                | Output::Stun { .. }
-                | Output::Resolve(_)
-                | Output::Pong { .. }
-                | Output::Notify(_) => {}
-            }
-        }
-        restored
     }
 }
