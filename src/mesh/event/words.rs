@@ -1,0 +1,143 @@
+//! What of an event is told: its code, its peer, how much it matters, and a sentence.
+
+use std::fmt;
+
+use super::{Event, Level, PeerName, RejectReason};
+
+/// Makes the list of all codes and the code of each kind of one table, so that none can be left out.
+macro_rules! codes {
+    ($($kind:pat => $code:literal,)+) => {
+        impl Event {
+            /// All that [`code`](Self::code) returns.
+            pub const CODES: &[&str] = &[$($code),+];
+
+            /// Returns what kind of thing happened, as a stable code.
+            pub const fn code(&self) -> &'static str {
+                match self {
+                    $($kind => $code,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    Self::LinkEstablished { .. } => "link-established",
+    Self::LinkSuspected { .. } => "link-suspected",
+    Self::LinkLost { .. } => "link-lost",
+    Self::PathNarrow { .. } => "path-narrow",
+    Self::PathWide { .. } => "path-wide",
+    Self::PeerAdded { .. } => "peer-added",
+    Self::PeerRemoved { .. } => "peer-removed",
+    Self::PeerRestarted { .. } => "peer-restarted",
+    Self::PrefixMoved { .. } => "prefix-moved",
+    Self::PrefixRefused(_) => "prefix-refused",
+    Self::MorePrefixesRefused => "more-prefixes-refused",
+    Self::PrefixCleared { .. } => "prefix-cleared",
+    Self::RoleChanged { .. } => "role-changed",
+    Self::Resynced { .. } => "resynced",
+    Self::TooManyMembers => "too-many-members",
+    Self::Rejected { .. } => "rejected",
+}
+
+impl Event {
+    /// Returns the peer with which it happened, where it is one.
+    pub fn peer(&self) -> Option<&PeerName> {
+        match self {
+            Self::LinkEstablished { peer, .. }
+            | Self::LinkSuspected { peer, .. }
+            | Self::LinkLost { peer }
+            | Self::PathNarrow { peer, .. }
+            | Self::PathWide { peer }
+            | Self::PeerAdded { peer }
+            | Self::PeerRemoved { peer }
+            | Self::PeerRestarted { peer } => Some(peer),
+            Self::PrefixMoved { to, .. } => to.as_ref(),
+            Self::PrefixRefused(refused) => Some(&refused.claimant),
+            Self::PrefixCleared { claimant, .. } => Some(claimant),
+            Self::Rejected { sender, .. } => sender.as_ref(),
+            Self::MorePrefixesRefused | Self::RoleChanged { .. } | Self::Resynced { .. } | Self::TooManyMembers => None,
+        }
+    }
+
+    /// Returns how much it matters.
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::LinkEstablished { .. }
+            | Self::LinkSuspected { .. }
+            | Self::LinkLost { .. }
+            | Self::PathWide { .. }
+            | Self::PeerAdded { .. }
+            | Self::PeerRemoved { .. }
+            | Self::PrefixMoved { .. }
+            | Self::PrefixCleared { .. }
+            | Self::RoleChanged { .. } => Level::Info,
+            Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
+            Self::PathNarrow { .. } | Self::PrefixRefused(_) | Self::MorePrefixesRefused | Self::TooManyMembers => {
+                Level::Warn
+            }
+            Self::Rejected { reason, .. } => reason.level(),
+        }
+    }
+}
+
+impl RejectReason {
+    /// What comes of trust levels is the everyday of a mixed network; what cannot come from a sound node needs a look.
+    const fn level(self) -> Level {
+        match self {
+            Self::Refused(_) | Self::Stranger | Self::Probe(_) | Self::Stun(_) => Level::Debug,
+            Self::Layout(_) | Self::Auth(_) | Self::Overlap(_) | Self::Full(_) => Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LinkEstablished { peer, endpoint, took } => {
+                write!(f, "direct link to {peer}")?;
+                endpoint.map_or(Ok(()), |endpoint| write!(f, " through {endpoint}"))?;
+                write!(f, ", after {:.1} s", took.as_secs_f64())
+            }
+            Self::LinkSuspected { peer, missing } => write!(f, "link to {peer} is suspect: {missing}"),
+            Self::LinkLost { peer } => write!(f, "link to {peer} is lost, trying its candidates again"),
+            Self::PathNarrow { peer, narrow } => write!(f, "on the way to {peer} {narrow}"),
+            Self::PathWide { peer } => write!(f, "on the way to {peer} packets of full size pass again"),
+            Self::PeerAdded { peer } => write!(f, "added {peer}, a member of the network"),
+            Self::PeerRemoved { peer } => write!(f, "removed {peer}, no member any more"),
+            Self::PeerRestarted { peer } => write!(f, "{peer} started anew"),
+            Self::PrefixMoved { prefix, to: Some(peer) } => write!(f, "{prefix} goes to {peer}"),
+            Self::PrefixMoved { prefix, to: None } => write!(f, "{prefix} goes through the router again"),
+            Self::PrefixRefused(refused) => refused.fmt(f),
+            Self::MorePrefixesRefused => {
+                f.write_str("more claimed prefixes are refused than are told one by one: SIGUSR1 shows all of them")
+            }
+            Self::PrefixCleared { prefix, claimant } => {
+                write!(
+                    f,
+                    "nothing is in the way any more of {prefix}, which is claimed for {claimant}"
+                )
+            }
+            Self::RoleChanged { router: true } => f.write_str("this node is a router: none of its peers routes for it"),
+            Self::RoleChanged { router: false } => f.write_str("this node is a leaf"),
+            Self::Resynced { reason } => write!(f, "asked all peers to tell everything again: {reason}"),
+            Self::TooManyMembers => {
+                f.write_str("the network names more members than can be made peers; the rest is left out")
+            }
+            Self::Rejected {
+                reason,
+                sender,
+                source,
+                times,
+            } => {
+                write!(f, "{reason}; from {source}")?;
+                sender.as_ref().map_or(Ok(()), |sender| write!(f, ", {sender}"))?;
+                if *times > 1 {
+                    write!(f, ", {times} times")
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+}
