@@ -69,7 +69,8 @@ make_group() {
     if command -v systemd-sysusers >/dev/null; then
         systemd-sysusers "$PREFIX/lib/sysusers.d/wirelink.conf"
     elif ! getent group wirelink >/dev/null; then
-        groupadd --system wirelink
+        # The second is busybox's.
+        groupadd --system wirelink || addgroup -S wirelink
     fi
 }
 
@@ -98,7 +99,7 @@ uninstall() {
     done
     if [ -n "$on_this_machine" ]; then
         rm -rf /run/wirelink /run/private/wirelink
-        ! getent group wirelink >/dev/null || groupdel wirelink
+        ! getent group wirelink >/dev/null || groupdel wirelink || delgroup wirelink
     fi
     [ -z "$with_systemd" ] || systemctl daemon-reload
 }
@@ -108,7 +109,13 @@ purge() {
     for link in /etc/systemd/system/*.wants/wl-quick@*.service /etc/systemd/system/*.wants/wirelink@*.service; do
         [ -L "$link" ] || continue
         rm "$link"
-        rmdir --ignore-fail-on-non-empty "${link%/*}"
+        rmdir "${link%/*}" 2>/dev/null || :
+    done
+    # As `systemctl link` made them.
+    for link in /etc/systemd/system/wl-quick@.service /etc/systemd/system/wirelink@.service; do
+        case $(readlink "$link") in
+        "$PREFIX"/*) rm "$link" ;;
+        esac
     done
     rm -rf /var/lib/wirelink /var/lib/private/wirelink
     [ -z "$with_systemd" ] || systemctl daemon-reload

@@ -5,6 +5,8 @@ self:
 let
   cfg = config.services.wirelink;
   json = pkgs.formats.json { };
+  # None are needed, so an interface with none has no file.
+  files = lib.mapAttrs (name: json.generate "wirelink.${name}.json") (lib.filterAttrs (_: settings: settings != { }) cfg.interfaces);
   unit = if cfg.besideWgQuick then "wl-quick" else "wirelink";
 in
 {
@@ -32,10 +34,13 @@ in
     users.groups.wirelink = { };
     systemd.services = lib.mapAttrs' (name: _: lib.nameValuePair "${unit}@${name}" {
       overrideStrategy = "asDropin";
+      # A restart leaves the interface as it is, where a stop and a start would put it back between them; and settings are followed.
+      stopIfChanged = false;
+      reloadTriggers = lib.optional (files ? ${name}) files.${name};
       wantedBy = [ (if cfg.besideWgQuick then "wg-quick@${name}.service" else "multi-user.target") ];
     }) cfg.interfaces;
-    environment.etc = lib.mapAttrs' (name: settings: lib.nameValuePair "wireguard/wirelink.${name}.json" {
-      source = json.generate "wirelink.${name}.json" settings;
-    }) (lib.filterAttrs (_: settings: settings != { }) cfg.interfaces);
+    environment.etc = lib.mapAttrs' (name: source: lib.nameValuePair "wireguard/wirelink.${name}.json" {
+      inherit source;
+    }) files;
   };
 }

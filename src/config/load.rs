@@ -254,6 +254,8 @@ impl Environment {
         }
         let directory = match directory {
             None => PathBuf::from(DEFAULT_DIRECTORY),
+            // It need not be seen from here: whoever made the copies saw it.
+            Some(directory) if copy.is_some() => directory,
             Some(directory) => check(directory)?,
         };
         Ok(Self {
@@ -302,7 +304,10 @@ fn unknown(name: &str) -> String {
 }
 
 /// Refuses a directory that the operator named and that is none: it would silently mean "no file".
-fn check(directory: PathBuf) -> Result<PathBuf, ConfigError> {
+///
+/// # Errors
+/// When nothing is there that can be seen from here, or something else.
+pub fn check(directory: PathBuf) -> Result<PathBuf, ConfigError> {
     match fs::metadata(&directory) {
         Ok(found) if found.is_dir() => Ok(directory),
         Ok(_) => Err(ConfigError::Directory {

@@ -22,7 +22,9 @@ use crate::mesh::settings::Settings;
 pub use error::ConfigError;
 pub use keys::{CONFIG_COPY, CONFIG_PATH};
 pub use layer::read as read_bytes;
-pub use load::{DEFAULT_DIRECTORY, DEFAULT_IFACE, Flags, Loaded, control_folder, file_names, load, parse};
+pub use load::{
+    DEFAULT_DIRECTORY, DEFAULT_IFACE, Flags, Loaded, check as check_directory, control_folder, file_names, load, parse,
+};
 pub use read::address_hash;
 pub use target::{InvalidTarget, Target};
 pub use tree::FileFormat;

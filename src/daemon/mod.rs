@@ -68,12 +68,12 @@ impl Steering {
 /// network namespace of the calling thread; `steering` is what it is steered by.
 ///
 /// An interface whose private key was changed is another node, which starts anew; one that vanished is waited for, where
-/// `config` says so.
+/// `config` says so. What was read or said since the start goes on to hold.
 ///
 /// # Errors
 /// When the interface is missing, is not WireGuard, may not be changed or vanishes; when another wirelink works on it, or the
 /// port is taken.
-pub async fn run(config: Config, steering: Steering, stop: Stop) -> anyhow::Result<()> {
+pub async fn run(mut config: Config, steering: Steering, stop: Stop) -> anyhow::Result<()> {
     loop {
         let mut shell = match Shell::open(&config, &steering, &stop).await {
             Ok(Some(shell)) => shell,
@@ -87,6 +87,7 @@ pub async fn run(config: Config, steering: Steering, stop: Stop) -> anyhow::Resu
         };
         let end = shell.serve(&stop).await;
         shell.finish_writing().await;
+        config.clone_from(shell.config());
         match end {
             Ok(End::Stopped) => {
                 systemd::stopping("putting the interface back");
@@ -94,8 +95,7 @@ pub async fn run(config: Config, steering: Steering, stop: Stop) -> anyhow::Resu
             }
             Ok(End::Left) => {
                 systemd::stopping("leaving the interface as it is for the next start");
-                shell.leave();
-                return Ok(());
+                return shell.leave().await;
             }
             Ok(End::OtherKey) => {
                 if let Err(error) = shell.close().await {

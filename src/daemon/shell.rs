@@ -6,7 +6,6 @@ mod pinging;
 mod probing;
 mod surroundings;
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -29,13 +28,11 @@ use super::state::{StateFile, Writer};
 use super::systemd::{Due, Systemd};
 use super::wg_quick::WgQuick;
 use super::{Steering, Stop};
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Input, Interface, Output};
-use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
-use crate::mesh::settings::{Override, Settings};
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
@@ -49,9 +46,11 @@ const AT_ONCE: usize = 64;
 const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) struct Shell {
+    /// What it is called now, whatever the configuration calls it.
     iface: String,
     lock: Lock,
-    settings: Settings,
+    /// As it was read last, with what the operator said since the start.
+    config: Config,
     node: Node,
     device: Device,
     host: Host,
@@ -81,13 +80,6 @@ pub(super) struct Shell {
     reload: Signal,
     steering: Steering,
     systemd: Systemd,
-    /// Whether probes are wanted.
-    probe: bool,
-    /// Whether details are logged.
-    debug: bool,
-    log_format: LogFormat,
-    /// What the operator said since the start.
-    overrides: BTreeMap<PublicKey, Override>,
 }
 
 /// Why a node's service came to its end.
@@ -117,8 +109,8 @@ impl Shell {
             found = Found::look(&config.iface, config.wait) => found?,
             () = systemd.keep_beating() => unreachable!("it never ends"),
         };
-        let (iface, settings) = (found.seen.name.clone(), config.settings.clone());
-        let Some(ports) = Ports::of(&settings, &found.state) else {
+        let iface = found.seen.name.clone();
+        let Some(ports) = Ports::of(&config.settings, &found.state) else {
             bail!(
                 "{iface} listens on port {}, so there is no port for facts: give the interface a listen port from 1 to \
                  65534, or name a port with --port",
@@ -126,7 +118,7 @@ impl Shell {
             );
         };
         let (device, mut host) = (found.device, found.host);
-        let mut node = Node::new(settings.clone(), found.identity, seed, now());
+        let mut node = Node::new(config.settings.clone(), found.identity, seed, now());
         let socket = settle(&iface, &mut host, device.index(), node.address(), ports).await?;
         let file = config
             .state
@@ -145,7 +137,7 @@ impl Shell {
         Ok(Some(Self {
             lock: found.lock,
             interfaces,
-            settings,
+            config: config.clone(),
             ports,
             socket,
             probing,
@@ -167,16 +159,17 @@ impl Shell {
             reload,
             steering: steering.clone(),
             systemd,
-            probe: config.probe,
-            debug: config.debug,
-            log_format: config.log_format,
-            overrides: BTreeMap::new(),
             up: found.seen.up,
             iface,
             node,
             device,
             host,
         }))
+    }
+
+    /// Returns the configuration as it is followed now: the next node on the interface begins with it.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline. A change that must be written

@@ -60,6 +60,11 @@ impl StateFile {
         }
     }
 
+    /// Returns whether what was to be remembered last is written down.
+    pub(super) const fn is_kept(&self) -> bool {
+        !self.is_failing
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.join(format!("{}.json", self.owner.iface))
     }

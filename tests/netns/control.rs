@@ -11,7 +11,7 @@ use crate::command;
 use crate::lab::{Lab, WIRELINK};
 use crate::look;
 use crate::play;
-use crate::scenario::table::home_home;
+use crate::scenario::table::{home_home, public_public};
 use crate::scenario::{Name, Path};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -237,6 +237,34 @@ fn a_peer_is_paused_and_resumed_and_both_sides_say_so() {
     assert_eq!(resumed.code, Some(0), "{}", resumed.text);
     look::arrive(&lab, &look::all_by(&lab, Path::Direct), SOON).expect("it goes directly");
     expect_reason(&lab, "a", "b", "direct");
+}
+
+#[test]
+fn what_was_read_and_said_since_the_start_outlives_the_interface() {
+    let mut lab = Lab::build(&public_public());
+    settle(&mut lab, "a", &json!({ "Wait": true }));
+    play::start_all(&mut lab, Duration::from_secs(30));
+    let (iface, key) = (lab.interface("a").to_owned(), lab.public_key("b").to_owned());
+    let named = json!({ "Wait": true, "Peers": [{ "PublicKey": key, "Name": "bert" }] });
+    settle(&mut lab, "a", &named);
+    for line in [format!("reload -i {iface}"), format!("set {key} --pause -i {iface}")] {
+        let said = ask(&lab, "a", &line);
+        assert_eq!(said.code, Some(0), "{}", said.text);
+    }
+    // It is not looked for again: what counts is what was followed.
+    settle(&mut lab, "a", &json!({ "Peers": [{ "PublicKey": "short" }] }));
+
+    lab.unmake_interface("a");
+    let waits = command::until(SOON, || lab.log("a").contains("waiting for").then_some(()));
+    assert!(waits.is_some(), "{}", lab.log("a"));
+    lab.make_interface("a");
+    let is_so = || {
+        let status = ask(&lab, "a", &format!("status --json -i {iface}"));
+        let status: Value = serde_json::from_str(&status.text).unwrap_or_default();
+        let mut peers = status["peers"].as_array().cloned().unwrap_or_default().into_iter();
+        peers.find(|peer| peer["name"] == "bert" && peer["reason"] == "paused")
+    };
+    assert!(command::until(SOON, is_so).is_some(), "{}", lab.log("a"));
 }
 
 #[test]

@@ -162,6 +162,10 @@ fn a_daemon_of_root_has_given_up_what_it_does_not_need() {
         assert!(said.len() > 1, "the signals have a thread of their own");
         assert!(said.iter().all(|said| said == value), "{what} {said:?}");
     }
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("it runs");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let core: Vec<&str> = core.expect("there is such a limit").split_whitespace().collect();
+    assert_eq!(core[4..6], ["0", "0"], "a core would hold the key");
     let log = lab.log("a");
     let line = "confined to CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW; no new privileges; files by landlock; \
                 system calls by seccomp";

@@ -130,6 +130,19 @@ fn a_restart_keeps_links_and_the_stop_after_it_puts_the_interface_back() {
 }
 
 #[test]
+fn what_the_next_start_could_not_know_is_put_back_at_a_restart() {
+    let mut lab = before();
+    let found = shown(&lab, "a");
+    fs::write(lab.memories(), "a file where the folder should be").expect("it can be written");
+    play::start_all(&mut lab, Duration::from_secs(30));
+    assert_ne!(shown(&lab, "a"), found);
+    lab.daemon("a").signal(Signal::USR2);
+    let status = lab.daemon("a").ended(SOON);
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", lab.log("a"));
+    assert_eq!(shown(&lab, "a"), found, "{}", lab.log("a"));
+}
+
+#[test]
 fn the_interface_is_put_back_by_hand_but_not_under_a_daemon() {
     let mut lab = before();
     let found = shown(&lab, "a");

@@ -20,7 +20,7 @@ use crate::daemon;
 /// Settings that are wrong are copied as they are: it is the daemon that says so.
 ///
 /// # Errors
-/// When a file cannot be read, or the copy cannot be written.
+/// When the directory that is named is none, a file cannot be read, or the copy cannot be written.
 pub(super) fn settings(
     iface: &str,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -33,9 +33,10 @@ pub(super) fn settings(
     let named = environment
         .iter()
         .find(|(name, value)| name == CONFIG_PATH && !value.is_empty());
-    let from = named.map_or(PathBuf::from(config::DEFAULT_DIRECTORY), |(_, path)| {
-        PathBuf::from(path)
-    });
+    let from = match named {
+        None => PathBuf::from(config::DEFAULT_DIRECTORY),
+        Some((_, path)) => config::check_directory(PathBuf::from(path))?,
+    };
     for name in config::file_names(iface) {
         renew(&from.join(&name), &to.join(&name), config::read_bytes)?;
     }

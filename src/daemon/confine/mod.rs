@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use self::files::Places;
@@ -30,7 +31,13 @@ pub struct Held {
 pub fn confine(config: &Config) -> Held {
     make_folders(config);
     let places = Places::of(config);
+    let no_core = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     let rights = rights::give_up(config, &places);
+    // A core would hold the private key. systemd-coredump keeps to this, too.
+    setrlimit(Resource::Core, no_core).ok();
     let no_new_privileges = rustix::thread::set_no_new_privs(true).is_ok();
     Held {
         rights,

@@ -32,7 +32,9 @@ pub(super) async fn keep(path: PathBuf, source: Source) {
         {
             // What wirelink may write was settled when it started.
             let hint = match error.kind() {
-                io::ErrorKind::PermissionDenied => "; a folder that it is told of by a reload takes a restart",
+                io::ErrorKind::PermissionDenied => {
+                    "; wirelink's user or group must be allowed to write there, and a folder that a reload named takes a restart"
+                }
                 _ => "",
             };
             tracing::warn!("metrics cannot be written to {}: {error}{hint}", path.display());

@@ -13,7 +13,7 @@ use crate::daemon::wg_quick::WgQuick;
 use crate::mesh::event::Input;
 use crate::mesh::fact::Fact;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::{Override, Settings};
+use crate::mesh::settings::Override;
 use crate::mesh::status::{PeerStatus, Status};
 
 /// How many events the page begins with.
@@ -52,7 +52,7 @@ impl Shell {
             Ask::Reload => self.reload().and_then(done),
             Ask::Log { debug } => {
                 (self.steering.set_debug)(*debug);
-                self.debug = *debug;
+                self.config.debug = *debug;
                 done(format!("details are {}logged", if *debug { "" } else { "not " }))
             }
             Ask::Set { peer, change } => self.change_peer(peer, *change).and_then(done),
@@ -87,8 +87,8 @@ impl Shell {
             iface: &self.iface,
             backend: self.device.backend().to_string(),
             up: now().since(self.began),
-            debug: self.debug,
-            chatty: self.settings.chatty,
+            debug: self.config.debug,
+            chatty: self.config.settings.chatty,
             overrides: self.overrides_in_words(status),
         };
         Ok(view::status(status, &device, around))
@@ -135,7 +135,7 @@ impl Shell {
     }
 
     fn overrides_in_words(&self, status: &Status) -> Vec<String> {
-        let words = self.overrides.iter().map(|(key, said)| {
+        let words = self.config.settings.overrides.iter().map(|(key, said)| {
             let name = status.name_of(key);
             let mut words = view::called(key, name.as_deref());
             if said.paused {
@@ -153,7 +153,8 @@ impl Shell {
     fn change_peer(&mut self, text: &str, change: PeerChange) -> Result<String, Refusal> {
         let status = self.node.status(now());
         let peer = &find(&status, text)?.peer;
-        let said = self.overrides.entry(peer.key).or_default();
+        let overrides = &mut self.config.settings.overrides;
+        let said = overrides.entry(peer.key).or_default();
         let what = match change {
             PeerChange::Pause => {
                 said.paused = true;
@@ -169,9 +170,8 @@ impl Shell {
             }
         };
         if *said == Override::default() {
-            self.overrides.remove(&peer.key);
+            overrides.remove(&peer.key);
         }
-        self.settings.overrides.clone_from(&self.overrides);
         self.hand_in_settings();
         Ok(format!("{peer} {what}, until wirelink is started again"))
     }
@@ -190,7 +190,7 @@ impl Shell {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        let config = loaded.config;
+        let mut config = loaded.config;
         if let Some(what) = self.needs_restart(&config) {
             let text = format!("nothing is changed: another {what} needs a restart of wirelink");
             return Err((ErrorCode::NeedsRestart, text));
@@ -199,20 +199,19 @@ impl Shell {
             self.wg_quick = config.wg_quick.clone().map(WgQuick::new);
             self.node.handle(now(), Input::Named(BTreeMap::new()));
         }
-        if self.debug != config.debug {
+        if self.config.debug != config.debug {
             (self.steering.set_debug)(config.debug);
-            self.debug = config.debug;
         }
         if !self.metrics.go_to(&config.metrics) {
             self.metrics = Metrics::open(&config.metrics, self.control.events());
         }
-        self.settings = Settings {
-            overrides: self.overrides.clone(),
-            ..config.settings
-        };
+        config.settings.overrides = std::mem::take(&mut self.config.settings.overrides);
+        self.config = config;
         self.hand_in_settings();
-        let file = config
+        let file = self
+            .config
             .file
+            .as_ref()
             .map_or("no file".to_owned(), |file| file.display().to_string());
         tracing::info!("configuration read again ({file})");
         Ok(format!("configuration read again ({file})"))
@@ -220,12 +219,12 @@ impl Shell {
 
     /// Returns what cannot be followed while the node runs.
     fn needs_restart(&self, config: &Config) -> Option<&'static str> {
-        let settings = &config.settings;
+        let (settings, followed) = (&config.settings, &self.config.settings);
         [
-            (settings.port != self.settings.port, "port"),
-            (settings.address_hash != self.settings.address_hash, "address hash"),
-            (config.probe != self.probe, "setting for probes"),
-            (config.log_format != self.log_format, "log format"),
+            (settings.port != followed.port, "port"),
+            (settings.address_hash != followed.address_hash, "address hash"),
+            (config.probe != self.config.probe, "setting for probes"),
+            (config.log_format != self.config.log_format, "log format"),
         ]
         .into_iter()
         .find_map(|(differs, what)| differs.then_some(what))
@@ -236,7 +235,7 @@ impl Shell {
     }
 
     fn hand_in_settings(&mut self) {
-        let settings = Box::new(self.settings.clone());
+        let settings = Box::new(self.config.settings.clone());
         self.node.handle(now(), Input::Settings(settings));
     }
 }

@@ -16,9 +16,18 @@ impl Shell {
         self.writer.settle().await;
     }
 
-    /// Ends with the interface as it is: the next start takes up what was written down before it was put there.
-    pub(in crate::daemon) fn leave(self) {
+    /// Ends with the interface as it is: the next start takes up what was written down before it was put there. Where nothing could be
+    /// written down, the next start would take all of it for the operator's, so it is put back.
+    pub(in crate::daemon) async fn leave(self) -> anyhow::Result<()> {
+        if !self.writer.is_kept() {
+            tracing::warn!(
+                "what is on {} because of wirelink is written down nowhere, so it does not stay there",
+                self.iface
+            );
+            return self.close().await;
+        }
         tracing::info!("stopped; {} stays as it is, for the next start", self.iface);
+        Ok(())
     }
 
     /// Puts the interface back as it was found, as far as it is still there.

@@ -107,7 +107,7 @@ impl Shell {
 
     /// Moves to other ports where the device or its routers did.
     pub(super) async fn follow_ports(&mut self, state: &DeviceState) {
-        let Some(ports) = self.ports.follow(&self.settings, state) else {
+        let Some(ports) = self.ports.follow(&self.config.settings, state) else {
             let port = state.listen_port;
             return self.warn(
                 "port",

@@ -23,6 +23,11 @@ impl Writer {
         self.writing.is_some()
     }
 
+    /// Returns whether the next start will find what was to be remembered last; once nothing is written any more.
+    pub(in crate::daemon) fn is_kept(&self) -> bool {
+        self.file.as_ref().is_some_and(StateFile::is_kept)
+    }
+
     /// Starts to write what is to be remembered; not while something else is written.
     pub(in crate::daemon) fn start(&mut self, memory: Box<Memory>) {
         self.writing = self.file.take().map(|mut file| {

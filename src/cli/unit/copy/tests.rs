@@ -54,6 +54,17 @@ fn the_file_of_the_interface_is_copied_and_goes_when_it_goes() {
 }
 
 #[test]
+fn a_directory_that_is_none_is_an_error_here_and_not_seen_by_who_reads_copies() {
+    let folders = Folders::new("none");
+    fs::remove_dir(folders.from("")).unwrap();
+    let error = folders.copy().unwrap_err();
+    assert!(error.is::<config::ConfigError>(), "{error}");
+    let variables = [(CONFIG_PATH, "from"), (CONFIG_COPY, "to")];
+    let variables = variables.map(|(name, folder)| (name.into(), folders.0.join(folder).into()));
+    assert!(config::load(&Flags::default(), variables).is_ok());
+}
+
+#[test]
 fn of_the_file_of_wg_quick_only_names_are_copied() {
     let folders = Folders::new("names");
     let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
