@@ -142,8 +142,8 @@ impl TrustPolicy {
     /// Returns whether the word of a node goes further than that of any peer. The same as by its [`level`](Self::level), without looking
     /// for it among a thousand peers.
     pub fn counts_for_more(&self, node: &PublicKey) -> bool {
-        let configured = self.configured.get(node);
-        configured.map_or_else(
+        let said = self.overridden.get(node).or_else(|| self.configured.get(node));
+        said.map_or_else(
             || self.trusts_routers() && self.routers.contains(node),
             |level| *level >= TrustLevel::AllowedIPs,
         )
