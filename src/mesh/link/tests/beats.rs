@@ -83,6 +83,23 @@ impl Path {
 }
 
 #[test]
+fn a_paused_link_is_not_asked_which_packets_it_takes_nor_hurried_for_it() {
+    let mut path = Path::new();
+    path.wide = false;
+    path.run(3.0);
+    assert!(path.link.is_up() && path.link.fit.as_ref().is_some_and(|fit| fit.is_busy()));
+    path.link.pause(true);
+    path.run(2.0);
+    let before = path.sent;
+    path.run(20.0);
+    assert!(path.sent - before <= 25, "{} in 20 s", path.sent - before);
+    assert!(path.rests_for() > Duration::from_millis(20));
+    path.link.pause(false);
+    path.run(60.0);
+    assert!(path.link.narrow().is_some(), "it goes on with it afterwards");
+}
+
+#[test]
 fn a_peer_that_understands_no_words_any_more_leaves_none_waiting() {
     let mut path = Path::new();
     path.ready = false;
