@@ -202,6 +202,25 @@ fn a_router_says_how_others_probe_even_where_it_is_trusted_no_further_than_any_p
 }
 
 #[test]
+fn a_liar_does_not_make_another_nat_of_the_one_that_this_node_is_behind() {
+    let levels = [
+        (A, TrustLevel::Endpoint),
+        (HUB, TrustLevel::Membership),
+        (STRANGER, TrustLevel::AllowedIPs),
+    ];
+    let mut victim = Victim::trusting(&levels);
+    let sees = |victim: &mut Victim, index: usize, port| {
+        let seen = SocketAddr::from(([203, 0, 113, 1], port));
+        victim.node.note_seen(victim.now, &private(index).public_key(), seen);
+        victim.node.own_nat(victim.now)
+    };
+    sees(&mut victim, HUB, 5);
+    assert_eq!(sees(&mut victim, STRANGER, 5), Nat::EndpointIndependent);
+    assert_eq!(sees(&mut victim, A, 666), Nat::EndpointIndependent);
+    assert_eq!(sees(&mut victim, STRANGER, 6), Nat::AddressDependent);
+}
+
+#[test]
 fn rejections_are_counted_by_sender_and_seldom_logged() {
     let mut world = World::new(2);
     world.start_all();
