@@ -104,12 +104,8 @@ fn a_peer_that_understands_no_words_any_more_leaves_none_waiting() {
     let mut path = Path::new();
     path.ready = false;
     path.run(1.0);
-    while !path
-        .link
-        .agreement
-        .as_ref()
-        .is_some_and(|agreement| agreement.next().is_some())
-    {
+    let has_word = |link: &Link| link.agreement.as_ref().and_then(|agreement| agreement.next()).is_some();
+    while !has_word(&path.link) {
         path.run(LOOK);
     }
     path.beats = false;
