@@ -6,6 +6,7 @@ mod foresee;
 mod hear;
 mod links;
 mod names;
+mod nat;
 mod observe;
 mod operator;
 mod pass;

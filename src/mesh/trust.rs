@@ -7,13 +7,15 @@
 //! | none: no peer | nothing: what it sends costs a look into a table, and no cryptography | |
 //! | `Untrusted` | have traffic for itself go to it directly, while WireGuard has a session with it | signs of life |
 //! | `Endpoint` | have endpoints of peers without a session tried, after all others and four of them; its own in their turn | endpoints |
-//! | `AllowedIPs` | give prefixes that nobody owns, or a router alone, to peers with a link; have endpoints tried in their turn | allowed IPs |
+//! | `AllowedIPs` | give prefixes that nobody owns, or a router alone, to peers with a link; have endpoints tried in their turn, with probes or without | allowed IPs, how others probe |
 //! | `Membership` | make strangers peers, up to 4096, and speak about them; name peers, and call them basic | members |
 //! | `DelegateTrust` | no more than that | |
 //!
 //! None of them can change the endpoint of a peer with a session, remove a peer or a prefix of the operator's or take one from a peer
 //! that is no router, have this node's own addresses or anybody's link-local one, or send WireGuard through itself. What it says is
-//! forgotten 255 s after its last word, and hearsay, which is what a level below `AllowedIPs` says of others, is not passed on.
+//! forgotten 255 s after its last word, and hearsay, which is what a level below `AllowedIPs` says of others, is not passed on. How a peer
+//! probes is not believed by hearsay either, but for what routers say, which pass on its words; and only by its own word, with a tag, are
+//! probes of an earlier run of it refused.
 //! `tests/sim/powers.rs` is this table as code, against which tests hold every change.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,8 +142,8 @@ impl TrustPolicy {
     /// Returns whether the word of a node goes further than that of any peer. The same as by its [`level`](Self::level), without looking
     /// for it among a thousand peers.
     pub fn counts_for_more(&self, node: &PublicKey) -> bool {
-        let configured = self.configured.get(node);
-        configured.map_or_else(
+        let said = self.overridden.get(node).or_else(|| self.configured.get(node));
+        said.map_or_else(
             || self.trusts_routers() && self.routers.contains(node),
             |level| *level >= TrustLevel::AllowedIPs,
         )

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::direct::status;
+use crate::direct::{sends_directly, status};
+use crate::scenario::border::Border;
 use crate::scenario::{Act, table};
 use crate::stage::Stage;
 use crate::{invariants, play};
@@ -41,6 +42,35 @@ fn where_only_wireguard_passes_a_link_takes_no_more_than_a_minute() {
         stage.world.net.pass_wireguard_only(site);
         stage.act(Act::StartAll);
         play::arrive(&mut stage, Duration::from_secs(60)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        invariants::check(&mut stage.world).unwrap();
+    }
+}
+
+/// Probes pass over IPv6 as well, and better than over IPv4; handshakes do not.
+#[test]
+fn ipv6_without_wireguard_leaves_ipv4_to_it() {
+    let mut scenario = table::home_home();
+    scenario
+        .sites
+        .iter_mut()
+        .for_each(|site| site.ipv6 = Some(Border::GUARDED));
+    for seed in 0..10 {
+        let mut stage = Stage::new(&scenario, seed);
+        let (a, b) = (stage.id("a"), stage.id("b"));
+        stage.world.net.pass_all_but_wireguard_over(a, b, true);
+        stage.act(Act::StartAll);
+        let is_direct = |stage: &Stage<'_>| sends_directly(&stage.world, a, b) && sends_directly(&stage.world, b, a);
+        let mut direct = Vec::new();
+        for second in 0..900 {
+            stage.run(Duration::from_secs(1));
+            direct.extend(is_direct(&stage).then_some(second));
+        }
+        assert!(
+            direct.first().is_some_and(|second| *second < 15),
+            "seed {seed}: {:?}",
+            direct.first()
+        );
+        assert!(direct.len() > 800, "seed {seed}: {} of 900 s", direct.len());
         invariants::check(&mut stage.world).unwrap();
     }
 }

@@ -100,7 +100,7 @@ fn knows(world: &World, one: HostId, other: HostId) -> bool {
     world.hosts[one].tunnel.device().peers.contains_key(&key(world, other))
 }
 
-fn sends_directly(world: &World, one: HostId, other: HostId) -> bool {
+pub(crate) fn sends_directly(world: &World, one: HostId, other: HostId) -> bool {
     let peer = world.hosts[one].tunnel.device().peers.get(&key(world, other));
     peer.is_some_and(|peer| peer.allowed_ips.iter().any(|prefix| !is_reserved(prefix)))
 }

@@ -14,13 +14,13 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)
 /// both wait for the same moment.
 pub const NOTICE: Duration = Duration::from_millis(30);
 
-/// What a version counts: more than 16 months are there in all, and far fewer changes.
+/// What a version counts: there are 16 months in all before it begins again, and half of them can be between a word and the next.
 const UNIT: Duration = Duration::from_millis(10);
 
-/// A word about a link: of several, the one with the greatest version counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// A word about a link: of several, the one with the latest version counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// More with each change.
+    /// Later with each change, as RFC 1982 orders serial numbers; 0 where nothing has changed yet.
     pub version: u32,
     /// Whether the side that says so may send directly.
     pub ready: bool,
@@ -48,11 +48,14 @@ impl Agreement {
     pub fn set(&mut self, now: Timestamp, ready: bool) {
         if self.own.ready != ready {
             // A link that was forgotten meanwhile must not count from the beginning.
-            let by_time = u32::try_from(now.since_start().as_millis() / UNIT.as_millis()).unwrap_or(u32::MAX);
-            self.own = Standing {
-                version: by_time.max(self.own.version.saturating_add(1)),
-                ready,
+            let by_time = (now.since_start().as_millis() / UNIT.as_millis()) as u32;
+            let before = self.own.version;
+            let version = if follows(by_time, before) {
+                by_time
+            } else {
+                before.wrapping_add(1).max(1)
             };
+            self.own = Standing { version, ready };
             self.ready_at = now;
             self.say = Some((now, 0));
             self.heed_withdrawal();
@@ -67,7 +70,7 @@ impl Agreement {
     /// Takes in what the peer says; returns whether that is news.
     pub fn hear(&mut self, now: Timestamp, standing: Standing) -> bool {
         let is_first = std::mem::take(&mut self.restarted);
-        let is_newer = is_first || self.peer.is_none_or(|known| known.version < standing.version);
+        let is_newer = is_first || self.peer.is_none_or(|known| follows(standing.version, known.version));
         let was_ready = self.is_peer_ready();
         if is_newer {
             self.peer = Some(standing);
@@ -133,6 +136,12 @@ impl Agreement {
     }
 }
 
+/// Returns whether a version is later than another one (RFC 1982, 3.2). All are later than none, which is 0.
+const fn follows(version: u32, other: u32) -> bool {
+    let ahead = version.wrapping_sub(other);
+    version != 0 && (other == 0 || ahead != 0 && ahead < 1 << 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +175,41 @@ mod tests {
         assert!(is_agreed(&mut agreement));
         agreement.set(at(1), false);
         assert!(!agreement.is_agreed(), "at once");
+    }
+
+    #[test]
+    fn words_count_in_their_order_however_long_a_machine_is_up() {
+        const DAY: u64 = 24 * 3600 * 1000;
+        for up in [0, 100 * DAY, 300 * DAY, 497 * DAY, 498 * DAY, 800 * DAY, 5000 * DAY] {
+            for pause in [1, 50, 3_600_000, 20 * DAY, 400 * DAY] {
+                let (mut own, mut peer) = (Agreement::default(), Agreement::default());
+                peer.hear(at(up), own.own());
+                let mut overtaken = None;
+                for change in 1..40 {
+                    let ready = change % 2 == 1;
+                    own.set(at(up + change * pause), ready);
+                    assert!(peer.hear(at(up), own.own()), "{up} {pause} {change}");
+                    overtaken
+                        .into_iter()
+                        .for_each(|before| assert!(!peer.hear(at(up), before)));
+                    assert_eq!(peer.is_refused(), !ready);
+                    overtaken = Some(own.own());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_was_forgotten_counts_on_however_long_its_machine_is_up() {
+        for up in [0, 24_000_000_000, 42_949_672_000, 42_949_672_900, 50_000_000_000] {
+            let (mut before, mut after, mut peer) = <(Agreement, Agreement, Agreement)>::default();
+            before.set(at(up), true);
+            assert!(peer.hear(at(up), before.own()));
+            assert!(!peer.hear(at(up), after.own()), "it has said nothing yet");
+            after.set(at(up + 400), true);
+            after.set(at(up + 500), false);
+            assert!(peer.hear(at(up + 500), after.own()), "{up}");
+        }
     }
 
     #[test]

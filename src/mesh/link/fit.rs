@@ -158,7 +158,7 @@ impl Fit {
 
     /// Returns whether an answer, or the next question, is awaited.
     pub(super) fn is_busy(&self) -> bool {
-        let is_other = self.narrow.is_some_and(|narrow| narrow.mtu != self.mtu);
+        let is_other = self.mtu >= LEAST && self.narrow.is_some_and(|narrow| narrow.mtu != self.mtu);
         self.asked.is_some() || self.tries > 0 || is_other || !matches!(self.stage, Stage::Full)
     }
 
@@ -344,5 +344,11 @@ mod tests {
         let mut path = Path::new(0, 1420);
         path.run(60);
         assert!(path.asked.is_empty());
+        (path.mtu, path.takes) = (1420, 1300);
+        path.run(60);
+        path.mtu = 0;
+        path.run(1);
+        assert!(path.fit.narrow().is_some());
+        assert_eq!(path.fit.next(PATIENCE), None, "also after one that was known");
     }
 }

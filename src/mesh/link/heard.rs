@@ -34,10 +34,10 @@ impl Link {
         self.hear_standing(now, standing(&echo.beat)) || is_searching
     }
 
-    /// Follows which packets the path takes, while it works; returns what is found.
+    /// Follows which packets the path takes, while it works and is wanted; returns what is found.
     pub(super) fn keep_fit(&mut self, now: Timestamp, contact: &Contact) -> Option<Found> {
-        let is_up = self.is_up();
-        let pulse = self.pulse.as_mut().filter(|_| is_up)?;
+        let is_wanted = self.is_up() && !self.paused;
+        let pulse = self.pulse.as_mut().filter(|_| is_wanted)?;
         let fit = self.fit.get_or_insert_with(|| Box::new(Fit::new(now)));
         fit.follow(now, contact.mtu, contact.endpoint);
         let judged = fit.judge(now, pulse.patience(), pulse.echoed());
@@ -52,7 +52,7 @@ impl Link {
         let pulse = self
             .pulse
             .as_ref()
-            .filter(|pulse| self.is_up() && !pulse.is_doubted())?;
+            .filter(|pulse| self.is_up() && !self.paused && !pulse.is_doubted())?;
         self.fit.as_ref()?.next(pulse.patience())
     }
 

@@ -342,7 +342,8 @@ impl Link {
         let pulse = self.pulse.as_ref().map(|pulse| pulse.next());
         let fit = self.fit_next();
         let held = matches!(self.state, State::Suspect(_)).then_some(self.not_before);
-        let said = self.agreement.as_ref().and_then(|agreement| agreement.next());
+        let agreement = self.agreement.as_ref().filter(|_| self.agrees);
+        let said = agreement.and_then(|agreement| agreement.next());
         let at = match self.state {
             State::Idle => None,
             State::Probing if contact.is_healthy(now) => staleness,

@@ -18,6 +18,10 @@ const ROUND_TRIPS: u32 = 4;
 const YIELDS: Duration = Duration::from_millis(1500);
 /// How often it is begun on one path, before that must answer again.
 const ATTEMPTS: u32 = 4;
+/// For how long a path on which that led to nothing comes after others: what lets probes pass need not let WireGuard pass.
+const FAILED_FOR: Duration = Duration::from_secs(60);
+/// The most of them that are kept.
+const MAX_FAILED: usize = 16;
 /// How much longer the round-trip time of a path of a better class may be: this, or a fifth.
 const HYSTERESIS: Duration = Duration::from_millis(10);
 
@@ -46,7 +50,7 @@ pub struct Reach {
 }
 
 /// The path on which a handshake is tried.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Nominee {
     proof: Proof,
     class: Class,
@@ -55,28 +59,63 @@ pub(super) struct Nominee {
     begun: u32,
     /// Whether it took the place of another one.
     replaced: bool,
+    failed: Failed,
+}
+
+/// The paths on which no handshake came about lately, and when.
+#[derive(Clone, Debug, Default)]
+struct Failed(Vec<(SocketAddr, Timestamp)>);
+
+impl Failed {
+    /// Returns when a path failed, if it did.
+    fn at(&self, endpoint: SocketAddr) -> Option<Timestamp> {
+        let failed = self.0.iter().find(|(failed, _)| *failed == endpoint);
+        failed.map(|(_, at)| *at)
+    }
+
+    fn note(&mut self, now: Timestamp, endpoint: SocketAddr) {
+        self.0
+            .retain(|(failed, at)| *failed != endpoint && now.since(*at) < FAILED_FOR);
+        if self.0.len() >= MAX_FAILED {
+            self.0.remove(0);
+        }
+        self.0.push((endpoint, now));
+    }
 }
 
 impl Nominee {
-    /// Returns the best path to begin with.
-    fn of(now: Timestamp, reach: &Reach, candidates: &[Candidate], yields: bool) -> Option<Self> {
+    /// Returns the best path to begin with: of those that failed the one that did so first, and before them the others.
+    fn of(now: Timestamp, reach: &Reach, candidates: &[Candidate], yields: bool, failed: Failed) -> Option<Self> {
         let class = |proof: &Proof| Class::of(proof.endpoint, candidates);
         let best = reach
             .proofs
             .iter()
-            .min_by_key(|proof| (class(proof), proof.round_trip))?;
+            .min_by_key(|proof| (failed.at(proof.endpoint), class(proof), proof.round_trip))?;
         Some(Self {
             proof: *best,
             class: class(best),
             begin_at: now + if yields { YIELDS } else { Duration::ZERO },
             begun: 0,
             replaced: false,
+            failed,
         })
     }
 
-    /// Returns whether another path should take its place: one of a better class, once, unless it is much slower.
+    /// Returns the path to go on with after this one, on which no handshake came about: another one at once, one that failed too when
+    /// any has answered since.
+    fn next_path(&self, now: Timestamp, reach: &Reach, candidates: &[Candidate], yields: bool) -> Option<Self> {
+        let mut failed = self.failed.clone();
+        failed.note(now, self.endpoint());
+        let has_answered = reach.proofs.iter().any(|proof| proof.at >= self.begin_at);
+        let next = Self::of(now, reach, candidates, yields, failed)?;
+        let is_other = next.failed.at(next.endpoint()).is_none();
+        (is_other || has_answered).then_some(next)
+    }
+
+    /// Returns whether another path should take its place: one of a better class, once, unless it is much slower or failed.
     fn gives_way(&self, other: &Proof, class: Class) -> bool {
-        !self.replaced && class < self.class && other.round_trip <= bound(self.proof.round_trip)
+        let is_better = class < self.class && other.round_trip <= bound(self.proof.round_trip);
+        is_better && !self.replaced && self.failed.at(other.endpoint).is_none()
     }
 
     fn is_spent(&self, now: Timestamp) -> bool {
@@ -108,19 +147,16 @@ pub(super) fn turn(
     yields: bool,
     is_tried: bool,
 ) -> Turn {
-    if let Some(spent) = nominee.filter(|nominee| nominee.is_spent(now)) {
-        let is_news = reach.proofs.iter().any(|proof| proof.at >= spent.begin_at);
-        *nominee = Nominee::of(now, reach, candidates, yields)
-            .filter(|_| is_news)
-            .or(Some(spent));
-        if !is_news {
+    if let Some(spent) = nominee.as_ref().filter(|nominee| nominee.is_spent(now)) {
+        let Some(next) = spent.next_path(now, reach, candidates, yields) else {
             return Turn::default();
-        }
+        };
+        *nominee = Some(next);
     }
-    let Some(current) = nominee.or_else(|| Nominee::of(now, reach, candidates, yields)) else {
+    let first = || Nominee::of(now, reach, candidates, yields, Failed::default());
+    let Some(mut current) = nominee.take().or_else(first) else {
         return Turn::default();
     };
-    let mut current = current;
     for proof in &reach.proofs {
         let class = Class::of(proof.endpoint, candidates);
         if current.gives_way(proof, class) {
@@ -133,11 +169,70 @@ pub(super) fn turn(
         current.begin_at = now + patience + if yields { YIELDS } else { Duration::ZERO };
         current.begun += 1;
     }
-    *nominee = Some(current);
     let is_set = current.begun > 0;
+    let endpoint = is_set.then_some(current.endpoint());
+    *nominee = Some(current);
     Turn {
-        endpoint: is_set.then_some(current.proof.endpoint),
+        endpoint,
         begins,
         afresh: begins && is_tried,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::link::candidate::{Collector, Kind};
+
+    const V6: &str = "[2001:db8::9]:51820";
+    const V4: &str = "203.0.113.9:51820";
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_millis(100_000 + milliseconds))
+    }
+
+    /// Returns where handshakes are begun from moment to moment, on paths that all answer probes each second.
+    fn begun(paths: &[&str], seconds: u64) -> Vec<(u64, String)> {
+        let mut collector = Collector::new(&[]);
+        let places: Vec<SocketAddr> = paths.iter().map(|path| path.parse().unwrap()).collect();
+        places.iter().for_each(|place| collector.add(*place, Kind::Reflexive));
+        let candidates = collector.finish();
+        let (mut nominee, mut begun) = (None, Vec::new());
+        for now in (0..seconds * 1000).step_by(50) {
+            let proof = |endpoint: &SocketAddr| Proof {
+                endpoint: *endpoint,
+                round_trip: Duration::from_millis(20),
+                at: at(now / 1000 * 1000),
+            };
+            let reach = Reach {
+                probed: true,
+                proofs: places.iter().map(proof).collect(),
+                ..Reach::default()
+            };
+            let turn = turn(&mut nominee, at(now), &reach, &candidates, false, false);
+            begun.extend(turn.endpoint.filter(|_| turn.begins).map(|to| (now, to.to_string())));
+        }
+        begun
+    }
+
+    #[test]
+    fn a_path_on_which_no_handshake_comes_about_leaves_the_next_minute_to_others() {
+        let begun = begun(&[V6, V4], 70);
+        let of = |path: &str| -> Vec<u64> { begun.iter().filter(|(_, to)| to == path).map(|(now, _)| *now).collect() };
+        let (v6, v4) = (of(V6), of(V4));
+        let attempts = ATTEMPTS as usize;
+        assert_eq!(v6[..attempts], [0, 800, 1600, 2400], "the better one first");
+        assert_eq!(v4[0], 3200, "{begun:?}");
+        assert!(v4[..attempts].iter().all(|now| *now < 6000), "{v4:?}");
+        let again = v6[attempts];
+        let other = v4.iter().filter(|now| **now < again).count();
+        assert!(other >= attempts, "{begun:?}");
+        assert!(v6.iter().any(|now| *now > 60_000), "and has its turn again: {v6:?}");
+    }
+
+    #[test]
+    fn the_only_path_is_tried_again_when_it_has_answered_again() {
+        let begun = begun(&[V6], 20);
+        assert!(begun.len() >= 16, "{begun:?}");
     }
 }

@@ -224,12 +224,11 @@ impl Pulse {
 
     /// Returns when to look at it again.
     pub fn next(&self) -> Timestamp {
-        let overdue = self.asked.front().map(|(_, at)| *at + self.patience());
-        let overdue = overdue.filter(|_| !self.doubted && self.unused.is_none());
-        let dead = self
-            .doubted
-            .then(|| self.heard + DEAD_AFTER)
-            .filter(|at| *at > self.last_beat());
+        let is_watched = self.unused.is_none();
+        let overdue = self.unanswered().map(|at| at + self.patience());
+        let overdue = overdue.filter(|_| is_watched && !self.doubted);
+        let may_be_dead = is_watched && self.doubted && self.is_long_unanswered();
+        let dead = may_be_dead.then(|| self.heard + DEAD_AFTER);
         [overdue, dead].into_iter().flatten().fold(self.next, Timestamp::min)
     }
 
@@ -240,8 +239,7 @@ impl Pulse {
 
     /// Returns whether nothing comes back any more.
     pub fn is_dead(&self, now: Timestamp) -> bool {
-        let unanswered = self.asked.iter().filter(|(_, at)| *at > self.heard).count();
-        self.doubted && unanswered >= DEAD_BEATS && now.since(self.heard) >= DEAD_AFTER
+        self.doubted && self.is_long_unanswered() && now.since(self.heard) >= DEAD_AFTER
     }
 
     /// Returns what was found out.
@@ -286,8 +284,18 @@ impl Pulse {
     }
 
     fn is_overdue(&self, now: Timestamp) -> bool {
-        let oldest = self.asked.front().filter(|(_, at)| *at >= self.heard);
-        oldest.is_some_and(|(_, at)| now.since(*at) >= self.patience())
+        self.unanswered().is_some_and(|at| now.since(at) >= self.patience())
+    }
+
+    /// Returns when the first heartbeat was sent since anything came from the peer last.
+    fn unanswered(&self) -> Option<Timestamp> {
+        let mut since = self.asked.iter().map(|(_, at)| *at);
+        since.find(|at| *at >= self.heard)
+    }
+
+    /// Returns whether so many were sent since as make a link in doubt a dead one.
+    fn is_long_unanswered(&self) -> bool {
+        self.asked.iter().filter(|(_, at)| *at > self.heard).count() >= DEAD_BEATS
     }
 
     fn interval(&self, now: Timestamp) -> Duration {

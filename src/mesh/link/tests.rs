@@ -5,6 +5,8 @@ use super::*;
 use crate::mesh::fact::boot::BootId;
 use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
 
+mod beats;
+
 const OURS: BootId = BootId::from_bytes([0, 0, 0, 0, 0, 0, 0x81, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]);
 const V1: BootId = BootId::from_bytes([0, 0, 0, 0, 0, 0, 0x41, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]);
 

@@ -125,9 +125,10 @@ impl Node {
             // What was looked for before, and how seldom, is nothing to go on from.
             self.probing.rest(key);
         }
-        match self.announced_probes(key).filter(|_| !better.is_empty()) {
-            Some(probes) => self.probing.aim(now, key, probes.epoch, &better, None),
-            None => self.aim(now, device, key, state, &contact, &candidates),
+        if better.is_empty() || self.announced_probes(key).is_none() {
+            self.aim(now, device, key, state, &contact, &candidates);
+        } else {
+            self.probing.aim(now, key, &better, None);
         }
         if let Some(found) = step.found {
             self.tell_found(key, found);

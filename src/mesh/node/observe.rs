@@ -8,10 +8,10 @@ use crate::mesh::fact::boot::PORTS;
 use crate::mesh::fact::signal::Nat;
 use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
-use crate::mesh::link::candidate::{Candidate, Class, is_private};
+use crate::mesh::link::candidate::{Candidate, Class};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::settings::TrustLevel;
+use crate::mesh::node::nat::{self, Sighting};
 use crate::mesh::time::Timestamp;
 
 /// How often routers are asked: the mapping that they see is kept by it (RFC 4787, REQ-5: 2 minutes).
@@ -27,6 +27,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 const SEEN_FOR: Duration = Duration::from_secs(180);
 /// How long WireGuard is made to try a peer that probes do not find.
 const TRIED_FOR: Duration = Duration::from_secs(150);
+/// How many observers tell what a NAT does.
+const ENOUGH: usize = 2;
 /// The most addresses of this node by the word of others that it tells on.
 const MAX_TOLD: usize = 4;
 
@@ -98,32 +100,6 @@ impl Seen {
     }
 }
 
-/// Returns how a NAT maps, by what each observer sees of IPv4, where this node has these addresses (RFC 4787, 4.1).
-fn class(own: &BTreeSet<IpAddr>, mut seen: impl Iterator<Item = SocketAddr>) -> Nat {
-    let is_own = |seen: SocketAddr| own.contains(&seen.ip());
-    let Some(first) = seen.next() else {
-        return Nat::Unknown;
-    };
-    let (mut all_own, mut all_same, mut count) = (is_own(first), true, 1);
-    for seen in seen {
-        count += 1;
-        all_same &= seen == first;
-        all_own &= is_own(seen);
-        if !all_same && !all_own {
-            return Nat::AddressDependent;
-        }
-    }
-    match (all_own, count) {
-        (false, 1) => Nat::Unknown,
-        (true, _) | (false, _) => Nat::EndpointIndependent,
-    }
-}
-
-/// Returns whether an address is a private one of this machine: then whoever sees it is on this side of the NAT.
-fn is_inside(own: &BTreeSet<IpAddr>, address: IpAddr) -> bool {
-    is_private(address) && own.contains(&address)
-}
-
 impl Node {
     /// Has what this node announced of its probes before end where it announces something else: others cannot tell which is right.
     pub(super) fn drop_older_probes(&mut self, now: Timestamp, announced: &Fact) {
@@ -142,11 +118,30 @@ impl Node {
         if self.is_blocked() {
             return Nat::Blocked;
         }
+        let by_servers = self.stun.seen(now).map(|place| Sighting { place, believed: true });
+        self.class(now, by_servers)
+    }
+
+    /// Returns the class by what peers see, and others.
+    fn class(&self, now: Timestamp, others: impl Iterator<Item = Sighting>) -> Nat {
         let own = self.own_addresses();
-        let by_peers = self.seen.by.iter().filter(|(_, (_, at))| now.since(*at) < SEEN_FOR);
-        let seen = by_peers.map(|(_, (seen, _))| *seen).chain(self.stun.seen(now));
-        // Who is in the same network sees no NAT.
-        class(&own, seen.filter(|seen| seen.is_ipv4() && !is_inside(&own, seen.ip())))
+        let others = others.filter(|sighting| sighting.place.is_ipv4());
+        let seen = self.seen_by_peers(now, false).chain(others).collect();
+        nat::class(&own, &nat::from_outside(&own, seen))
+    }
+
+    fn seen_by_peers(&self, now: Timestamp, ipv6: bool) -> impl Iterator<Item = Sighting> {
+        let of_family = self.seen.by.iter().filter(move |((_, by_ipv6), _)| *by_ipv6 == ipv6);
+        let lately = of_family.filter(move |(_, (_, at))| now.since(*at) < SEEN_FOR);
+        lately.map(|((peer, _), (place, _))| Sighting {
+            place: *place,
+            believed: self.is_believed(peer),
+        })
+    }
+
+    /// Returns whether a peer is believed where it sees this node.
+    fn is_believed(&self, peer: &PublicKey) -> bool {
+        self.census.routers.contains(peer) || self.trust.counts_for_more(peer)
     }
 
     /// Returns whether nothing but WireGuard gets out here.
@@ -158,13 +153,11 @@ impl Node {
         self.own_nets().iter().map(|net| net.addr()).collect()
     }
 
-    /// Returns how many peers see this node from outside, over a family.
-    pub(super) fn observers(&self, now: Timestamp, ipv6: bool) -> usize {
-        let own = self.own_addresses();
-        let of_family = self.seen.by.iter().filter(|((_, by_ipv6), _)| *by_ipv6 == ipv6);
-        of_family
-            .filter(|(_, (seen, at))| now.since(*at) < SEEN_FOR && !is_inside(&own, seen.ip()))
-            .count()
+    /// Returns whether peers alone do not tell from where this node is seen over a family.
+    pub(super) fn needs_observers(&self, now: Timestamp, ipv6: bool) -> bool {
+        let seen = self.seen_by_peers(now, ipv6).collect();
+        let from_outside = nat::from_outside(&self.own_addresses(), seen);
+        from_outside.len() < ENOUGH || !ipv6 && self.class(now, std::iter::empty()) == Nat::Unknown
     }
 
     /// Returns whether neither side shows the other a port at which it could be met, and both have nothing but IPv4 behind NATs.
@@ -198,10 +191,7 @@ impl Node {
     /// Returns where this node can be reached by the word of those that it trusts, and does not know by itself.
     pub(super) fn own_reflexive(&self, now: Timestamp) -> Vec<SocketAddr> {
         let own = self.own_addresses();
-        let counts = |peer: &PublicKey| {
-            self.census.routers.contains(peer) || self.trust.level(peer) >= Some(TrustLevel::AllowedIPs)
-        };
-        let mut seen = self.seen.lately(now, counts);
+        let mut seen = self.seen.lately(now, |peer| self.is_believed(peer));
         seen.extend(self.stun.seen(now));
         let seen = seen.into_iter().filter(|seen| !own.contains(&seen.ip()));
         seen.take(MAX_TOLD).collect()
@@ -302,26 +292,6 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_observers_tell_a_nat_that_keeps_the_port_from_one_that_does_not() {
-        let own = [[192, 168, 1, 2].into()].into();
-        let public = [[203, 0, 113, 1].into()].into();
-        let seen = |ports: &'static [u16]| {
-            let ports = ports.iter();
-            ports.map(|port| SocketAddr::from(([203, 0, 113, 1], *port)))
-        };
-        assert_eq!(class(&own, seen(&[])), Nat::Unknown);
-        assert_eq!(class(&own, seen(&[5])), Nat::Unknown, "one alone says nothing");
-        assert_eq!(class(&own, seen(&[5, 5, 5])), Nat::EndpointIndependent);
-        assert_eq!(class(&own, seen(&[5, 6])), Nat::AddressDependent);
-        assert_eq!(class(&public, seen(&[5])), Nat::EndpointIndependent, "there is none");
-        assert_eq!(
-            class(&public, seen(&[5, 6])),
-            Nat::EndpointIndependent,
-            "of two addresses, too"
-        );
-    }
 
     #[test]
     fn routers_that_are_heard_and_do_not_answer_show_that_probes_do_not_pass() {

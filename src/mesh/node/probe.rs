@@ -6,7 +6,7 @@ use crate::mesh::event::{NoProbes, Output, RejectReason};
 use crate::mesh::fact::boot::{PORTS, PROBES};
 use crate::mesh::fact::signal::{Nat, Probes, Signal, Word};
 use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Timed};
+use crate::mesh::fact::{Fact, Origin, Timed};
 use crate::mesh::gossip::Told;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::agreement::Standing;
@@ -154,13 +154,19 @@ impl Node {
         }
     }
 
-    /// Returns what a peer announced of its probes last.
+    /// Returns what a peer announced of its probes last, by its own word, or that of somebody who may pass it on.
     pub(super) fn announced_probes(&self, key: &PublicKey) -> Option<Probes> {
         let announced = self.store.about(key).filter_map(|(fact, stored)| {
-            let probes = fact.value.probes()?;
+            let probes = fact.value.probes().filter(|_| self.may_pass_on(key, stored.origin))?;
             Some((probes.epoch, stored.expires, probes))
         });
         announced.max().map(|(_, _, probes)| probes)
+    }
+
+    /// Returns whether what is said of a peer may be taken for what it says itself. Routers pass it on, however far they are trusted.
+    fn may_pass_on(&self, key: &PublicKey, origin: Origin) -> bool {
+        let is_router = |origin| matches!(origin, Origin::Peer(sender) if self.census.routers.contains(&sender));
+        is_router(origin) || !self.trust.is_hearsay(key, origin)
     }
 
     /// Has a peer looked for that is not reached, and no other.
@@ -182,7 +188,7 @@ impl Node {
             Some(probes) if self.probing.is_able() => {
                 let places: Vec<SocketAddr> = candidates.iter().map(|candidate| candidate.endpoint).collect();
                 let observer = self.observer(now, device, probes.nat);
-                self.probing.aim(now, key, probes.epoch, &places, observer);
+                self.probing.aim(now, key, &places, observer);
             }
             Some(_) | None => self.probing.rest(key),
         }

@@ -9,16 +9,13 @@ use crate::mesh::settings::Host;
 use crate::mesh::stun::{Answer, Dropped};
 use crate::mesh::time::Timestamp;
 
-/// How many observers tell what a NAT does.
-const ENOUGH: usize = 2;
-
 impl Node {
     /// Asks the STUN servers of the settings from where they see this node, over each family in which too few peers tell it.
     pub(super) fn ask_stun(&mut self, now: Timestamp) {
         if self.settings.stun.is_empty() || !self.probing.is_able() {
             return;
         }
-        let is_needed = |ipv6| self.has_family(ipv6) && self.observers(now, ipv6) < ENOUGH;
+        let is_needed = |ipv6| self.has_family(ipv6) && self.needs_observers(now, ipv6);
         let needed = [is_needed(false), is_needed(true)];
         let servers = self.settings.stun.clone();
         let mut wanted = Vec::new();

@@ -197,18 +197,16 @@ impl Probing {
         self.peers.retain(|key, _| is_peer(key));
     }
 
-    /// Has a peer that announced this epoch looked for at these places, the best first. Those that were not there before are asked
+    /// Has a peer looked for at these places, the best first. Those that were not there before are asked
     /// at once. Where the NAT of this node gives the peer a port of its own, an observer can help: who, and where.
     pub fn aim(
         &mut self,
         now: Timestamp,
         peer: &PublicKey,
-        epoch: u64,
         candidates: &[SocketAddr],
         observer: Option<(PublicKey, SocketAddr)>,
     ) {
         let state = self.peers.entry(*peer).or_default();
-        state.probes.begin(epoch);
         state.observer = observer;
         let schedule = state.schedule.get_or_insert_with(|| Schedule::new(now));
         schedule.set(now, candidates);

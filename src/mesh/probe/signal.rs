@@ -55,6 +55,8 @@ impl Probing {
             .signals
             .take(signal.epoch, signal.counter)
             .map_err(Dropped::Stale)?;
+        // Only the peer itself says which of its runs are over: by an epoch that it never has it would be silenced for good.
+        state.probes.begin(signal.epoch);
         if signal.word.is_punch() && state.punched.is_none_or(|at| now.since(at) >= PUNCH_EVERY) {
             state.punched = Some(now);
             if let Some(schedule) = &mut state.schedule {

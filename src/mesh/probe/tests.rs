@@ -35,7 +35,7 @@ impl Side {
     }
 
     fn aim(&mut self, now: Timestamp, peer: u8, places: &[SocketAddr]) {
-        self.probing.aim(now, &key(peer), 100, places, None);
+        self.probing.aim(now, &key(peer), places, None);
     }
 
     fn due(&mut self, now: Timestamp) -> Due {
@@ -125,7 +125,9 @@ fn what_was_heard_before_is_not_asked_for_or_is_of_an_earlier_run_is_dropped() {
     forged[30] ^= 1;
     assert_eq!(b.hear(at(2), place(1), &forged), Err(Dropped::WrongTag));
     let mut later = Side::new(2, &[1]);
-    later.probing.aim(at(0), &key(1), 101, &[], None);
+    a.probing.observe(101, true);
+    let signal = a.probing.signal(&key(2), Word::default(), 0, None).unwrap();
+    later.probing.hear_signal(at(2), &key(1), &signal).unwrap();
     assert_eq!(later.hear(at(2), place(1), &probe), Err(Dropped::Stale(Stale::Epoch)));
 }
 
@@ -214,8 +216,7 @@ fn what_a_router_saw_before_and_after_says_where_the_peer_should_probe() {
     let mut b = Side::new(2, &[1]);
     let (at_router, port) = (place(3), |port| SocketAddr::from(([192, 0, 2, 1], port)));
     let candidates = [place(2)];
-    a.probing
-        .aim(at(0), &key(2), 100, &candidates, Some((key(3), at_router)));
+    a.probing.aim(at(0), &key(2), &candidates, Some((key(3), at_router)));
     let due = a.due(at(0));
     assert_eq!((due.before.len(), due.probes.len(), due.after.len()), (2, 1, 0));
     assert!(

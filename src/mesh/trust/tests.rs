@@ -4,7 +4,7 @@ use super::*;
 use crate::mesh::fact::boot::BootId;
 use crate::mesh::fact::value::Metadata;
 use crate::mesh::host::Route;
-use crate::mesh::settings::PeerSettings;
+use crate::mesh::settings::{Override, PeerSettings};
 
 const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
 const ROUTER: PublicKey = PublicKey::from_bytes([1; 32]);
@@ -12,7 +12,19 @@ const LEAF: PublicKey = PublicKey::from_bytes([2; 32]);
 const STRANGER: PublicKey = PublicKey::from_bytes([3; 32]);
 
 fn policy(levels: &[(PublicKey, TrustLevel)]) -> TrustPolicy {
+    overridden(levels, &[])
+}
+
+/// With levels that are written, and with what was said to the running node.
+fn overridden(levels: &[(PublicKey, TrustLevel)], said: &[(PublicKey, TrustLevel)]) -> TrustPolicy {
     let mut settings = Settings::default();
+    for (key, level) in said {
+        let said = Override {
+            trust: Some(*level),
+            ..Override::default()
+        };
+        settings.overrides.insert(*key, said);
+    }
     for (key, level) in levels {
         settings.peers.insert(
             *key,
@@ -130,7 +142,12 @@ fn the_first_opinion_counts() {
         "one's own level is no opinion of a peer"
     );
     assert_eq!(own_set.own_level(), Some(TrustLevel::Membership));
-    for policy in [&nothing_set, &other_set, &distrusted, &own_set] {
+    let raised = overridden(&[], &[(LEAF, TrustLevel::Membership)]);
+    let lowered = overridden(
+        &[(LEAF, TrustLevel::DelegateTrust)],
+        &[(LEAF, TrustLevel::Endpoint), (ROUTER, TrustLevel::Untrusted)],
+    );
+    for policy in [&nothing_set, &other_set, &distrusted, &own_set, &raised, &lowered] {
         for key in [ROUTER, LEAF, STRANGER, OWN] {
             let by_level = policy.level(&key) >= Some(TrustLevel::AllowedIPs);
             assert_eq!(policy.counts_for_more(&key), by_level, "{:?}", policy.level(&key));

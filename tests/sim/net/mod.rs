@@ -141,8 +141,8 @@ pub(crate) struct Net {
     isolated: BTreeSet<HostId>,
     /// Sites whose border lets nothing pass but WireGuard.
     wireguard_only: BTreeSet<SiteId>,
-    /// Hosts between which everything passes but WireGuard.
-    without_wireguard: BTreeSet<(HostId, HostId)>,
+    /// Hosts between which everything passes but WireGuard, over IPv6 or not.
+    without_wireguard: BTreeSet<(HostId, HostId, bool)>,
     draw: Draw,
     /// What names lead to; none where the resolver fails.
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
@@ -279,12 +279,18 @@ impl Net {
 
     /// Lets everything pass between two hosts but WireGuard, which some firewalls know by its first bytes.
     pub(crate) fn pass_all_but_wireguard(&mut self, one: HostId, other: HostId) {
-        self.without_wireguard.insert((one.min(other), one.max(other)));
+        self.pass_all_but_wireguard_over(one, other, false);
+        self.pass_all_but_wireguard_over(one, other, true);
     }
 
-    /// Returns whether WireGuard does not pass between two hosts.
-    pub(crate) fn is_without_wireguard(&self, one: HostId, other: HostId) -> bool {
-        self.without_wireguard.contains(&(one.min(other), one.max(other)))
+    /// The same over one family.
+    pub(crate) fn pass_all_but_wireguard_over(&mut self, one: HostId, other: HostId, ipv6: bool) {
+        self.without_wireguard.insert((one.min(other), one.max(other), ipv6));
+    }
+
+    /// Returns whether WireGuard does not pass between two hosts, over a family.
+    pub(crate) fn is_without_wireguard(&self, one: HostId, other: HostId, ipv6: bool) -> bool {
+        self.without_wireguard.contains(&(one.min(other), one.max(other), ipv6))
     }
 
     /// Lets nothing pass between two hosts.

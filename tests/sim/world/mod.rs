@@ -197,7 +197,9 @@ impl World {
         match message {
             Message::Foreign(payload) => self.hear_probe(id, flight.source, &payload),
             Message::Question(_) | Message::Answer(_) => self.hear_stun(id, flight.source, message),
-            _ if self.net.is_without_wireguard(flight.origin, id) => {}
+            _ if self
+                .net
+                .is_without_wireguard(flight.origin, id, flight.source.is_ipv6()) => {}
             Message::Initiation { .. } | Message::Response { .. } | Message::Data { .. } => {
                 host.tunnel.receive(self.now, flight.source, message);
                 host.note_roaming();

@@ -163,3 +163,42 @@ fn a_machine_that_moved_decides_within_a_second_and_keeps_what_still_answers() {
         assert!(dead_at.is_none_or(|took| took < 1000), "{dead_at:?}");
     }
 }
+
+#[test]
+fn a_path_that_dies_after_a_lost_heartbeat_is_noticed_by_the_next_ones() {
+    let mut path = Path::new(50);
+    path.run(20_000);
+    let (mut lost, mut dead_at) = (None, None);
+    for now in (20_000..60_000).step_by(10) {
+        if path.pulse.beat(at(now)).is_some() {
+            lost.get_or_insert(now);
+        }
+        if lost.is_some_and(|lost| now == lost + 100) {
+            path.pulse.hear(at(now));
+        }
+        if dead_at.is_none() && path.pulse.is_dead(at(now)) {
+            dead_at = Some(now);
+            path.pulse.settle(at(now), false);
+        }
+        assert!(
+            path.pulse.next() > at(now),
+            "nothing is due at {now} that a look does not do"
+        );
+    }
+    let next = lost.unwrap() + 25_500;
+    assert!(dead_at.is_some_and(|at| at < next + 3000), "{lost:?} {dead_at:?}");
+}
+
+#[test]
+fn one_that_is_heard_and_not_answered_is_looked_at_no_more_often_than_it_beats() {
+    let mut path = Path::new(50);
+    path.run(20_000);
+    path.pulse.settle(at(20_000), false);
+    for now in (20_000..120_000).step_by(10) {
+        path.pulse.beat(at(now));
+        if now % 5000 == 1000 {
+            path.pulse.hear(at(now));
+        }
+        assert!(path.pulse.next() > at(now), "at {now}");
+    }
+}

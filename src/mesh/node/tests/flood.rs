@@ -11,6 +11,8 @@ use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::membership::MAX_INTRODUCED;
+use crate::mesh::probe::pairs::{KEY_LABEL, Pairs};
+use crate::mesh::probe::wire::{Kind, Message};
 use crate::mesh::settings::{PeerSettings, TrustLevel};
 use crate::mesh::tally::MAX_KINDS;
 
@@ -70,6 +72,27 @@ impl Victim {
             let payload = &sender.tag(&recipient, [7; 24], &group).unwrap();
             self.node.handle(self.now, Input::Packet { source, payload });
         }
+    }
+
+    /// Lets another node, whose run began then, probe; returns whether it is answered.
+    pub(super) fn answers(&mut self, index: usize, epoch: u64) -> bool {
+        let mut sender = Auth::new(private(index), AddressHash::Sha1);
+        let own = *self.node.public_key();
+        let mut pairs = Pairs::default();
+        let key = sender.derive(&own, KEY_LABEL).unwrap();
+        pairs.admit(sender.public_key(), &own, key);
+        let question = Message {
+            kind: Kind::Probe,
+            epoch,
+            counter: 1,
+            transaction: 5,
+        };
+        let payload = &pairs.seal(&own, &question).unwrap();
+        let source = SocketAddr::from(([198, 51, 100, 7], 5));
+        self.node.handle(self.now, Input::Probe { source, payload });
+        let outputs: Vec<Output> = std::iter::from_fn(|| self.node.poll_output()).collect();
+        let is_answer = |output: &Output| matches!(output, Output::Probe { to, .. } if *to == source);
+        outputs.iter().any(is_answer)
     }
 
     /// Lets time pass, with all deadlines in it.

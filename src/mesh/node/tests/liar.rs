@@ -6,6 +6,7 @@ use super::super::show::candidates;
 use super::super::*;
 use super::flood::Victim;
 use super::world::*;
+use crate::mesh::fact::signal::{Nat, Probes};
 use crate::mesh::fact::store::MAX_SHARE;
 use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Fact, Origin, Timed, wire};
@@ -132,6 +133,91 @@ fn a_liar_cannot_have_the_hub_say_where_others_are() {
     world.start(A);
     world.run(seconds(15));
     assert!(world.is_direct());
+}
+
+fn probes(epoch: u64, nat: Nat) -> Value {
+    Value::Probes(Probes { epoch, nat })
+}
+
+#[test]
+fn a_liar_does_not_say_how_others_probe() {
+    let mut victim = Victim::trusting(&[(A, TrustLevel::Endpoint), (HUB, TrustLevel::Membership)]);
+    let missing = None;
+    victim.node.handle(victim.now, Input::Prober { epoch: 9, missing });
+    victim.hear(
+        HUB,
+        &[
+            said(STRANGER, Value::Member, 255),
+            said(STRANGER, endpoint(9, 1), 255),
+            said(STRANGER, probes(7, Nat::EndpointIndependent), 200),
+        ],
+    );
+    victim.wait(seconds(2));
+    victim.hear(A, &[said(STRANGER, probes(u64::MAX, Nat::Blocked), 255)]);
+    victim.wait(seconds(2));
+    let stranger = private(STRANGER).public_key();
+    assert!(
+        victim
+            .node
+            .store
+            .get(&said(STRANGER, probes(u64::MAX, Nat::Blocked), 0).fact)
+            .is_some()
+    );
+    assert_eq!(
+        victim.node.announced_probes(&stranger).map(|probes| probes.nat),
+        Some(Nat::EndpointIndependent)
+    );
+    assert!(
+        victim.answers(STRANGER, 7),
+        "{:?}",
+        victim.node.status(victim.now).rejections
+    );
+}
+
+#[test]
+fn who_may_say_how_others_probe_cannot_have_them_refused_for_good() {
+    let mut victim = Victim::trusting(&[(A, TrustLevel::AllowedIPs), (HUB, TrustLevel::Membership)]);
+    let missing = None;
+    victim.node.handle(victim.now, Input::Prober { epoch: 9, missing });
+    victim.hear(
+        HUB,
+        &[said(STRANGER, Value::Member, 255), said(STRANGER, endpoint(9, 1), 255)],
+    );
+    victim.wait(seconds(2));
+    victim.hear(A, &[said(STRANGER, probes(u64::MAX, Nat::Unknown), 255)]);
+    victim.wait(seconds(2));
+    assert!(
+        victim.answers(STRANGER, 7),
+        "{:?}",
+        victim.node.status(victim.now).rejections
+    );
+}
+
+#[test]
+fn a_router_says_how_others_probe_even_where_it_is_trusted_no_further_than_any_peer() {
+    let mut victim = Victim::trusting(&[(HUB, TrustLevel::Endpoint)]);
+    victim.hear(HUB, &[said(A, probes(7, Nat::Unknown), 255)]);
+    victim.wait(seconds(2));
+    assert!(victim.node.announced_probes(&private(A).public_key()).is_some());
+}
+
+#[test]
+fn a_liar_does_not_make_another_nat_of_the_one_that_this_node_is_behind() {
+    let levels = [
+        (A, TrustLevel::Endpoint),
+        (HUB, TrustLevel::Membership),
+        (STRANGER, TrustLevel::AllowedIPs),
+    ];
+    let mut victim = Victim::trusting(&levels);
+    let sees = |victim: &mut Victim, index: usize, port| {
+        let seen = SocketAddr::from(([203, 0, 113, 1], port));
+        victim.node.note_seen(victim.now, &private(index).public_key(), seen);
+        victim.node.own_nat(victim.now)
+    };
+    sees(&mut victim, HUB, 5);
+    assert_eq!(sees(&mut victim, STRANGER, 5), Nat::EndpointIndependent);
+    assert_eq!(sees(&mut victim, A, 666), Nat::EndpointIndependent);
+    assert_eq!(sees(&mut victim, STRANGER, 6), Nat::AddressDependent);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::super::*;
 use super::world::*;
 use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Origin};
+use crate::mesh::settings::FACT_TTL;
 
 /// How many facts a leaf has by the hub's word alone: that each other leaf is a member and what its prefix is, and what the hub
 /// itself routes.
@@ -50,7 +51,8 @@ fn what_is_lost_on_the_way_is_found_and_told_again() {
     let mut world = World::new(8);
     world.loss.0 = 30;
     world.start_all();
-    world.run(seconds(60));
+    // What is lost the first time is missed when it should be renewed.
+    world.run(FACT_TTL / 2 + seconds(60));
     let everything = by_word_of_hub(8);
     for leaf in 1..=8 {
         assert_eq!(heard(&world, leaf, HUB).len(), everything, "leaf {leaf}");
