@@ -146,8 +146,10 @@ impl Host {
         self.mtu = tunnel.mtu;
         self.iface.clone_from(&tunnel.interface.name);
         let tunnel_addresses = self.read_addresses(&mut links).await?;
-        let routes = self.read_routes().await?;
+        let (routes, out) = self.read_routes().await?;
         self.watch.care_about(&routes);
+        let ways_out = out.iter().filter_map(|index| links.get(index));
+        let ways_out = ways_out.map(|link| link.interface.name.clone()).collect();
         let uplinks = links.values().filter(|link| link.is_uplink());
         let uplinks = uplinks.map(|link| (link.interface.name.clone(), link.mtu)).collect();
         let mut interfaces: Vec<Interface> = links.into_values().map(|link| link.interface).collect();
@@ -158,6 +160,7 @@ impl Host {
                 interfaces,
                 tunnel_addresses,
                 routes,
+                ways_out,
                 mtu: u16::try_from(tunnel.mtu).ok(),
             },
             up: tunnel.interface.up,
@@ -194,18 +197,22 @@ impl Host {
         Ok(tunnel)
     }
 
-    async fn read_routes(&mut self) -> Result<Vec<Route>, HostError> {
+    /// Returns the routes that matter, and the interfaces to which default routes lead.
+    async fn read_routes(&mut self) -> Result<(Vec<Route>, BTreeSet<u32>), HostError> {
         let mut best = BTreeMap::new();
+        let mut out = DefaultRoutes::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut query = RouteMessage::default();
             query.header.address_family = family;
             for message in self.rtnl.dump(RouteNetlinkMessage::GetRoute(query)).await? {
                 if let RouteNetlinkMessage::NewRoute(route) = message {
                     note_route(&mut best, &route, self.index);
+                    note_default(&mut out, &route);
                 }
             }
         }
-        Ok(relevant(&best))
+        let ways_out = out.into_values().flat_map(|(_, interfaces)| interfaces);
+        Ok((relevant(&best), ways_out.collect()))
     }
 
     /// Waits until something changed that [`Host::read`] may show, and then a moment longer for more; may be cancelled.
@@ -311,11 +318,7 @@ type BestRoutes = BTreeMap<IpNet, (u32, bool)>;
 
 fn note_route(best: &mut BestRoutes, route: &RouteMessage, tunnel: u32) {
     let Some(prefix) = unicast_prefix(route) else { return };
-    let metric = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    });
-    let found = (metric.unwrap_or(0), leads_into(route, tunnel));
+    let found = (metric(route), leads_into(route, tunnel));
     let entry = best.entry(prefix).or_insert(found);
     if found.0 < entry.0 {
         *entry = found;
@@ -323,6 +326,36 @@ fn note_route(best: &mut BestRoutes, route: &RouteMessage, tunnel: u32) {
         // Routes of equal cost share the traffic: some of it goes into the tunnel.
         entry.1 |= found.1;
     }
+}
+
+/// For every default route: the best metric, and the interfaces to which it leads.
+type DefaultRoutes = BTreeMap<IpNet, (u32, BTreeSet<u32>)>;
+
+fn note_default(best: &mut DefaultRoutes, route: &RouteMessage) {
+    let Some(prefix) = unicast_prefix(route).filter(is_default) else {
+        return;
+    };
+    let found = metric(route);
+    let (metric, interfaces) = best.entry(prefix).or_insert((found, BTreeSet::new()));
+    if found < *metric {
+        (*metric, *interfaces) = (found, BTreeSet::new());
+    }
+    if found == *metric {
+        interfaces.extend(interfaces_of(route));
+    }
+}
+
+/// Says whether a route is for everything, or for the halves of it that VPNs use in its place: all of the IPv6 Internet is 2000::/3.
+pub(super) fn is_default(prefix: &IpNet) -> bool {
+    prefix.prefix_len() <= 3
+}
+
+fn metric(route: &RouteMessage) -> u32 {
+    let metric = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Priority(metric) => Some(*metric),
+        _ => None,
+    });
+    metric.unwrap_or(0)
 }
 
 /// Returns the destination of a route that ordinary traffic takes or is stopped by, in the main table.
@@ -356,10 +389,14 @@ pub(super) fn unicast_prefix(route: &RouteMessage) -> Option<IpNet> {
 
 /// Says whether a route, or one of its next hops, uses the interface.
 pub(super) fn leads_into(route: &RouteMessage, index: u32) -> bool {
-    route.attributes.iter().any(|attribute| match attribute {
-        RouteAttribute::Oif(oif) => *oif == index,
-        RouteAttribute::MultiPath(hops) => hops.iter().any(|hop| hop.interface_index == index),
-        _ => false,
+    interfaces_of(route).any(|used| used == index)
+}
+
+fn interfaces_of(route: &RouteMessage) -> impl Iterator<Item = u32> {
+    route.attributes.iter().flat_map(|attribute| match attribute {
+        RouteAttribute::Oif(oif) => vec![*oif],
+        RouteAttribute::MultiPath(hops) => hops.iter().map(|hop| hop.interface_index).collect(),
+        _ => Vec::new(),
     })
 }
 

@@ -32,7 +32,7 @@ use super::{Steering, Stop};
 use crate::config::{Config, LogFormat};
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Input, Interface, Output};
+use crate::mesh::event::{Event, Input, Output, Whereabouts};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
 use crate::mesh::settings::{Override, Settings};
@@ -55,8 +55,8 @@ pub(super) struct Shell {
     node: Node,
     device: Device,
     host: Host,
-    /// The interfaces of the machine, as they were looked at last.
-    interfaces: Vec<Interface>,
+    /// Where the machine was when it was looked at last.
+    whereabouts: Whereabouts,
     up: bool,
     ports: Ports,
     socket: Socket,
@@ -139,12 +139,12 @@ impl Shell {
         let probing = Probing::start(config.probe, &device, &found.state);
         node.handle(now(), probing.state());
         let control = Control::open(config.control.as_deref(), &iface);
-        let interfaces = found.seen.state.interfaces.clone();
+        let whereabouts = found.seen.state.whereabouts();
         node.handle(now(), Input::Host(found.seen.state));
         systemd.ready();
         Ok(Some(Self {
             lock: found.lock,
-            interfaces,
+            whereabouts,
             settings,
             ports,
             socket,

@@ -13,7 +13,7 @@ use super::auth::AuthError;
 use super::device::{DeviceChange, DeviceState};
 use super::fact::store::Limit;
 use super::fact::wire::WireError;
-pub use super::host::{HostState, Interface, Route};
+pub use super::host::{HostState, Interface, Route, Whereabouts};
 use super::identity::PublicKey;
 use super::link::Missing;
 use super::link::fit::Narrow;

@@ -182,8 +182,7 @@ mod tests {
                     interface("docker0", true, &["172.17.0.1/16"]),
                 ],
                 tunnel_addresses: vec!["10.0.0.1/24".parse().unwrap(), "fe80::9/64".parse().unwrap()],
-                routes: Vec::new(),
-                mtu: None,
+                ..HostState::default()
             };
             Self {
                 settings: Settings::default(),

@@ -84,6 +84,26 @@ fn a_route_with_several_next_hops_may_lead_into_the_tunnel() {
 }
 
 #[test]
+fn the_way_out_is_where_the_best_default_route_leads_and_the_halves_of_one_count() {
+    const WIFI: u32 = 3;
+    let ways_out = |routes: &[RouteMessage]| {
+        let mut best = DefaultRoutes::new();
+        routes.iter().for_each(|route| note_default(&mut best, route));
+        let interfaces: BTreeSet<u32> = best.into_values().flat_map(|(_, interfaces)| interfaces).collect();
+        interfaces.into_iter().collect::<Vec<_>>()
+    };
+    let by_wifi = route("0.0.0.0/0", WIFI, 600);
+    let by_ethernet = route("0.0.0.0/0", ETHERNET, 100);
+    let lan = route("192.168.7.0/24", ETHERNET, 0);
+    assert_eq!(ways_out(&[by_wifi.clone(), lan.clone()]), [WIFI]);
+    assert_eq!(ways_out(&[by_wifi.clone(), by_ethernet.clone()]), [ETHERNET]);
+    assert_eq!(ways_out(&[by_ethernet.clone(), by_wifi]), [ETHERNET]);
+    let half = route("128.0.0.0/1", 9, 0);
+    assert_eq!(ways_out(&[by_ethernet, half]), [ETHERNET, 9]);
+    assert_eq!(ways_out(&[lan]), [0; 0]);
+}
+
+#[test]
 fn an_address_in_doubt_is_not_told_and_a_point_to_point_one_is_ours() {
     let mut message = AddressMessage::default();
     message.header.prefix_len = 24;
