@@ -1,5 +1,5 @@
 use super::*;
-use rtnetlink::packet_route::route::RouteNextHop;
+use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteNextHop, RouteType};
 
 const TUNNEL: u32 = 7;
 const ETHERNET: u32 = 2;

@@ -35,8 +35,14 @@ fn interface(name: &str, address: &str) -> Interface {
 #[test]
 fn all_links_are_asked_at_once_whether_they_work_elsewhere_and_not_for_a_container() {
     let quiet = said_after(|_| {});
-    assert_eq!(said_after(|host| host.interfaces.push(interface("veth1a2b", "fe80::1/64"))), quiet);
-    assert_eq!(said_after(|host| host.interfaces.push(interface("docker0", "172.17.0.1/16"))), quiet);
+    assert_eq!(
+        said_after(|host| host.interfaces.push(interface("veth1a2b", "fe80::1/64"))),
+        quiet
+    );
+    assert_eq!(
+        said_after(|host| host.interfaces.push(interface("docker0", "172.17.0.1/16"))),
+        quiet
+    );
     let elsewhere: [fn(&mut HostState); 3] = [
         |host| host.interfaces.push(interface("wwan0", "198.51.100.7/32")),
         |host| host.interfaces[0].addresses = vec![prefix("203.0.113.7/24")],
