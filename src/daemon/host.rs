@@ -148,7 +148,7 @@ impl Host {
         };
         self.mtu = tunnel.mtu;
         self.iface.clone_from(&tunnel.interface.name);
-        let tunnel_addresses = self.read_addresses(&mut links).await?;
+        let (tunnel_addresses, deprecated) = self.read_addresses(&mut links).await?;
         let (routes, out) = self.read_routes().await?;
         self.watch.care_about(&routes);
         let ways_out = out.iter().filter_map(|index| links.get(index));
@@ -162,6 +162,7 @@ impl Host {
             state: HostState {
                 interfaces,
                 tunnel_addresses,
+                deprecated,
                 routes,
                 ways_out,
                 mtu: u16::try_from(tunnel.mtu).ok(),
@@ -173,9 +174,12 @@ impl Host {
         })
     }
 
-    /// Adds the addresses to their links, and returns those of the tunnel.
-    async fn read_addresses(&mut self, links: &mut BTreeMap<u32, Seen>) -> Result<Vec<IpNet>, HostError> {
-        let mut tunnel = Vec::new();
+    /// Adds the addresses to their links, and returns those of the tunnel, and those of links that others took the place of.
+    async fn read_addresses(
+        &mut self,
+        links: &mut BTreeMap<u32, Seen>,
+    ) -> Result<(Vec<IpNet>, BTreeSet<IpAddr>), HostError> {
+        let (mut tunnel, mut all) = (Vec::new(), Vec::new());
         let query = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         for message in self.rtnl.dump(query).await? {
             let RouteNetlinkMessage::NewAddress(message) = message else {
@@ -191,13 +195,14 @@ impl Host {
                 }
             } else if let Some(link) = links.get_mut(&message.header.index) {
                 link.interface.addresses.push(address);
+                all.push((message.header.index, address, is_deprecated(&message)));
             }
         }
         links
             .values_mut()
             .for_each(|link| link.interface.addresses.sort_unstable());
         tunnel.sort_unstable();
-        Ok(tunnel)
+        Ok((tunnel, replaced(&all)))
     }
 
     /// Returns the routes that matter, and the interfaces to which default routes lead.
@@ -307,6 +312,19 @@ fn usable_address(message: &AddressMessage) -> Option<IpNet> {
         _ => None,
     });
     IpNet::new(local.or(address)?, message.header.prefix_len).ok()
+}
+
+/// Says whether nothing new should be begun with the address (RFC 4862, 5.5.4): a temporary one that had its day (RFC 8981, 3.4).
+fn is_deprecated(message: &AddressMessage) -> bool {
+    message.header.flags.contains(AddressHeaderFlags::Deprecated)
+}
+
+/// Returns the deprecated ones of addresses, each with its interface, where another of the same prefix is there.
+fn replaced(all: &[(u32, IpNet, bool)]) -> BTreeSet<IpAddr> {
+    let place = |(interface, net, _): &(u32, IpNet, bool)| (*interface, net.trunc());
+    let good: BTreeSet<(u32, IpNet)> = all.iter().filter(|(.., deprecated)| !deprecated).map(place).collect();
+    let replaced = all.iter().filter(|address| address.2 && good.contains(&place(address)));
+    replaced.map(|(_, net, _)| net.addr()).collect()
 }
 
 fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {

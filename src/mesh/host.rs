@@ -1,6 +1,7 @@
 //! What the machine around the device looks like, to the core.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -11,6 +12,8 @@ use super::prefix::is_global_unicast;
 pub struct HostState {
     /// Every network interface but the WireGuard device itself.
     pub interfaces: Vec<Interface>,
+    /// Which of their addresses nothing new should be begun with, as another of the same prefix is there: they are told to nobody.
+    pub deprecated: BTreeSet<IpAddr>,
     /// Addresses on the WireGuard device, with their prefix lengths.
     pub tunnel_addresses: Vec<IpNet>,
     /// Routes of the main table: all that lead into the tunnel (masked, link-local ones left out), and of the others those
@@ -115,7 +118,10 @@ mod tests {
     #[test]
     fn a_machine_is_elsewhere_with_another_address_or_way_out_and_not_for_containers_and_tunnels() {
         let at_home = HostState {
-            interfaces: vec![interface("lo", &["127.0.0.1/8"]), interface("wlan0", &["192.168.7.2/24"])],
+            interfaces: vec![
+                interface("lo", &["127.0.0.1/8"]),
+                interface("wlan0", &["192.168.7.2/24"]),
+            ],
             ways_out: ["wlan0".to_owned()].into(),
             ..HostState::default()
         };
@@ -147,9 +153,7 @@ mod tests {
 
     #[test]
     fn bridges_of_containers_and_other_tunnels_lead_inside_and_a_bridge_to_the_lan_does_not() {
-        let leads_inside = |name: &str| {
-            interface(name, &[]).leads_inside()
-        };
+        let leads_inside = |name: &str| interface(name, &[]).leads_inside();
         assert!(
             ["docker0", "br-0123456789ab", "veth1a2b", "virbr0", "tun0", "tailscale0"]
                 .into_iter()

@@ -115,3 +115,28 @@ fn an_address_in_doubt_is_not_told_and_a_point_to_point_one_is_ours() {
     message.header.flags = AddressHeaderFlags::Tentative;
     assert_eq!(usable_address(&message), None);
 }
+
+#[test]
+fn a_deprecated_address_is_replaced_by_one_of_its_prefix_on_its_interface() {
+    let at = |interface: u32, text: &str, deprecated| (interface, text.parse::<IpNet>().unwrap(), deprecated);
+    let old = "2001:db8::1";
+    let addresses = |others: &[(u32, IpNet, bool)]| {
+        let all = [&[at(ETHERNET, "2001:db8::1/64", true)], others].concat();
+        replaced(&all)
+    };
+    assert_eq!(
+        addresses(&[at(ETHERNET, "2001:db8::2/64", false)]),
+        [old.parse().unwrap()].into()
+    );
+    for no_successor in [
+        at(ETHERNET, "2001:db8::2/64", true),
+        at(ETHERNET, "2001:db8:1::2/64", false),
+        at(9, "2001:db8::2/64", false),
+    ] {
+        assert!(addresses(&[no_successor]).is_empty(), "{no_successor:?}");
+    }
+    let mut message = AddressMessage::default();
+    assert!(!is_deprecated(&message));
+    message.header.flags = AddressHeaderFlags::Deprecated | AddressHeaderFlags::Secondary;
+    assert!(is_deprecated(&message));
+}
