@@ -2,6 +2,7 @@
 
 mod answers;
 mod farewell;
+mod outside;
 mod pinging;
 mod probing;
 mod surroundings;
@@ -39,6 +40,7 @@ use crate::mesh::settings::{Override, Settings};
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
+use self::outside::Came;
 use self::pinging::Pinging;
 use self::probing::Probing;
 use self::surroundings::settle;
@@ -179,8 +181,9 @@ impl Shell {
         }))
     }
 
-    /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline. A change that must be written
-    /// down first delays all that is due, so that the device is not read between its plan and its change; what comes in is taken in.
+    /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline. Of what came in, questions and
+    /// datagrams alike, each has its turn. A change that must be written down first delays all that is due, so that the device is not read
+    /// between its plan and its change; what comes in is taken in.
     pub(super) async fn serve(&mut self, stop: &Stop) -> anyhow::Result<End> {
         loop {
             self.carry_out(stop).await?;
@@ -209,18 +212,32 @@ impl Shell {
                         tracing::error!("{why}");
                     }
                 }
-                asked = self.control.asked() => self.answer(asked).await,
-                wanted = self.metrics.wanted() => self.show_metrics(wanted).await,
                 () = self.lock.show() => {}
-                () = self.host.changed() => self.look_around().await?,
-                answer = self.resolver.answer() => self.take_answer(answer),
-                readable = self.probing.readable() => self.hear_probes(readable),
-                readable = self.socket.readable() => {
-                    readable.context("the socket failed")?;
-                    self.hear();
-                }
+                came = outside::next(
+                    self.control.asked(),
+                    self.metrics.wanted(),
+                    self.host.changed(),
+                    self.resolver.answer(),
+                    self.probing.readable(),
+                    self.socket.readable(),
+                ) => self.take_in(came).await?,
             }
         }
+    }
+
+    async fn take_in(&mut self, came: Came) -> anyhow::Result<()> {
+        match came {
+            Came::Asked(asked) => self.answer(asked).await,
+            Came::Wanted(wanted) => self.show_metrics(wanted).await,
+            Came::Changed => self.look_around().await?,
+            Came::Answered(answer) => self.take_answer(answer),
+            Came::Probes(readable) => self.hear_probes(readable),
+            Came::Facts(readable) => {
+                readable.context("the socket failed")?;
+                self.hear();
+            }
+        }
+        Ok(())
     }
 
     /// Has the node do what is due; returns whether the device is still its own.

@@ -13,7 +13,7 @@ use crate::daemon::wg_quick::WgQuick;
 use crate::mesh::event::Input;
 use crate::mesh::fact::Fact;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::{Override, Settings};
+use crate::mesh::settings::{Override, Settings, TrustLevel};
 use crate::mesh::status::{PeerStatus, Status};
 
 /// How many events the page begins with.
@@ -128,7 +128,9 @@ impl Shell {
             Some(text) => Some(find(&status, text)?.peer.key),
             None => None,
         };
-        let trust = |key: &PublicKey| status.peers.iter().find(|peer| peer.peer.key == *key)?.trust;
+        let levels = status.peers.iter().map(|peer| (peer.peer.key, peer.trust));
+        let levels: BTreeMap<PublicKey, Option<TrustLevel>> = levels.collect();
+        let trust = |key: &PublicKey| *levels.get(key)?;
         let knowers = |fact: &Fact| self.node.knowers(now(), fact);
         let shown = view::facts(&status, subject.as_ref(), trust, knowers);
         Ok(Response::Facts(Box::new(shown)))
