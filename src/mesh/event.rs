@@ -228,6 +228,8 @@ pub enum Event {
     PrefixMoved {
         /// The prefix.
         prefix: IpNet,
+        /// Who had it before.
+        from: Option<PeerName>,
         /// Its new owner; nobody where a shorter prefix of a router covers it.
         to: Option<PeerName>,
     },

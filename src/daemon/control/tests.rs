@@ -79,6 +79,7 @@ fn event(number: u64) -> Event {
         level: "info".into(),
         code: "resynced".into(),
         peer: None,
+        from: None,
         text: "x".repeat(2000),
     }
 }

@@ -90,6 +90,22 @@ fn a_dead_path_is_noticed_within_30_seconds_also_without_traffic_and_comes_back(
 }
 
 #[test]
+fn a_prefix_that_goes_back_to_the_hub_is_told_of_the_peer_that_had_it() {
+    let mut world = World::new(2);
+    world.start_all();
+    world.run(seconds(30));
+    world.machines[A].events.clear();
+    world.cut = true;
+    world.run(seconds(29));
+    let b = world.machines[B].key;
+    let moved = world.machines[A].events.iter().find_map(|event| match event {
+        Event::PrefixMoved { from, to, .. } => Some((from.as_ref()?.key, to.clone())),
+        _ => None,
+    });
+    assert_eq!(moved, Some((b, None)));
+}
+
+#[test]
 fn both_sides_of_a_healed_link_move_together() {
     let mut world = World::new(2);
     world.start(HUB);
