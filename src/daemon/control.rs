@@ -23,6 +23,8 @@ use crate::control::{Ask, ErrorCode, Event, MAX_REQUEST, Request, Response, VERS
 pub(super) const GROUP: &str = "wirelink";
 /// The most clients at a time: some shells and dashboards.
 const MAX_CLIENTS: usize = 64;
+/// How many of them are root in any case: the group may follow events for ever, and root must be able to ask why.
+const ROOTS: usize = 8;
 /// How long a client may take to ask, and to take an answer in.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many events a client may be behind.
@@ -158,7 +160,7 @@ async fn accept(listener: UnixListener, ask: mpsc::Sender<Asked>, events: broadc
             ask: ask.clone(),
             events: events.clone(),
         };
-        let is_busy = clients.len() >= MAX_CLIENTS;
+        let is_busy = clients.len() >= seats(client.caller());
         clients.spawn(async move {
             // What goes wrong is the client's matter.
             let _ = if is_busy {
@@ -173,6 +175,14 @@ async fn accept(listener: UnixListener, ask: mpsc::Sender<Asked>, events: broadc
     }
 }
 
+/// Returns how many clients there may be for another one of this user to be served.
+fn seats(caller: Option<u32>) -> usize {
+    match caller {
+        Some(0) => MAX_CLIENTS,
+        Some(_) | None => MAX_CLIENTS - ROOTS,
+    }
+}
+
 struct Client {
     stream: UnixStream,
     ask: mpsc::Sender<Asked>,
@@ -180,6 +190,11 @@ struct Client {
 }
 
 impl Client {
+    /// Returns which user asks.
+    fn caller(&self) -> Option<u32> {
+        self.stream.peer_cred().ok().map(|peer| peer.uid())
+    }
+
     async fn refuse(mut self) -> io::Result<()> {
         write(
             &mut self.stream,
