@@ -175,6 +175,14 @@ impl Probing {
         }
     }
 
+    /// Takes in whether ports are predicted from now on.
+    pub fn predict(&mut self, predicts: bool) {
+        self.predicts = predicts;
+        if !predicts {
+            self.peers.values_mut().for_each(|state| state.forget_forecasts());
+        }
+    }
+
     /// Takes in when this node was started, and whether it can send probes.
     pub fn observe(&mut self, epoch: u64, able: bool) {
         (self.epoch, self.able) = (epoch, able);

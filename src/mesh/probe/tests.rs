@@ -352,3 +352,19 @@ fn what_one_peer_says_is_bounded_and_costs_the_others_nothing() {
     let probe = say(&mut b, at(1));
     assert!(c.hear(at(1), place(1), &probe).is_ok(), "behind the same address");
 }
+
+#[test]
+fn a_node_that_is_told_not_to_predict_ports_does_so_no_longer() {
+    let mut a = Side::new(1, &[2, 3]);
+    let observer = (key(3), place(3));
+    let looks = |a: &mut Side, last: u8| {
+        let to = SocketAddr::from(([203, 0, 113, last], 1));
+        a.probing.foretell(at(0), &key(2), to, observer, &mut a.random).len()
+    };
+    assert!(looks(&mut a, 1) > 0);
+    a.probing.predict(false);
+    assert_eq!(looks(&mut a, 2), 0);
+    assert_eq!(a.due(at(1000)).after, [], "nor are they finished that were begun");
+    a.probing.predict(true);
+    assert!(looks(&mut a, 3) > 0);
+}
