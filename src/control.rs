@@ -329,6 +329,8 @@ pub struct Event {
     pub code: String,
     /// With which peer.
     pub peer: Option<PublicKey>,
+    /// From which peer it went to that one, or to a router: a prefix that moved.
+    pub from: Option<PublicKey>,
     /// What happened, for people.
     pub text: String,
 }

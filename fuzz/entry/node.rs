@@ -123,8 +123,7 @@ impl World {
         let host = HostState {
             interfaces: vec![interface],
             tunnel_addresses: vec!["10.0.0.1/24".parse().expect("an address")],
-            routes: Vec::new(),
-            mtu: None,
+            ..HostState::default()
         };
         let mut world = Self {
             node: Node::new(settings, private(OWN), [7; 32], now),

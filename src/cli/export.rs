@@ -15,6 +15,9 @@ pub struct ExportArgs {
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::WgQuick)]
     format: Format,
+    /// Print JSON, as --format json does
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     #[command(flatten)]
     which: Which,
 }
@@ -36,7 +39,8 @@ pub fn run(args: &ExportArgs, output: impl Write) -> anyhow::Result<()> {
     let Response::Export(export) = args.which.ask(Ask::Export)? else {
         return unexpected();
     };
-    let text = match args.format {
+    let format = if args.json { Format::Json } else { args.format };
+    let text = match format {
         Format::Json => serde_json::to_string_pretty(&export)? + "\n",
         Format::WgQuick => sections(&export),
     };

@@ -14,7 +14,8 @@ use crate::control::{Ask, Fact, Facts, Response};
 /// The flags of `wirelink facts`.
 #[derive(Clone, Debug, Args)]
 pub struct FactsArgs {
-    /// A peer: its name, its key, or the beginning of its key; `self` is this node [default: all]
+    /// A peer: its name, its key, or the beginning of its key; `self` is this node. Who was told a fact is said for one only
+    /// [default: all]
     peer: Option<String>,
     #[command(flatten)]
     which: Which,
@@ -41,8 +42,13 @@ pub fn run(args: &FactsArgs, output: impl Write) -> anyhow::Result<()> {
         rejected,
         ..
     } = *shown;
-    let mut lines = Lines::new(&["ABOUT", "WHAT", "VALUE", "FROM", "TRUST", "FOR", "TOLD"]);
-    facts.iter().for_each(|fact| lines.add(cells(fact)));
+    let is_for_one = facts.iter().any(|fact| fact.told.is_some());
+    let titles = ["ABOUT", "WHAT", "VALUE", "FROM", "TRUST", "FOR", "TOLD"];
+    let shown = if is_for_one { titles.len() } else { titles.len() - 1 };
+    let mut lines = Lines::new(&titles[..shown]);
+    facts
+        .iter()
+        .for_each(|fact| lines.add(cells(fact).into_iter().take(shown).collect()));
     let mut text = if facts.is_empty() {
         "nothing is believed\n".to_owned()
     } else {

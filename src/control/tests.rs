@@ -58,6 +58,7 @@ fn event() -> Event {
         level: "info".into(),
         code: "link-established".into(),
         peer: Some(KEY),
+        from: None,
         text: "direct link to laptop through 192.0.2.7:51820, after 0.2 s".into(),
     }
 }

@@ -23,6 +23,8 @@ use crate::control::{Ask, ErrorCode, Event, MAX_REQUEST, Request, Response, VERS
 pub(super) const GROUP: &str = "wirelink";
 /// The most clients at a time: some shells and dashboards.
 const MAX_CLIENTS: usize = 64;
+/// How many of them are root in any case: the group may follow events for ever, and root must be able to ask why.
+const ROOTS: usize = 8;
 /// How long a client may take to ask, and to take an answer in.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many events a client may be behind.
@@ -158,7 +160,7 @@ async fn accept(listener: UnixListener, ask: mpsc::Sender<Asked>, events: broadc
             ask: ask.clone(),
             events: events.clone(),
         };
-        let is_busy = clients.len() >= MAX_CLIENTS;
+        let is_busy = clients.len() >= seats(client.caller());
         clients.spawn(async move {
             // What goes wrong is the client's matter.
             let _ = if is_busy {
@@ -173,6 +175,14 @@ async fn accept(listener: UnixListener, ask: mpsc::Sender<Asked>, events: broadc
     }
 }
 
+/// Returns how many clients there may be for another one of this user to be served.
+fn seats(caller: Option<u32>) -> usize {
+    match caller {
+        Some(0) => MAX_CLIENTS,
+        Some(_) | None => MAX_CLIENTS - ROOTS,
+    }
+}
+
 struct Client {
     stream: UnixStream,
     ask: mpsc::Sender<Asked>,
@@ -180,18 +190,21 @@ struct Client {
 }
 
 impl Client {
+    /// Returns which user asks.
+    fn caller(&self) -> Option<u32> {
+        self.stream.peer_cred().ok().map(|peer| peer.uid())
+    }
+
     async fn refuse(mut self) -> io::Result<()> {
-        write(
-            &mut self.stream,
-            &refusal(ErrorCode::Busy, "there are too many clients"),
-        )
-        .await
+        let text = "there are too many clients".to_owned();
+        let code = ErrorCode::Busy;
+        write(&mut self.stream, &Response::Error { code, text }).await
     }
 
     async fn serve(mut self) -> io::Result<()> {
         let ask = match timeout(PATIENCE, self.read()).await?? {
             Ok(ask) => ask,
-            Err(refusal) => return write(&mut self.stream, &refusal).await,
+            Err((code, text)) => return write(&mut self.stream, &Response::Error { code, text }).await,
         };
         let follows = matches!(ask, Ask::Events { follow: true });
         // Before what happened is asked for: between the two nothing may be missed.
@@ -219,7 +232,7 @@ impl Client {
     }
 
     /// Reads the one request; what cannot be granted comes back as the answer.
-    async fn read(&mut self) -> io::Result<Result<Ask, Response>> {
+    async fn read(&mut self) -> io::Result<Result<Ask, Refusal>> {
         let caller = self.stream.peer_cred()?.uid();
         let mut line = Vec::new();
         let mut bounded = BufReader::new((&mut self.stream).take(MAX_REQUEST as u64));
@@ -228,9 +241,12 @@ impl Client {
     }
 }
 
+/// Why what is asked is not done, and what to say of it.
+pub(super) type Refusal = (ErrorCode, String);
+
 /// Reads a request of a user.
-fn permit(line: &[u8], caller: u32) -> Result<Ask, Response> {
-    let bad = |text: String| refusal(ErrorCode::BadRequest, &text);
+fn permit(line: &[u8], caller: u32) -> Result<Ask, Refusal> {
+    let bad = |text: String| (ErrorCode::BadRequest, text);
     let request: Request = serde_json::from_slice(line).map_err(|error| bad(format!("not a request: {error}")))?;
     if request.version > VERSION {
         return Err(bad(format!(
@@ -240,14 +256,9 @@ fn permit(line: &[u8], caller: u32) -> Result<Ask, Response> {
     }
     let own = rustix::process::geteuid().as_raw();
     if request.ask.is_change() && caller != 0 && caller != own {
-        return Err(refusal(ErrorCode::NotPermitted, "only root may change something"));
+        return Err((ErrorCode::NotPermitted, "only root may change something".to_owned()));
     }
     Ok(request.ask)
-}
-
-fn refusal(code: ErrorCode, text: &str) -> Response {
-    let text = text.to_owned();
-    Response::Error { code, text }
 }
 
 async fn write(stream: &mut UnixStream, response: &Response) -> io::Result<()> {

@@ -39,6 +39,7 @@ impl History {
             level: level(event.level()).to_owned(),
             code: event.code().to_owned(),
             peer: event.peer().map(|peer| peer.key),
+            from: event.other_peer().map(|peer| peer.key),
             text: event.to_string(),
         });
         &self.last[self.last.len() - 1]
@@ -59,9 +60,10 @@ impl History {
         &self.counts
     }
 
-    /// Returns the events with one peer, in their order.
+    /// Returns the events with one peer, in their order; what went from it to another included.
     pub(super) fn of(&self, peer: &PublicKey) -> impl Iterator<Item = &control::Event> {
-        self.last.iter().filter(move |event| event.peer.as_ref() == Some(peer))
+        let concerns = move |event: &&control::Event| [&event.peer, &event.from].contains(&&Some(*peer));
+        self.last.iter().filter(concerns)
     }
 }
 
@@ -70,5 +72,25 @@ fn level(level: Level) -> &'static str {
         Level::Debug => "debug",
         Level::Info => "info",
         Level::Warn => "warn",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::event::PeerName;
+
+    #[test]
+    fn a_prefix_that_went_away_from_a_peer_is_part_of_its_history() {
+        let [a, hub, other] = [1, 2, 3].map(|byte| PublicKey::from_bytes([byte; 32]));
+        let name = |key: PublicKey| Some(PeerName { key, name: None });
+        let prefix = "10.0.0.3/32".parse().expect("a prefix");
+        let mut history = History::default();
+        for [from, to] in [[None, name(a)], [name(a), None], [name(a), name(hub)]] {
+            history.note(&Event::PrefixMoved { prefix, from, to });
+        }
+        assert_eq!(history.of(&a).count(), 3);
+        assert_eq!(history.of(&hub).count(), 1);
+        assert_eq!(history.of(&other).count(), 0);
     }
 }

@@ -1,20 +1,23 @@
 //! The machine around the device: its interfaces, addresses and routes, and our own address on the device.
 
 mod link;
+mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
 };
 use rtnetlink::packet_route::link::LinkMessage;
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType};
+use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use self::link::Seen;
+use self::route::{BestRoutes, DefaultRoutes, note_default, note_route, relevant};
+pub(super) use self::route::{is_default, leads_into, unicast_prefix};
 use super::netlink::NetlinkError;
 use super::rtnl::{ENODEV, Rtnl};
 use super::watch::Watch;
@@ -145,9 +148,11 @@ impl Host {
         };
         self.mtu = tunnel.mtu;
         self.iface.clone_from(&tunnel.interface.name);
-        let tunnel_addresses = self.read_addresses(&mut links).await?;
-        let routes = self.read_routes().await?;
+        let (tunnel_addresses, deprecated) = self.read_addresses(&mut links).await?;
+        let (routes, out) = self.read_routes().await?;
         self.watch.care_about(&routes);
+        let ways_out = out.iter().filter_map(|index| links.get(index));
+        let ways_out = ways_out.map(|link| link.interface.name.clone()).collect();
         let uplinks = links.values().filter(|link| link.is_uplink());
         let uplinks = uplinks.map(|link| (link.interface.name.clone(), link.mtu)).collect();
         let mut interfaces: Vec<Interface> = links.into_values().map(|link| link.interface).collect();
@@ -157,7 +162,9 @@ impl Host {
             state: HostState {
                 interfaces,
                 tunnel_addresses,
+                deprecated,
                 routes,
+                ways_out,
                 mtu: u16::try_from(tunnel.mtu).ok(),
             },
             up: tunnel.interface.up,
@@ -167,9 +174,12 @@ impl Host {
         })
     }
 
-    /// Adds the addresses to their links, and returns those of the tunnel.
-    async fn read_addresses(&mut self, links: &mut BTreeMap<u32, Seen>) -> Result<Vec<IpNet>, HostError> {
-        let mut tunnel = Vec::new();
+    /// Adds the addresses to their links, and returns those of the tunnel, and those of links that others took the place of.
+    async fn read_addresses(
+        &mut self,
+        links: &mut BTreeMap<u32, Seen>,
+    ) -> Result<(Vec<IpNet>, BTreeSet<IpAddr>), HostError> {
+        let (mut tunnel, mut all) = (Vec::new(), Vec::new());
         let query = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         for message in self.rtnl.dump(query).await? {
             let RouteNetlinkMessage::NewAddress(message) = message else {
@@ -185,27 +195,32 @@ impl Host {
                 }
             } else if let Some(link) = links.get_mut(&message.header.index) {
                 link.interface.addresses.push(address);
+                all.push((message.header.index, address, is_deprecated(&message)));
             }
         }
         links
             .values_mut()
             .for_each(|link| link.interface.addresses.sort_unstable());
         tunnel.sort_unstable();
-        Ok(tunnel)
+        Ok((tunnel, replaced(&all)))
     }
 
-    async fn read_routes(&mut self) -> Result<Vec<Route>, HostError> {
-        let mut best = BTreeMap::new();
+    /// Returns the routes that matter, and the interfaces to which default routes lead.
+    async fn read_routes(&mut self) -> Result<(Vec<Route>, BTreeSet<u32>), HostError> {
+        let mut best = BestRoutes::new();
+        let mut out = DefaultRoutes::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut query = RouteMessage::default();
             query.header.address_family = family;
             for message in self.rtnl.dump(RouteNetlinkMessage::GetRoute(query)).await? {
                 if let RouteNetlinkMessage::NewRoute(route) = message {
                     note_route(&mut best, &route, self.index);
+                    note_default(&mut out, &route);
                 }
             }
         }
-        Ok(relevant(&best))
+        let ways_out = out.into_values().flat_map(|(_, interfaces)| interfaces);
+        Ok((relevant(&best), ways_out.collect()))
     }
 
     /// Waits until something changed that [`Host::read`] may show, and then a moment longer for more; may be cancelled.
@@ -299,87 +314,24 @@ fn usable_address(message: &AddressMessage) -> Option<IpNet> {
     IpNet::new(local.or(address)?, message.header.prefix_len).ok()
 }
 
+/// Says whether nothing new should be begun with the address (RFC 4862, 5.5.4): a temporary one that had its day (RFC 8981, 3.4).
+fn is_deprecated(message: &AddressMessage) -> bool {
+    message.header.flags.contains(AddressHeaderFlags::Deprecated)
+}
+
+/// Returns the deprecated ones of addresses, each with its interface, where another of the same prefix is there.
+fn replaced(all: &[(u32, IpNet, bool)]) -> BTreeSet<IpAddr> {
+    let place = |(interface, net, _): &(u32, IpNet, bool)| (*interface, net.trunc());
+    let good: BTreeSet<(u32, IpNet)> = all.iter().filter(|(.., deprecated)| !deprecated).map(place).collect();
+    let replaced = all.iter().filter(|address| address.2 && good.contains(&place(address)));
+    replaced.map(|(_, net, _)| net.addr()).collect()
+}
+
 fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
     match address {
         IpAddr::V4(_) => None,
         IpAddr::V6(address) => Some(address),
     }
-}
-
-/// For every prefix of the main table: the metric of its best route, and whether that leads into the tunnel.
-type BestRoutes = BTreeMap<IpNet, (u32, bool)>;
-
-fn note_route(best: &mut BestRoutes, route: &RouteMessage, tunnel: u32) {
-    let Some(prefix) = unicast_prefix(route) else { return };
-    let metric = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    });
-    let found = (metric.unwrap_or(0), leads_into(route, tunnel));
-    let entry = best.entry(prefix).or_insert(found);
-    if found.0 < entry.0 {
-        *entry = found;
-    } else if found.0 == entry.0 {
-        // Routes of equal cost share the traffic: some of it goes into the tunnel.
-        entry.1 |= found.1;
-    }
-}
-
-/// Returns the destination of a route that ordinary traffic takes or is stopped by, in the main table.
-pub(super) fn unicast_prefix(route: &RouteMessage) -> Option<IpNet> {
-    let table = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
-    let in_main = table.unwrap_or_else(|| route.header.table.into()) == u32::from(RouteHeader::RT_TABLE_MAIN);
-    let counts = matches!(
-        route.header.kind,
-        RouteType::Unicast | RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit | RouteType::Throw
-    );
-    if !in_main || !counts || route.header.tos != 0 || route.header.flags.contains(RouteFlags::Cloned) {
-        return None;
-    }
-    let destination = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
-        _ => None,
-    });
-    let destination = destination.or(match route.header.address_family {
-        AddressFamily::Inet => Some([0; 4].into()),
-        AddressFamily::Inet6 => Some([0; 16].into()),
-        _ => None,
-    });
-    IpNet::new(destination?, route.header.destination_prefix_length)
-        .ok()
-        .map(|prefix| prefix.trunc())
-}
-
-/// Says whether a route, or one of its next hops, uses the interface.
-pub(super) fn leads_into(route: &RouteMessage, index: u32) -> bool {
-    route.attributes.iter().any(|attribute| match attribute {
-        RouteAttribute::Oif(oif) => *oif == index,
-        RouteAttribute::MultiPath(hops) => hops.iter().any(|hop| hop.interface_index == index),
-        _ => false,
-    })
-}
-
-/// Keeps the routes into the tunnel, and those that are exceptions from them.
-fn relevant(best: &BestRoutes) -> Vec<Route> {
-    let link_local = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
-    let into_tunnel = |prefix: &IpNet| best.get(prefix).is_some_and(|(_, into_tunnel)| *into_tunnel);
-    let routes = best.keys().filter(|prefix| !link_local.contains(*prefix));
-    routes
-        .filter(|prefix| into_tunnel(prefix) || wider(prefix).any(|wider| into_tunnel(&wider)))
-        .map(|prefix| Route {
-            prefix: *prefix,
-            into_tunnel: into_tunnel(prefix),
-        })
-        .collect()
-}
-
-/// Returns the prefixes that contain this one, at most 128: cheaper than comparing with every route of a large table.
-fn wider(prefix: &IpNet) -> impl Iterator<Item = IpNet> {
-    std::iter::successors(prefix.supernet(), IpNet::supernet)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod farewell;
+mod outside;
 mod pinging;
 mod probing;
 mod surroundings;
@@ -31,11 +32,12 @@ use super::{Steering, Stop};
 use crate::config::Config;
 use crate::mesh::contest::{self, Contest, Verdict};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Input, Interface, Output};
+use crate::mesh::event::{Event, Input, Output, Whereabouts};
 use crate::mesh::node::Node;
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
+use self::outside::Came;
 use self::pinging::Pinging;
 use self::probing::Probing;
 use self::surroundings::settle;
@@ -54,8 +56,8 @@ pub(super) struct Shell {
     node: Node,
     device: Device,
     host: Host,
-    /// The interfaces of the machine, as they were looked at last.
-    interfaces: Vec<Interface>,
+    /// Where the machine was when it was looked at last.
+    whereabouts: Whereabouts,
     up: bool,
     ports: Ports,
     socket: Socket,
@@ -131,12 +133,12 @@ impl Shell {
         let probing = Probing::start(config.probe, &device, &found.state);
         node.handle(now(), probing.state());
         let control = Control::open(config.control.as_deref(), &iface);
-        let interfaces = found.seen.state.interfaces.clone();
+        let whereabouts = found.seen.state.whereabouts();
         node.handle(now(), Input::Host(found.seen.state));
         systemd.ready();
         Ok(Some(Self {
             lock: found.lock,
-            interfaces,
+            whereabouts,
             config: config.clone(),
             ports,
             socket,
@@ -172,8 +174,9 @@ impl Shell {
         &self.config
     }
 
-    /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline. A change that must be written
-    /// down first delays all that is due, so that the device is not read between its plan and its change; what comes in is taken in.
+    /// Runs until `stop`. What is due comes before what came in: a flood of datagrams delays no deadline. Of what came in, questions and
+    /// datagrams alike, each has its turn. A change that must be written down first delays all that is due, so that the device is not read
+    /// between its plan and its change; what comes in is taken in.
     pub(super) async fn serve(&mut self, stop: &Stop) -> anyhow::Result<End> {
         loop {
             self.carry_out(stop).await?;
@@ -202,18 +205,32 @@ impl Shell {
                         tracing::error!("{why}");
                     }
                 }
-                asked = self.control.asked() => self.answer(asked).await,
-                wanted = self.metrics.wanted() => self.show_metrics(wanted).await,
                 () = self.lock.show() => {}
-                () = self.host.changed() => self.look_around().await?,
-                answer = self.resolver.answer() => self.take_answer(answer),
-                readable = self.probing.readable() => self.hear_probes(readable),
-                readable = self.socket.readable() => {
-                    readable.context("the socket failed")?;
-                    self.hear();
-                }
+                came = outside::next(
+                    self.control.asked(),
+                    self.metrics.wanted(),
+                    self.host.changed(),
+                    self.resolver.answer(),
+                    self.probing.readable(),
+                    self.socket.readable(),
+                ) => self.take_in(came).await?,
             }
         }
+    }
+
+    async fn take_in(&mut self, came: Came) -> anyhow::Result<()> {
+        match came {
+            Came::Asked(asked) => self.answer(asked).await,
+            Came::Wanted(wanted) => self.show_metrics(wanted).await,
+            Came::Changed => self.look_around().await?,
+            Came::Answered(answer) => self.take_answer(answer),
+            Came::Probes(readable) => self.hear_probes(readable),
+            Came::Facts(readable) => {
+                readable.context("the socket failed")?;
+                self.hear();
+            }
+        }
+        Ok(())
     }
 
     /// Has the node do what is due; returns whether the device is still its own.

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::sys::AsyncSocket as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::host::{leads_into, unicast_prefix};
+use super::host::{is_default, leads_into, unicast_prefix};
 use super::netlink::{NetlinkError, Task};
 use crate::mesh::event::Route;
 
@@ -66,8 +66,8 @@ impl Watch {
         })
     }
 
-    /// Restricts notices about routes to what is into the tunnel or an exception from that: a router with all routes of
-    /// the Internet hears of many others every second.
+    /// Restricts notices about routes to what is into the tunnel, an exception from that, or a way out: a router with all routes
+    /// of the Internet hears of many others every second.
     pub(super) fn care_about(&mut self, routes: &[Route]) {
         let into_tunnel = routes.iter().filter(|route| route.into_tunnel);
         self.tunnel_prefixes = into_tunnel.map(|route| route.prefix).collect();
@@ -135,7 +135,9 @@ impl Watch {
 
     fn concerns_route(&self, route: &RouteMessage) -> bool {
         unicast_prefix(route).is_some_and(|prefix| {
-            leads_into(route, self.index) || self.tunnel_prefixes.iter().any(|tunnel| tunnel.contains(&prefix))
+            is_default(&prefix)
+                || leads_into(route, self.index)
+                || self.tunnel_prefixes.iter().any(|tunnel| tunnel.contains(&prefix))
         })
     }
 }

@@ -131,7 +131,7 @@ impl Contest {
         let (object, made) = match event {
             Event::PeerAdded { peer } => (Object::Peer(peer.key), Made::Present),
             Event::PeerRemoved { peer } => (Object::Peer(peer.key), Made::Gone),
-            Event::PrefixMoved { prefix, to } => {
+            Event::PrefixMoved { prefix, to, .. } => {
                 let made = to.as_ref().map_or(Made::Gone, |peer| Made::Of(peer.key));
                 (Object::Prefix(*prefix), made)
             }

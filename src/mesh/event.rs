@@ -13,7 +13,7 @@ use super::auth::AuthError;
 use super::device::{DeviceChange, DeviceState};
 use super::fact::store::Limit;
 use super::fact::wire::WireError;
-pub use super::host::{HostState, Interface, Route};
+pub use super::host::{HostState, Interface, Route, Whereabouts};
 use super::identity::PublicKey;
 use super::link::Missing;
 use super::link::fit::Narrow;
@@ -228,6 +228,8 @@ pub enum Event {
     PrefixMoved {
         /// The prefix.
         prefix: IpNet,
+        /// Who had it before.
+        from: Option<PeerName>,
         /// Its new owner; nobody where a shorter prefix of a router covers it.
         to: Option<PeerName>,
     },

@@ -90,7 +90,7 @@ fn own_endpoints(view: &View<'_>) -> BTreeSet<SocketAddr> {
         .filter(|interface| interface.up && port != 0 && is_told(view, interface));
     let addresses = told.flat_map(|interface| interface.addresses.iter().map(IpNet::addr));
     addresses
-        .filter(|address| is_global_unicast(*address))
+        .filter(|address| is_global_unicast(*address) && !view.host.deprecated.contains(address))
         .map(|address| SocketAddr::new(address, port))
         .collect()
 }
@@ -182,8 +182,7 @@ mod tests {
                     interface("docker0", true, &["172.17.0.1/16"]),
                 ],
                 tunnel_addresses: vec!["10.0.0.1/24".parse().unwrap(), "fe80::9/64".parse().unwrap()],
-                routes: Vec::new(),
-                mtu: None,
+                ..HostState::default()
             };
             Self {
                 settings: Settings::default(),
@@ -257,6 +256,13 @@ mod tests {
             World::new().said(),
             ["0 198.51.100.7:51820", "0 [2001:db8::7]:51820", "1 192.0.2.2:7"]
         );
+    }
+
+    #[test]
+    fn an_address_that_had_its_day_is_told_to_nobody() {
+        let mut world = World::new();
+        world.host.deprecated = ["2001:db8::7".parse().unwrap()].into();
+        assert_eq!(world.said(), ["0 198.51.100.7:51820", "1 192.0.2.2:7"]);
     }
 
     #[test]

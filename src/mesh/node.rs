@@ -201,7 +201,7 @@ impl Node {
                     self.gossip.trust_changed();
                 }
                 self.protected.observe_host(&host);
-                if self.host.interfaces != host.interfaces {
+                if self.host.whereabouts() != host.whereabouts() {
                     self.doubt_everything(now);
                 }
                 self.host = host;

@@ -81,6 +81,11 @@ async function happeningsAreListed() {
   await wish("happen link-lost");
   await browser.until(() => document.querySelector("#events li").textContent.includes("link-lost happened"));
   assert.equal(await browser.in(() => document.querySelectorAll("#events .warn").length), 1);
+  const last = await browser.in(() => {
+    for (let i = 0; i < 500; i += 1) happened({ at_ms: 1e12 + i, level: "info", code: "resynced", peer: null, from: null, text: `number ${i}` });
+    return { listed: document.querySelectorAll("#events li").length, kept: view.events.size, newest: view.events.has(`${1e12 + 499} number 499`) };
+  });
+  assert.deepEqual(last, { listed: 100, kept: 100, newest: true }, "a page that is open for weeks keeps no more than it shows");
 }
 
 /** Details by keyboard, from the graph and from the table; the focus comes back. */

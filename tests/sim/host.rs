@@ -300,6 +300,7 @@ impl Host {
             tunnel_addresses: self.config.inner.clone(),
             routes: routes.collect(),
             mtu: Some(TUNNEL_MTU as u16),
+            ..HostState::default()
         }
     }
 

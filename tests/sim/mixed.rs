@@ -58,6 +58,7 @@ fn machine(host: usize, address: SocketAddr) -> HostState {
             into_tunnel: true,
         }],
         mtu: None,
+        ..HostState::default()
     }
 }
 

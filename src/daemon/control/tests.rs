@@ -4,11 +4,8 @@ fn line(ask: Ask) -> Vec<u8> {
     serde_json::to_vec(&Request::new(ask)).unwrap()
 }
 
-fn code(refused: Result<Ask, Response>) -> Option<ErrorCode> {
-    match refused {
-        Err(Response::Error { code, .. }) => Some(code),
-        Err(_) | Ok(_) => None,
-    }
+fn code(refused: Result<Ask, Refusal>) -> Option<ErrorCode> {
+    refused.err().map(|(code, _)| code)
 }
 
 #[test]
@@ -79,6 +76,7 @@ fn event(number: u64) -> Event {
         level: "info".into(),
         code: "resynced".into(),
         peer: None,
+        from: None,
         text: "x".repeat(2000),
     }
 }
@@ -131,4 +129,33 @@ async fn a_client_that_reads_nothing_is_dropped_and_others_go_on() {
         count += 1;
     }
     assert!(count < 1000, "it was dropped after {count}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn root_is_served_while_all_other_seats_are_taken() {
+    let nobody = Some(65_534);
+    assert_eq!((seats(Some(0)), seats(nobody), seats(None)), (64, 56, 56));
+    let mut bench = Bench::new("seats");
+    let mut seated = Vec::new();
+    let own = rustix::process::geteuid().as_raw();
+    for _ in 0..seats(Some(own)) {
+        let mut stream = BufReader::new(bench.connect().await);
+        let follow = Ask::Events { follow: true };
+        let asked = [line(follow), b"\n".to_vec()].concat();
+        stream.write_all(&asked).await.unwrap();
+        bench.control.asked().await.answer(Vec::new());
+        seated.push(stream);
+    }
+    let mut late = BufReader::new(bench.connect().await);
+    let refused = read(&mut late).await;
+    assert!(
+        matches!(
+            refused,
+            Some(Response::Error {
+                code: ErrorCode::Busy,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
 }

@@ -1,5 +1,5 @@
 use super::*;
-use rtnetlink::packet_route::route::RouteNextHop;
+use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteNextHop, RouteType};
 
 const TUNNEL: u32 = 7;
 const ETHERNET: u32 = 2;
@@ -84,6 +84,26 @@ fn a_route_with_several_next_hops_may_lead_into_the_tunnel() {
 }
 
 #[test]
+fn the_way_out_is_where_the_best_default_route_leads_and_the_halves_of_one_count() {
+    const WIFI: u32 = 3;
+    let ways_out = |routes: &[RouteMessage]| {
+        let mut best = DefaultRoutes::new();
+        routes.iter().for_each(|route| note_default(&mut best, route));
+        let interfaces: BTreeSet<u32> = best.into_values().flat_map(|(_, interfaces)| interfaces).collect();
+        interfaces.into_iter().collect::<Vec<_>>()
+    };
+    let by_wifi = route("0.0.0.0/0", WIFI, 600);
+    let by_ethernet = route("0.0.0.0/0", ETHERNET, 100);
+    let lan = route("192.168.7.0/24", ETHERNET, 0);
+    assert_eq!(ways_out(&[by_wifi.clone(), lan.clone()]), [WIFI]);
+    assert_eq!(ways_out(&[by_wifi.clone(), by_ethernet.clone()]), [ETHERNET]);
+    assert_eq!(ways_out(&[by_ethernet.clone(), by_wifi]), [ETHERNET]);
+    let half = route("128.0.0.0/1", 9, 0);
+    assert_eq!(ways_out(&[by_ethernet, half]), [ETHERNET, 9]);
+    assert_eq!(ways_out(&[lan]), [0; 0]);
+}
+
+#[test]
 fn an_address_in_doubt_is_not_told_and_a_point_to_point_one_is_ours() {
     let mut message = AddressMessage::default();
     message.header.prefix_len = 24;
@@ -94,4 +114,29 @@ fn an_address_in_doubt_is_not_told_and_a_point_to_point_one_is_ours() {
     assert_eq!(usable_address(&message), Some("192.0.2.1/24".parse().unwrap()));
     message.header.flags = AddressHeaderFlags::Tentative;
     assert_eq!(usable_address(&message), None);
+}
+
+#[test]
+fn a_deprecated_address_is_replaced_by_one_of_its_prefix_on_its_interface() {
+    let at = |interface: u32, text: &str, deprecated| (interface, text.parse::<IpNet>().unwrap(), deprecated);
+    let old = "2001:db8::1";
+    let addresses = |others: &[(u32, IpNet, bool)]| {
+        let all = [&[at(ETHERNET, "2001:db8::1/64", true)], others].concat();
+        replaced(&all)
+    };
+    assert_eq!(
+        addresses(&[at(ETHERNET, "2001:db8::2/64", false)]),
+        [old.parse().unwrap()].into()
+    );
+    for no_successor in [
+        at(ETHERNET, "2001:db8::2/64", true),
+        at(ETHERNET, "2001:db8:1::2/64", false),
+        at(9, "2001:db8::2/64", false),
+    ] {
+        assert!(addresses(&[no_successor]).is_empty(), "{no_successor:?}");
+    }
+    let mut message = AddressMessage::default();
+    assert!(!is_deprecated(&message));
+    message.header.flags = AddressHeaderFlags::Deprecated | AddressHeaderFlags::Secondary;
+    assert!(is_deprecated(&message));
 }

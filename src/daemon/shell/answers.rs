@@ -6,21 +6,18 @@ use super::Shell;
 use crate::config::{Config, ConfigError};
 use crate::control::{self, Ask, ErrorCode, PeerChange, Pong, Response};
 use crate::daemon::clock::{now, since_1970};
-use crate::daemon::control::Asked;
+use crate::daemon::control::{Asked, Refusal};
 use crate::daemon::metrics::{Metrics, Snapshot, Wanted};
 use crate::daemon::view::{self, Around};
 use crate::daemon::wg_quick::WgQuick;
 use crate::mesh::event::Input;
 use crate::mesh::fact::Fact;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::Override;
+use crate::mesh::settings::{Override, TrustLevel};
 use crate::mesh::status::{PeerStatus, Status};
 
 /// How many events the page begins with.
 const RECENT: usize = 30;
-
-/// Why what is asked is not done, and what to say of it.
-type Refusal = (ErrorCode, String);
 
 impl Shell {
     /// Answers a question.
@@ -128,7 +125,9 @@ impl Shell {
             Some(text) => Some(find(&status, text)?.peer.key),
             None => None,
         };
-        let trust = |key: &PublicKey| status.peers.iter().find(|peer| peer.peer.key == *key)?.trust;
+        let levels = status.peers.iter().map(|peer| (peer.peer.key, peer.trust));
+        let levels: BTreeMap<PublicKey, Option<TrustLevel>> = levels.collect();
+        let trust = |key: &PublicKey| *levels.get(key)?;
         let knowers = |fact: &Fact| self.node.knowers(now(), fact);
         let shown = view::facts(&status, subject.as_ref(), trust, knowers);
         Ok(Response::Facts(Box::new(shown)))

@@ -30,9 +30,9 @@ impl Shell {
         if seen.up && !addresses.any(|net| net.addr() == self.node.address()) {
             self.put_address_back().await?;
         }
-        let has_moved = self.interfaces != seen.state.interfaces;
-        if has_moved {
-            self.interfaces.clone_from(&seen.state.interfaces);
+        let whereabouts = seen.state.whereabouts();
+        if self.whereabouts != whereabouts {
+            self.whereabouts = whereabouts;
             if let Err(error) = self.device.forget_sources().await {
                 self.bear(error)?;
             }

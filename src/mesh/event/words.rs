@@ -60,6 +60,28 @@ impl Event {
         }
     }
 
+    /// Returns the peer that lost what the other one got, where there is one.
+    pub fn other_peer(&self) -> Option<&PeerName> {
+        match self {
+            Self::PrefixMoved { from, .. } => from.as_ref(),
+            Self::LinkEstablished { .. }
+            | Self::LinkSuspected { .. }
+            | Self::LinkLost { .. }
+            | Self::PathNarrow { .. }
+            | Self::PathWide { .. }
+            | Self::PeerAdded { .. }
+            | Self::PeerRemoved { .. }
+            | Self::PeerRestarted { .. }
+            | Self::PrefixRefused(_)
+            | Self::MorePrefixesRefused
+            | Self::PrefixCleared { .. }
+            | Self::RoleChanged { .. }
+            | Self::Resynced { .. }
+            | Self::TooManyMembers
+            | Self::Rejected { .. } => None,
+        }
+    }
+
     /// Returns how much it matters.
     pub const fn level(&self) -> Level {
         match self {
@@ -106,8 +128,10 @@ impl fmt::Display for Event {
             Self::PeerAdded { peer } => write!(f, "added {peer}, a member of the network"),
             Self::PeerRemoved { peer } => write!(f, "removed {peer}, no member any more"),
             Self::PeerRestarted { peer } => write!(f, "{peer} started anew"),
-            Self::PrefixMoved { prefix, to: Some(peer) } => write!(f, "{prefix} goes to {peer}"),
-            Self::PrefixMoved { prefix, to: None } => write!(f, "{prefix} goes through the router again"),
+            Self::PrefixMoved {
+                prefix, to: Some(peer), ..
+            } => write!(f, "{prefix} goes to {peer}"),
+            Self::PrefixMoved { prefix, to: None, .. } => write!(f, "{prefix} goes through the router again"),
             Self::PrefixRefused(refused) => refused.fmt(f),
             Self::MorePrefixesRefused => {
                 f.write_str("more claimed prefixes are refused than are told one by one: SIGUSR1 shows all of them")

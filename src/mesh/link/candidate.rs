@@ -1,6 +1,6 @@
 //! Where a peer may be reached: kinds of candidates, and which is tried first (ICE, RFC 8445, 5.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,6 +15,9 @@ pub const MAX_CANDIDATES: usize = 16;
 
 /// The most of them that rest on the word of nodes with no more trust than every peer has.
 pub const MAX_RUMOURS: usize = 4;
+
+/// The most for which what the operator wrote goes before everything else.
+const MAX_CONFIGURED: usize = 8;
 
 /// How a candidate became known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +111,8 @@ impl fmt::Display for Kind {
 pub struct Collector<'a> {
     own_nets: &'a [IpNet],
     found: BTreeMap<SocketAddr, Candidate>,
+    /// Those that the operator wrote, whatever better is known of them.
+    configured: BTreeSet<SocketAddr>,
 }
 
 impl<'a> Collector<'a> {
@@ -116,13 +121,17 @@ impl<'a> Collector<'a> {
         Self {
             own_nets,
             found: BTreeMap::new(),
+            configured: BTreeSet::new(),
         }
     }
 
     /// Adds a candidate, unless this machine cannot send there; of several kinds the better one counts.
     pub fn add(&mut self, endpoint: SocketAddr, kind: Kind) {
-        if !self.has_family_of(endpoint.ip()) {
+        if !self.reaches(endpoint.ip()) {
             return;
+        }
+        if kind == Kind::Configured {
+            self.configured.insert(endpoint);
         }
         let candidate = Candidate {
             endpoint,
@@ -135,22 +144,26 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Returns the candidates in the order in which they should be tried, at most [`MAX_CANDIDATES`].
+    /// Returns the candidates in the order in which they should be tried, at most [`MAX_CANDIDATES`]. Where there are more, those that the
+    /// operator wrote are among them, and some of each rank and family: a machine with many addresses of one kind may be reached by another.
     pub fn finish(self) -> Vec<Candidate> {
-        let (rumours, mut candidates): (Vec<_>, Vec<_>) = self
-            .found
+        let Self { found, configured, .. } = self;
+        let (rumours, mut candidates): (Vec<_>, Vec<_>) = found
             .into_values()
             .partition(|candidate| candidate.kind == Kind::Rumour);
         candidates.sort_by_key(|candidate| (candidate.rank, candidate.endpoint));
-        candidates.truncate(MAX_CANDIDATES - MAX_RUMOURS);
+        let mut candidates = share(candidates, &configured);
+        candidates.sort_by_key(|candidate| (candidate.rank, candidate.endpoint));
         candidates.extend(rumours.into_iter().take(MAX_RUMOURS));
         candidates
     }
 
-    fn has_family_of(&self, address: IpAddr) -> bool {
-        self.own_nets
-            .iter()
-            .any(|net| net.addr().is_ipv4() == address.is_ipv4() && is_global_unicast(net.addr()))
+    /// Returns whether this machine has an address with which it may get there. Addresses of a site (RFC 4193) get nowhere but to others.
+    fn reaches(&self, address: IpAddr) -> bool {
+        self.own_nets.iter().map(IpNet::addr).any(|own| {
+            let is_of_site = own.is_ipv6() && is_private(own);
+            own.is_ipv4() == address.is_ipv4() && is_global_unicast(own) && (!is_of_site || is_private(address))
+        })
     }
 
     fn rank(&self, address: IpAddr, kind: Kind) -> Rank {
@@ -168,6 +181,27 @@ impl<'a> Collector<'a> {
             (Kind::Host | Kind::Reflexive, IpAddr::V4(_)) => Rank::SeenByOthers,
         }
     }
+}
+
+/// Keeps as many as may be tried beside rumours: what the operator wrote, then the first of each rank and family, then the second of each.
+fn share(sorted: Vec<Candidate>, configured: &BTreeSet<SocketAddr>) -> Vec<Candidate> {
+    let mut written = 0;
+    let mut alike = BTreeMap::new();
+    let mut turns: Vec<(usize, Candidate)> = sorted
+        .into_iter()
+        .map(|candidate| {
+            if written < MAX_CONFIGURED && configured.contains(&candidate.endpoint) {
+                written += 1;
+                return (0, candidate);
+            }
+            let turn = alike.entry((candidate.rank, candidate.endpoint.is_ipv6())).or_insert(0);
+            *turn += 1;
+            (*turn, candidate)
+        })
+        .collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    let kept = turns.into_iter().take(MAX_CANDIDATES - MAX_RUMOURS);
+    kept.map(|(_, candidate)| candidate).collect()
 }
 
 /// Returns whether the address means something only inside some network: RFC 1918, RFC 6598, RFC 4193. Facts do not say whether
@@ -222,6 +256,42 @@ mod tests {
         let candidates = [("[2001:db8::5]:1", Kind::Host), ("203.0.113.5:1", Kind::Reflexive)];
         assert_eq!(order(&["192.168.7.2/24", "fe80::1/64"], &candidates), ["203.0.113.5:1"]);
         assert_eq!(order(&["2001:db8:1::2/64"], &candidates), ["[2001:db8::5]:1"]);
+    }
+
+    #[test]
+    fn what_the_operator_wrote_is_tried_for_many_addresses_of_one_kind_too() {
+        let own = ["192.0.2.1/24", "2001:db8:1::2/64"].map(|net| net.parse().unwrap());
+        let host = |last: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 51820));
+        let tried = |configured: &[SocketAddr]| {
+            let mut collector = Collector::new(&own);
+            (1..=40).for_each(|last| collector.add(host(last), Kind::Host));
+            collector.add("203.0.113.5:1".parse().unwrap(), Kind::Reflexive);
+            collector.add("10.7.0.5:1".parse().unwrap(), Kind::Host);
+            configured.iter().for_each(|at| collector.add(*at, Kind::Configured));
+            let tried = collector.finish();
+            assert_eq!(tried.len(), MAX_CANDIDATES - MAX_RUMOURS);
+            assert!(tried.is_sorted_by_key(|candidate| (candidate.rank, candidate.endpoint)));
+            tried.iter().map(|candidate| candidate.endpoint).collect::<Vec<_>>()
+        };
+        let written = ["198.51.100.9:1".parse().unwrap(), host(40), host(99)];
+        let all = tried(&written);
+        assert!(written.iter().all(|at| all.contains(at)), "{all:?}");
+        for of_its_kind in ["203.0.113.5:1", "10.7.0.5:1"] {
+            assert!(all.contains(&of_its_kind.parse().unwrap()), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_a_site_alone_are_no_ipv6_with_which_the_internet_is_reached() {
+        let candidates = [
+            ("[2001:db8::5]:1", Kind::Host),
+            ("[fd00:7::5]:1", Kind::Host),
+            ("203.0.113.5:1", Kind::Reflexive),
+        ];
+        let site = ["192.168.7.2/24", "fd00:7::2/64"];
+        assert_eq!(order(&site, &candidates), ["[fd00:7::5]:1", "203.0.113.5:1"]);
+        let both = ["fd00:8::2/64", "2001:db8:1::2/64"];
+        assert_eq!(order(&both, &candidates), ["[2001:db8::5]:1", "[fd00:7::5]:1"]);
     }
 
     #[test]

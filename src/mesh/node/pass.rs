@@ -210,11 +210,9 @@ impl Node {
         );
         for step in decision.moves {
             apply_move(device, &step);
-            let to = step.to.map(|key| self.name(&key));
-            self.notify(Event::PrefixMoved {
-                prefix: step.prefix,
-                to,
-            });
+            let [from, to] = [step.from, step.to].map(|key| key.map(|key| self.name(&key)));
+            let prefix = step.prefix;
+            self.notify(Event::PrefixMoved { prefix, from, to });
         }
         self.tell_refusals(now, &decision.refused);
         for refusal in decision.cleared {

@@ -12,6 +12,7 @@ impl Node {
         self.trust.configure(&settings);
         self.protected.configure(&settings);
         self.places.replace_settings(&settings);
+        self.probing.predict(settings.predicts_ports());
         let trust = &self.trust;
         self.store.doom(now, |fact, origin| match origin {
             Origin::Configured => !still_holds(&self.settings, &settings, fact),

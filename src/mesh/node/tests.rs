@@ -1,6 +1,7 @@
 //! What whole nodes do together.
 
 mod crash;
+mod elsewhere;
 mod epoch;
 mod flood;
 mod foresee;
@@ -13,6 +14,7 @@ mod replay;
 mod world;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use self::world::*;
 use super::*;
@@ -86,6 +88,22 @@ fn a_dead_path_is_noticed_within_30_seconds_also_without_traffic_and_comes_back(
     world.cut = false;
     world.run(seconds(6));
     assert!(world.is_direct());
+}
+
+#[test]
+fn a_prefix_that_goes_back_to_the_hub_is_told_of_the_peer_that_had_it() {
+    let mut world = World::new(2);
+    world.start_all();
+    world.run(seconds(30));
+    world.machines[A].events.clear();
+    world.cut = true;
+    world.run(seconds(29));
+    let b = world.machines[B].key;
+    let moved = world.machines[A].events.iter().find_map(|event| match event {
+        Event::PrefixMoved { from, to, .. } => Some((from.as_ref()?.key, to.clone())),
+        _ => None,
+    });
+    assert_eq!(moved, Some((b, None)));
 }
 
 #[test]
@@ -222,6 +240,31 @@ fn a_changed_role_is_found_out() {
     world.machines[A].device.peers.get_mut(&hub).unwrap().allowed_ips = [prefix("10.0.0.1/32")].into();
     world.run(seconds(10));
     assert_eq!(world.machines[A].node.router, Some(true));
+}
+
+#[test]
+fn whether_ports_are_predicted_follows_the_settings_while_the_node_runs() {
+    let mut world = World::new(2);
+    world.start_all();
+    world.run(seconds(10));
+    let (now, [hub, _, b]) = (world.now, [HUB, A, B].map(|index| world.machines[index].key));
+    let node = &mut world.machines[A].node;
+    let (epoch, missing) = (1, None);
+    node.handle(now, Input::Prober { epoch, missing });
+    let looks = |node: &mut Node, last: u8| {
+        let [place, observer] = [[203, 0, 113, last], [192, 0, 2, 1]].map(|at| SocketAddr::from((at, 51820)));
+        let Node { probing, random, .. } = node;
+        probing.foretell(now, &b, place, (hub, observer), random).len()
+    };
+    assert!(looks(node, 1) > 0);
+    for (port_prediction, is_predicted) in [(Some(false), false), (None, true)] {
+        let settings = Settings {
+            port_prediction,
+            ..Settings::default()
+        };
+        node.handle(now, Input::Settings(Box::new(settings)));
+        assert_eq!(looks(node, 2) > 0, is_predicted);
+    }
 }
 
 #[test]

@@ -41,8 +41,7 @@ impl World {
                 interface("wlan0", false, &["192.168.8.2/24"]),
             ],
             tunnel_addresses: vec![prefix("10.0.0.2/24"), prefix("fe80::9/64")],
-            routes: Vec::new(),
-            mtu: None,
+            ..HostState::default()
         });
         let addresses = vec!["203.0.113.1".parse().unwrap(), "2001:db8:1::1".parse().unwrap()];
         protected.observe_peer(&HUB, addresses);
@@ -165,8 +164,7 @@ fn the_network_of_the_tunnel_itself_leads_into_it() {
     world.protected.observe_host(&HostState {
         interfaces: vec![interface("eth0", true, &["10.9.9.9/8"])],
         tunnel_addresses: vec![prefix("10.1.0.2/16")],
-        routes: Vec::new(),
-        mtu: None,
+        ..HostState::default()
     });
     let network = Some((Overlap::ConnectedNetwork, "10.0.0.0/8"));
     world.expect(A, &[("10.1.0.3/32", None), ("10.2.0.3/32", network)]);

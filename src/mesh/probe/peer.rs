@@ -83,6 +83,12 @@ impl Peer {
         self.foreseen = VecDeque::new();
     }
 
+    /// Forgets which ports were foreseen, of either side.
+    pub(super) fn forget_forecasts(&mut self) {
+        self.forecasts.clear();
+        self.foreseen.clear();
+    }
+
     pub(super) fn count(&mut self) -> u64 {
         self.counter += 1;
         self.counter

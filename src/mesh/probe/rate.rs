@@ -1,4 +1,4 @@
-//! How much is answered: so many from one address, and so many in all, whatever arrives.
+//! How much is answered: so many from one source, an address or a peer, and so many in all, whatever arrives.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use crate::mesh::time::Timestamp;
 
-/// The most addresses that are counted each by itself: beyond them only the total bounds.
+/// The most sources that are counted each by itself: beyond them only the total bounds.
 pub const MAX_SOURCES: usize = 1024;
-/// How many datagrams one address may send at once.
+/// How many datagrams one source may send at once.
 pub const SOURCE_BURST: u32 = 64;
-/// How many of one address are taken in a second on the average.
+/// How many of one source are taken in a second on the average.
 pub const SOURCE_RATE: u32 = 32;
 /// How many datagrams of all may come at once.
 pub const TOTAL_BURST: u32 = 2048;
 /// How many of all are taken in a second on the average: a thousand peers that all probe at once, and more.
 pub const TOTAL_RATE: u32 = 2048;
 
-/// Buckets of tokens (RFC 2697 has the idea): one for each address, and one for all.
+/// Buckets of tokens (RFC 2697 has the idea): one for each source, and one for all.
 #[derive(Debug)]
-pub struct Limiter {
+pub struct Limiter<Source = IpAddr> {
     total: Bucket,
-    sources: BTreeMap<IpAddr, Bucket>,
+    sources: BTreeMap<Source, Bucket>,
 }
 
 /// So many at once, and so many in a second.
@@ -64,7 +64,7 @@ impl Bucket {
     }
 }
 
-impl Limiter {
+impl<Source: Ord> Limiter<Source> {
     /// Starts with full buckets.
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -73,8 +73,8 @@ impl Limiter {
         }
     }
 
-    /// Returns whether a datagram from there is looked at now. What one address sends too much costs the others nothing.
-    pub fn admits(&mut self, now: Timestamp, source: IpAddr) -> bool {
+    /// Returns whether a datagram from there is looked at now. What one source sends too much costs the others nothing.
+    pub fn admits(&mut self, now: Timestamp, source: Source) -> bool {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&source) {
             self.forget_idle(now);
         }

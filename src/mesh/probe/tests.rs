@@ -298,3 +298,74 @@ fn whoever_names_many_ports_has_them_probed_within_bounds() {
     }
     assert_eq!(foreseen, 256, "in ten minutes");
 }
+
+#[test]
+fn forged_datagrams_in_the_name_of_a_peer_cost_it_no_probe() {
+    let (mut a, mut b) = pair();
+    a.aim(at(0), 2, &[place(2)]);
+    let mut forged = a.due(at(0)).probes.remove(0).1;
+    forged[20] ^= 1;
+    let flood = |b: &mut Side, now: Timestamp| {
+        let heard = [(); 200].map(|()| b.hear(now, place(1), &forged));
+        assert_eq!(heard[199], Err(Dropped::TooMany));
+    };
+    let mut asked = 0;
+    let mut now = at(0);
+    while now < at(10_000) {
+        for (_, probe) in a.due(now).probes {
+            asked += 1;
+            flood(&mut b, now);
+            assert!(b.hear(now, place(1), &probe).is_ok());
+        }
+        now = a.probing.next().unwrap();
+    }
+    assert!(asked > 3, "{asked}");
+}
+
+#[test]
+fn many_peers_behind_one_address_are_all_heard() {
+    let crowd: Vec<u8> = (2..202).collect();
+    let mut b = Side::new(1, &crowd);
+    let mut sides: Vec<Side> = crowd.iter().map(|own| Side::new(*own, &[1])).collect();
+    for (number, side) in (0..).zip(&mut sides) {
+        side.aim(at(0), 1, &[place(1)]);
+        let probe = side.due(at(0)).probes.remove(0).1;
+        let from = SocketAddr::from(([192, 0, 2, 7], 1000 + number));
+        assert!(b.hear(at(1), from, &probe).is_ok(), "{number}");
+    }
+}
+
+#[test]
+fn what_one_peer_says_is_bounded_and_costs_the_others_nothing() {
+    let mut a = Side::new(1, &[3]);
+    let mut b = Side::new(2, &[3]);
+    let mut c = Side::new(3, &[1, 2]);
+    let say = |side: &mut Side, now: Timestamp| {
+        let probe = side.probing.ask(now, &key(3), place(3), &mut side.random);
+        probe.expect("it is a peer")
+    };
+    let heard = (0..1000).filter(|_| {
+        let probe = say(&mut a, at(0));
+        c.hear(at(0), place(1), &probe).is_ok()
+    });
+    let heard = heard.count();
+    assert!((64..200).contains(&heard), "{heard}");
+    let probe = say(&mut b, at(1));
+    assert!(c.hear(at(1), place(1), &probe).is_ok(), "behind the same address");
+}
+
+#[test]
+fn a_node_that_is_told_not_to_predict_ports_does_so_no_longer() {
+    let mut a = Side::new(1, &[2, 3]);
+    let observer = (key(3), place(3));
+    let looks = |a: &mut Side, last: u8| {
+        let to = SocketAddr::from(([203, 0, 113, last], 1));
+        a.probing.foretell(at(0), &key(2), to, observer, &mut a.random).len()
+    };
+    assert!(looks(&mut a, 1) > 0);
+    a.probing.predict(false);
+    assert_eq!(looks(&mut a, 2), 0);
+    assert_eq!(a.due(at(1000)).after, [], "nor are they finished that were begun");
+    a.probing.predict(true);
+    assert!(looks(&mut a, 3) > 0);
+}

@@ -150,6 +150,8 @@ function happened(event) {
   const id = `${event.at_ms} ${event.text}`;
   if (view.events.has(id)) return;
   view.events.add(id);
+  // In the order in which they came: the first is the oldest.
+  if (view.events.size > MAX_EVENTS) view.events.delete(view.events.values().next().value);
   const at = new Date(event.at_ms), ol = $("events");
   const time = make("time", { datetime: at.toISOString() }, at.toLocaleTimeString([], { hour12: false }));
   ol.prepend(make("li", event.level === "warn" ? { class: "warn" } : {}, time, make("span", {}, event.text)));

@@ -85,6 +85,7 @@ pub(super) fn event(after: u64, code: &str, level: &str, text: &str) -> Event {
         level: level.to_owned(),
         code: code.to_owned(),
         peer: None,
+        from: None,
         text: text.to_owned(),
     }
 }

@@ -304,8 +304,7 @@ pub(super) fn machine(index: usize, keys: &[PublicKey], now: Timestamp) -> Machi
         host: HostState {
             interfaces: vec![interface],
             tunnel_addresses: vec![prefix(&format!("10.0.0.{}/24", index + 1))],
-            routes: Vec::new(),
-            mtu: None,
+            ..HostState::default()
         },
         at: own(index),
         running: false,

@@ -19,8 +19,7 @@ impl World {
         self.protected.observe_host(&HostState {
             interfaces: networks.iter().map(interface).collect(),
             tunnel_addresses: vec![prefix(OWN)],
-            routes: Vec::new(),
-            mtu: None,
+            ..HostState::default()
         });
     }
 
