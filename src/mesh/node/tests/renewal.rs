@@ -51,7 +51,7 @@ fn what_is_lost_on_the_way_is_found_and_told_again() {
     let mut world = World::new(8);
     world.loss.0 = 30;
     world.start_all();
-    // What is lost the first time is missed when it should be renewed.
+    // A digest finds what was lost, and is lost itself as often as what follows from it.
     world.run(FACT_TTL / 2 + seconds(60));
     let everything = by_word_of_hub(8);
     for leaf in 1..=8 {
