@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use wirelink::mesh::identity::AddressHash;
 
 use crate::draw::Draw;
-use crate::liar::{Liar, Victim};
+use crate::liar::{Liar, Lie, Victim};
 use crate::{Failure, Stage};
 
 /// How long it draws breath between two lies to everybody.
@@ -27,7 +27,7 @@ pub(crate) async fn tell(interface: &str, victims: &[String]) -> Result<(), Fail
         for (index, listener) in victims.iter().enumerate() {
             let mut others = victims.clone();
             others.remove(index);
-            let lie = liar.choose();
+            let lie = liar.choose(&Lie::ALL);
             let to = AddressHash::Sha1.link_local(&listener.key);
             let told = liar.tell(lie, listener, &others);
             for datagram in told.iter().filter(|datagram| datagram.source == own) {

@@ -1,5 +1,6 @@
 //! A member that lies: with a key of its own and a session with everybody, it says whatever its level of trust allows, and all else.
 
+mod reach;
 mod said;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -12,6 +13,7 @@ use wirelink::mesh::fact::wire::pack_compact;
 use wirelink::mesh::fact::{self, Timed as Extended};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
 
+use self::reach::Reach;
 use self::said::{Said, endpoint};
 use crate::draw::Draw;
 use crate::v1::wire::{Fact, Timed, Value, encode};
@@ -69,11 +71,23 @@ pub(crate) enum Lie {
     Ledgers,
     /// Members with the longest and most divided metadata that a datagram holds.
     LongMetadata,
+    /// It was started at another time, and has another NAT, each time that it says so.
+    OwnProbes,
+    /// Others were, and have.
+    ProbesOfOthers,
+    /// It hears the listener, or does not, and turns to other paths, without end.
+    Heartbeats,
+    /// It answers what nobody asked, and says that the listener is where it is not.
+    Echoes,
+    /// What it says of its link goes back and forth, with proof that it says it.
+    OwnSignals,
+    /// What others say of theirs is what it makes up, to be passed on, too.
+    ForgedSignals,
 }
 
 impl Lie {
-    /// All of them.
-    pub(crate) const ALL: [Self; 20] = [
+    /// All that harm nobody whom it does not speak about, as far as nodes are sound, and not the liar itself.
+    pub(crate) const ALL: [Self; 22] = [
         Self::ForgedEndpoints,
         Self::TunnelEndpoints,
         Self::ImpossibleEndpoints,
@@ -94,7 +108,12 @@ impl Lie {
         Self::WrongSource,
         Self::Ledgers,
         Self::LongMetadata,
+        Self::ProbesOfOthers,
+        Self::ForgedSignals,
     ];
+
+    /// Those with which it spoils its own links, and should spoil nobody else's.
+    pub(crate) const OF_ITS_OWN_LINKS: [Self; 4] = [Self::OwnProbes, Self::Heartbeats, Self::Echoes, Self::OwnSignals];
 }
 
 /// Somebody about whom lies are told.
@@ -135,9 +154,9 @@ impl Liar {
         }
     }
 
-    /// Returns any way to lie.
-    pub(crate) fn choose(&mut self) -> Lie {
-        Lie::ALL[self.draw.index(Lie::ALL.len())]
+    /// Returns any of these ways to lie.
+    pub(crate) fn choose(&mut self, lies: &[Lie]) -> Lie {
+        lies[self.draw.index(lies.len())]
     }
 
     /// Keeps a datagram to say it again.
@@ -159,6 +178,12 @@ impl Liar {
             Lie::Replays => self.replays(),
             Lie::Ledgers => self.ledgers(to),
             Lie::WrongSource => return self.wrong_source(to, victims),
+            Lie::OwnProbes
+            | Lie::ProbesOfOthers
+            | Lie::Heartbeats
+            | Lie::Echoes
+            | Lie::OwnSignals
+            | Lie::ForgedSignals => self.reach(lie, listener, victims),
             Lie::ForgedEndpoints
             | Lie::TunnelEndpoints
             | Lie::ImpossibleEndpoints
@@ -279,7 +304,22 @@ impl Liar {
                 })
             })
             .collect();
-        let groups = pack_compact(&self.own, &said);
+        self.compact(to, &said)
+    }
+
+    fn reach(&mut self, lie: Lie, listener: &Victim, victims: &[Victim]) -> Vec<Vec<u8>> {
+        let mut reach = Reach {
+            own: self.own,
+            draw: self.draw.branch(3),
+            auth: &mut self.auth,
+        };
+        self.draw.next();
+        let said = reach.said(lie, listener, victims);
+        self.compact(&listener.key, &said)
+    }
+
+    fn compact(&mut self, to: &PublicKey, said: &[Extended]) -> Vec<Vec<u8>> {
+        let groups = pack_compact(&self.own, said);
         groups
             .iter()
             .filter_map(|runs| self.auth.tag_compact(to, runs))

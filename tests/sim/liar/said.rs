@@ -66,9 +66,18 @@ impl Said {
                 values.extend([Value::Member, metadata(b"nobody", 1), self.alive()]);
                 of(listener.key, values)
             }
-            Lie::Malformed | Lie::TooLong | Lie::Extended | Lie::Replays | Lie::WrongSource | Lie::Ledgers => {
-                Vec::new()
-            }
+            Lie::Malformed
+            | Lie::TooLong
+            | Lie::Extended
+            | Lie::Replays
+            | Lie::WrongSource
+            | Lie::Ledgers
+            | Lie::OwnProbes
+            | Lie::ProbesOfOthers
+            | Lie::Heartbeats
+            | Lie::Echoes
+            | Lie::OwnSignals
+            | Lie::ForgedSignals => Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use self::build::dns_name;
 use crate::draw::Draw;
-use crate::liar::Liar;
+use crate::liar::{Liar, Lie};
 use crate::lies;
 use crate::net::{HostId, Quality, SiteId};
 use crate::scenario::course::Course;
@@ -34,6 +34,8 @@ pub(crate) struct Stage<'a> {
     hub_sites: Vec<SiteId>,
     renumbered: usize,
     liars: Vec<(HostId, Liar)>,
+    /// In which ways they lie.
+    pub(crate) lies: &'static [Lie],
 }
 
 impl<'a> Stage<'a> {
@@ -48,6 +50,7 @@ impl<'a> Stage<'a> {
             hub_sites: Vec::new(),
             renumbered: 0,
             liars: Vec::new(),
+            lies: &Lie::ALL,
         };
         stage.build_sites();
         let claimed = scenario.claims.iter().map(|claim| claim.prefix.parse());
@@ -201,7 +204,7 @@ impl<'a> Stage<'a> {
     /// Lets time pass.
     pub(crate) fn run(&mut self, time: Duration) {
         for (id, liar) in &mut self.liars {
-            lies::speak(&mut self.world, *id, liar);
+            lies::speak(&mut self.world, *id, liar, self.lies);
         }
         self.world.run(time);
     }
