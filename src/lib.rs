@@ -26,7 +26,7 @@
 //! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
 //! | who is a peer | [`mesh::membership`] |
 //! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), [`quality`](mesh::link::quality), `nominee` (the path that answered), `better` (one that appears later), [`fit`](mesh::link::fit) (how long packets may be), the handshake slots |
-//! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside) |
+//! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside), `node/nat.rs` (what that shows of a NAT) |
 //! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
 //! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
@@ -88,7 +88,7 @@
 //! | prefixes given or refused | one for each claim, and the address of each peer of the operator's | 120 | 8 |
 //! | peers made by facts, with link, session, address | 4,096 | 1,000 | 4 |
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
-//! | handshake slots of a link that probes | 16 | 48 | 3 in all |
+//! | handshake slots of a link that probes; paths on which no handshake came about | 16 each | 48 | 6 in all |
 //! | signs of life; secrets | one for each peer | 110; 115 | 1 |
 //! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts, 64 places of its own, and 32 places with what became of asking there; heartbeats, 32 of each, and what they show | one for each peer | 130; 8,300; 1,300 | 40 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
@@ -101,7 +101,7 @@
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
-//! So below 92 MB with metadata as nodes of either kind send it, and 132 MB where trusted peers fill the store with the longest
+//! So below 95 MB with metadata as nodes of either kind send it, and 135 MB where trusted peers fill the store with the longest
 //! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
 //! them are v1 nodes. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
 //! shell takes all of them before it hands in anything else. What a peer can have this node look at in a second is bounded, too

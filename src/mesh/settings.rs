@@ -46,8 +46,9 @@ pub struct Settings {
     /// Whether ports of NATs that count them up are predicted, of this machine's and of others'. It takes up to 64 flows an attempt
     /// and 256 in ten minutes; off is for NATs with little room. Default: yes.
     pub port_prediction: Option<bool>,
-    /// STUN servers that are asked from where they see this node while fewer than two peers tell it, at most [`MAX_STUN`]. Worth it for a
-    /// node with a single hub, whose word alone does not show what its NAT does. Default: none, as they belong to others.
+    /// STUN servers that are asked from where they see this node while fewer than two peers tell it, or they differ, at most
+    /// [`MAX_STUN`]. Worth it for a node with a single hub, whose word alone does not show what its NAT does. Default: none, as they
+    /// belong to others.
     pub stun: Vec<Host>,
     /// What the operator knows of single peers; the node's own key may be among them.
     pub peers: BTreeMap<PublicKey, PeerSettings>,
