@@ -206,7 +206,7 @@ impl Client {
     async fn serve(mut self) -> io::Result<()> {
         let ask = match timeout(PATIENCE, self.read()).await?? {
             Ok(ask) => ask,
-            Err(refusal) => return write(&mut self.stream, &refusal).await,
+            Err((code, text)) => return write(&mut self.stream, &refusal(code, &text)).await,
         };
         let follows = matches!(ask, Ask::Events { follow: true });
         // Before what happened is asked for: between the two nothing may be missed.
@@ -234,7 +234,7 @@ impl Client {
     }
 
     /// Reads the one request; what cannot be granted comes back as the answer.
-    async fn read(&mut self) -> io::Result<Result<Ask, Response>> {
+    async fn read(&mut self) -> io::Result<Result<Ask, Refusal>> {
         let caller = self.stream.peer_cred()?.uid();
         let mut line = Vec::new();
         let mut bounded = BufReader::new((&mut self.stream).take(MAX_REQUEST as u64));
@@ -243,9 +243,12 @@ impl Client {
     }
 }
 
+/// Why something is not granted, and what to say of it.
+type Refusal = (ErrorCode, String);
+
 /// Reads a request of a user.
-fn permit(line: &[u8], caller: u32) -> Result<Ask, Response> {
-    let bad = |text: String| refusal(ErrorCode::BadRequest, &text);
+fn permit(line: &[u8], caller: u32) -> Result<Ask, Refusal> {
+    let bad = |text: String| (ErrorCode::BadRequest, text);
     let request: Request = serde_json::from_slice(line).map_err(|error| bad(format!("not a request: {error}")))?;
     if request.version > VERSION {
         return Err(bad(format!(
@@ -255,7 +258,7 @@ fn permit(line: &[u8], caller: u32) -> Result<Ask, Response> {
     }
     let own = rustix::process::geteuid().as_raw();
     if request.ask.is_change() && caller != 0 && caller != own {
-        return Err(refusal(ErrorCode::NotPermitted, "only root may change something"));
+        return Err((ErrorCode::NotPermitted, "only root may change something".to_owned()));
     }
     Ok(request.ask)
 }

@@ -4,11 +4,8 @@ fn line(ask: Ask) -> Vec<u8> {
     serde_json::to_vec(&Request::new(ask)).unwrap()
 }
 
-fn code(refused: Result<Ask, Response>) -> Option<ErrorCode> {
-    match refused {
-        Err(Response::Error { code, .. }) => Some(code),
-        Err(_) | Ok(_) => None,
-    }
+fn code(refused: Result<Ask, Refusal>) -> Option<ErrorCode> {
+    refused.err().map(|(code, _)| code)
 }
 
 #[test]
