@@ -275,7 +275,7 @@ _wirelink() {
             return 0
             ;;
         wirelink__subcmd__export)
-            opts="-i -h --format --iface --help"
+            opts="-i -h --format --json --iface --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

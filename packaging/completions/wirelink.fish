@@ -99,6 +99,7 @@ complete -c wirelink -n "__fish_wirelink_using_subcommand log" -s h -l help -d '
 complete -c wirelink -n "__fish_wirelink_using_subcommand export" -l format -d 'How it is written' -r -f -a "wg-quick\t'The sections of peers of a file that `wg setconf`, `wg addconf` and wg-quick read'
 json\t'JSON'"
 complete -c wirelink -n "__fish_wirelink_using_subcommand export" -s i -l iface -d 'The WireGuard interface [default: that of the one daemon that runs]' -r
+complete -c wirelink -n "__fish_wirelink_using_subcommand export" -l json -d 'Print JSON, as --format json does'
 complete -c wirelink -n "__fish_wirelink_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -s i -l iface -d 'The WireGuard interface [default: wg0]' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -l address-hash -d 'How addresses follow from keys, if the daemon was told so by a flag: sha1 or blake2s' -r

@@ -52,3 +52,15 @@ fn every_command_has_help_and_a_man_page() {
         assert!(String::from_utf8_lossy(page).contains("SYNOPSIS"));
     }
 }
+
+#[test]
+fn every_command_that_asks_a_daemon_prints_json_where_it_is_told_to() {
+    for command in [
+        "status", "explain", "facts", "events", "ping", "export", "reload", "log", "set",
+    ] {
+        let help = stdout(&output(&mut Directory::new().wirelink(&[command, "--help"])));
+        assert!(help.contains("--json"), "{command}");
+    }
+    let both = output(&mut Directory::new().wirelink(&["export", "--json", "--format", "wg-quick"]));
+    assert_eq!(both.status.code(), Some(2));
+}
