@@ -240,7 +240,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "until hearsay no longer says when a peer was started"]
     fn when_others_were_started_is_not_made_up() {
         (1..=5).for_each(|seed| play_one(&Lie::ProbesOfOthers, seed));
     }
