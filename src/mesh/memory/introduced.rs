@@ -57,9 +57,10 @@ impl Given {
         }
     }
 
-    /// Returns whether a peer that has the prefix has it because of this node.
+    /// Returns whether a peer that has the prefix has it because of this node: not where it is back with the one that it was taken from.
     pub fn explains(&self, owner: &PublicKey) -> bool {
-        self.peer == *owner || self.formerly == Some(*owner)
+        let is_given = self.peer == *owner || self.formerly == Some(*owner);
+        is_given && self.taken_from != Some(*owner)
     }
 
     /// Returns whether this explains all that `other` explains, and says the same of what was before.
