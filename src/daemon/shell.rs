@@ -37,7 +37,6 @@ use crate::mesh::node::Node;
 use crate::mesh::tally::Tally;
 use crate::mesh::time::Timestamp;
 
-use self::outside::Came;
 use self::pinging::Pinging;
 use self::probing::Probing;
 use self::surroundings::settle;
@@ -216,21 +215,6 @@ impl Shell {
                 ) => self.take_in(came).await?,
             }
         }
-    }
-
-    async fn take_in(&mut self, came: Came) -> anyhow::Result<()> {
-        match came {
-            Came::Asked(asked) => self.answer(asked).await,
-            Came::Wanted(wanted) => self.show_metrics(wanted).await,
-            Came::Changed => self.look_around().await?,
-            Came::Answered(answer) => self.take_answer(answer),
-            Came::Probes(readable) => self.hear_probes(readable),
-            Came::Facts(readable) => {
-                readable.context("the socket failed")?;
-                self.hear();
-            }
-        }
-        Ok(())
     }
 
     /// Has the node do what is due; returns whether the device is still its own.

@@ -224,3 +224,34 @@ fn routes_into_the_tunnel_and_their_exceptions_are_seen_and_no_others() {
         assert!(!notice().await, "a route that concerns nobody is a notice");
     });
 }
+
+#[test]
+fn a_container_is_no_other_place_and_another_default_route_is_and_what_is_deprecated_is_known() {
+    let lab = Lab::build(&public_public());
+    let (namespace, interface) = (lab.namespace("a"), lab.interface("a"));
+    inside(&lab, "a", async || {
+        let index = Device::open(interface).await.expect("it is WireGuard").index();
+        let mut host = Host::open(interface, index).expect("a netlink socket");
+        let mut look = async || host.read().await.expect("the machine can be read").state;
+        let before = look().await;
+        assert!(!before.ways_out.is_empty(), "{before:?}");
+        namespace.run("ip link add vethx type veth peer name vethy");
+        namespace.run("ip addr add 172.17.0.1/16 dev vethx");
+        namespace.run("ip link set vethx up");
+        namespace.run("ip link set vethy up");
+        let with_container = look().await;
+        assert_ne!(with_container.interfaces, before.interfaces);
+        assert_eq!(with_container.whereabouts(), before.whereabouts());
+        namespace.run("ip route add 128.0.0.0/1 dev vethx");
+        let through_it = look().await;
+        assert!(through_it.ways_out.contains("vethx"), "{through_it:?}");
+        assert_ne!(through_it.whereabouts(), before.whereabouts());
+        namespace.run("ip addr add 2001:db8:77::1/64 dev vethx nodad preferred_lft 0");
+        assert!(look().await.deprecated.is_empty(), "it is the only one");
+        namespace.run("ip addr add 2001:db8:77::2/64 dev vethx nodad");
+        let deprecated = look().await.deprecated.into_iter().collect::<Vec<_>>();
+        assert_eq!(deprecated, ["2001:db8:77::1".parse::<IpAddr>().expect("an address")]);
+        namespace.run("ip link del vethx");
+        assert_eq!(look().await.whereabouts(), before.whereabouts());
+    });
+}

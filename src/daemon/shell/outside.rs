@@ -2,6 +2,9 @@
 
 use std::io;
 
+use anyhow::Context as _;
+
+use super::Shell;
 use crate::daemon::control::Asked;
 use crate::daemon::metrics::Wanted;
 use crate::daemon::resolver::Answer;
@@ -39,6 +42,24 @@ pub(super) async fn next<Question, Wish, Found>(
         found = answered => Came::Answered(found),
         readable = probes => Came::Probes(readable),
         readable = facts => Came::Facts(readable),
+    }
+}
+
+impl Shell {
+    /// Does what is to be done about what came.
+    pub(super) async fn take_in(&mut self, came: Came) -> anyhow::Result<()> {
+        match came {
+            Came::Asked(asked) => self.answer(asked).await,
+            Came::Wanted(wanted) => self.show_metrics(wanted).await,
+            Came::Changed => self.look_around().await?,
+            Came::Answered(answer) => self.take_answer(answer),
+            Came::Probes(readable) => self.hear_probes(readable),
+            Came::Facts(readable) => {
+                readable.context("the socket failed")?;
+                self.hear();
+            }
+        }
+        Ok(())
     }
 }
 
