@@ -127,6 +127,11 @@ impl Fit {
         })
     }
 
+    /// Returns whether the heartbeat with this number waits for its answer.
+    pub(super) fn awaits(&self, number: u32) -> bool {
+        self.asked.is_some_and(|asked| asked.number == number)
+    }
+
     /// Takes in an answer; returns what is found with it.
     pub(super) fn answer(&mut self, now: Timestamp, number: u32) -> Option<Found> {
         let asked = self.asked.take_if(|asked| asked.number == number)?;

@@ -9,6 +9,15 @@ use super::quality::Quality;
 use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
 use crate::mesh::time::Timestamp;
 
+/// The meaning of an echo for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether it answers a heartbeat of this side that still waits for its answer. Everything else is the peer's invention.
+    pub is_asked: bool,
+    /// Whether there is something to do.
+    pub is_news: bool,
+}
+
 impl Link {
     /// Takes in a heartbeat of the peer; returns how many there were of this session, and whether there is something to
     /// do.
@@ -18,20 +27,21 @@ impl Link {
         (received, self.hear_standing(now, standing(beat)) || is_called)
     }
 
-    /// Takes in the answer to a heartbeat; returns whether there is something to do.
-    pub fn hear_echo(&mut self, now: Timestamp, echo: &Echo) -> bool {
-        let is_sized = echo.beat.is_sized();
-        if is_sized {
-            self.fits = self
-                .fit
-                .as_mut()
-                .and_then(|fit| fit.answer(now, echo.beat.number))
-                .or(self.fits);
-        } else if let Some(pulse) = &mut self.pulse {
-            pulse.echo(now, echo.beat.number, echo.received, echo.at);
-        }
+    /// Takes in the answer to a heartbeat.
+    pub fn hear_echo(&mut self, now: Timestamp, echo: &Echo) -> Answer {
+        let (is_sized, number) = (echo.beat.is_sized(), echo.beat.number);
+        let is_asked = if is_sized {
+            let is_asked = self.fit.as_ref().is_some_and(|fit| fit.awaits(number));
+            let found = self.fit.as_mut().and_then(|fit| fit.answer(now, number));
+            self.fits = found.or(self.fits);
+            is_asked
+        } else {
+            let pulse = self.pulse.as_mut();
+            pulse.is_some_and(|pulse| pulse.echo(now, number, echo.received, echo.at))
+        };
         let is_searching = is_sized && (self.fits.is_some() || self.fit.as_ref().is_some_and(|fit| fit.is_busy()));
-        self.hear_standing(now, standing(&echo.beat)) || is_searching
+        let is_news = self.hear_standing(now, standing(&echo.beat)) || is_searching;
+        Answer { is_asked, is_news }
     }
 
     /// Follows which packets the path takes, while it works and is wanted; returns what is found.

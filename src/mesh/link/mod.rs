@@ -37,6 +37,7 @@ use self::better::Better;
 use self::candidate::{Candidate, Kind};
 pub use self::contact::{Contact, HEALTH_LIMIT};
 use self::fit::{Fit, Found, Sized};
+pub use self::heard::Answer;
 use self::nominee::Nominee;
 pub use self::nominee::{Proof, Reach};
 use self::pulse::Pulse;

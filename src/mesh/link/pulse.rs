@@ -164,10 +164,11 @@ impl Pulse {
         self.received
     }
 
-    /// Takes in an answer: how many heartbeats the peer says it received, and when this one, by its clock.
-    pub fn echo(&mut self, now: Timestamp, number: u32, arrived: u32, there: Duration) {
+    /// Takes in an answer: how many heartbeats the peer says it received, and when this one, by its clock. Returns whether it answers a
+    /// heartbeat that waits for its answer.
+    pub fn echo(&mut self, now: Timestamp, number: u32, arrived: u32, there: Duration) -> bool {
         let Some(place) = self.asked.iter().position(|(asked, _)| *asked == number) else {
-            return;
+            return false;
         };
         let (_, at) = self.asked[place];
         self.asked.drain(..=place);
@@ -177,6 +178,7 @@ impl Pulse {
         self.echoed = Some(now);
         self.doubted = false;
         self.next = self.on_grid(at + self.interval(now));
+        true
     }
 
     /// Moves on; returns the number of the heartbeat that is due, if one is.

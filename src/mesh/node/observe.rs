@@ -90,6 +90,12 @@ impl Seen {
         *self = Self::default();
     }
 
+    /// Returns all places that peers saw.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> BTreeSet<SocketAddr> {
+        self.by.values().map(|(seen, _)| *seen).collect()
+    }
+
     /// Returns what was seen lately by those whose word counts, each place once.
     fn lately(&self, now: Timestamp, counts: impl Fn(&PublicKey) -> bool) -> BTreeSet<SocketAddr> {
         let lately = self.by.iter().filter(|(_, (_, at))| now.since(*at) < SEEN_FOR);

@@ -9,6 +9,7 @@ use crate::mesh::fact::value::Value;
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::gossip::Told;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::Answer;
 use crate::mesh::link::fit::Sized;
 use crate::mesh::node::Node;
 use crate::mesh::time::Timestamp;
@@ -101,14 +102,15 @@ impl Node {
     }
 
     pub(super) fn hear_echo(&mut self, now: Timestamp, sender: &PublicKey, echo: Echo) {
-        if let Some(seen) = echo.seen {
-            self.note_seen(now, sender, seen);
-        }
         let Some(link) = self.links.get_mut(sender) else { return };
-        let is_news = link.hear_echo(now, &echo);
+        let Answer { is_asked, is_news } = link.hear_echo(now, &echo);
         if is_news || !link.is_up() {
             self.agenda.add_peers([*sender]);
             self.hurry(now);
+        }
+        // An echo that answers nothing says nothing of this side: any peer can send as many as it likes.
+        if let Some(seen) = echo.seen.filter(|_| is_asked) {
+            self.note_seen(now, sender, seen);
         }
     }
 

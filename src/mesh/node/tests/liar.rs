@@ -6,6 +6,7 @@ use super::super::show::candidates;
 use super::super::*;
 use super::flood::Victim;
 use super::world::*;
+use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
 use crate::mesh::fact::signal::{Nat, Probes};
 use crate::mesh::fact::store::MAX_SHARE;
 use crate::mesh::fact::value::{Metadata, Value};
@@ -218,6 +219,50 @@ fn a_liar_does_not_make_another_nat_of_the_one_that_this_node_is_behind() {
     assert_eq!(sees(&mut victim, STRANGER, 5), Nat::EndpointIndependent);
     assert_eq!(sees(&mut victim, A, 666), Nat::EndpointIndependent);
     assert_eq!(sees(&mut victim, STRANGER, 6), Nat::AddressDependent);
+}
+
+#[test]
+fn echo_that_was_not_asked_for_shows_no_endpoint_of_this_node() {
+    let mut world = World::new(2);
+    world.start_all();
+    world.run(seconds(60));
+    let seen = |world: &World| world.machines[A].node.seen.places();
+    let before = seen(&world);
+    assert!(
+        before.contains(&world.machines[A].at),
+        "heartbeats were answered: {before:?}"
+    );
+    let recipient = world.machines[A].key;
+    for liar in [HUB, B] {
+        let mut auth = Auth::new(private(liar), AddressHash::Sha1);
+        let lies: Vec<Timed> = [u32::MAX, 0, 1, 2, 1 << 31]
+            .map(|number| said(liar, unasked_echo(number), 0))
+            .into();
+        for runs in wire::pack_compact(auth.public_key(), &lies) {
+            let payload = &auth.tag_compact(&recipient, &runs).unwrap();
+            let source = AddressHash::Sha1.link_local(auth.public_key());
+            world.machines[A]
+                .node
+                .handle(world.now, Input::Packet { source, payload });
+        }
+    }
+    assert_eq!(seen(&world), before);
+    assert_eq!(world.machines[A].node.status(world.now).rejections, []);
+}
+
+fn unasked_echo(number: u32) -> Value {
+    let beat = Heartbeat {
+        number,
+        version: 0,
+        ready: true,
+        turns: false,
+    };
+    Value::Echo(Box::new(Echo {
+        beat,
+        received: 1,
+        at: seconds(1),
+        seen: Some(SocketAddr::from(([198, 51, 100, 7], 666))),
+    }))
 }
 
 #[test]
