@@ -218,8 +218,8 @@ Examples:
                                         show the link-local address of this node
 
 Files:
-  /etc/wireguard/wirelink.<iface>.json  or .yaml or .toml: the settings for one interface. There need
-                                        be none, and may be one. A setting in the environment
+  /etc/wireguard/wirelink.<iface>.json  or .yaml, .yml, .toml, .env: the settings for one interface. There
+                                        need be none, and may be one. A setting in the environment
                                         outweighs the file, a flag outweighs both.
 
   /run/wirelink/<iface>.sock            where a running daemon is asked: by root, and by the group wirelink

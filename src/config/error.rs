@@ -43,25 +43,13 @@ pub enum ConfigError {
         /// The peer.
         place: String,
     },
-    /// Two entries for one peer.
-    #[error("{place}: the same peer as {first}: write one entry a peer")]
-    DuplicatePeer {
-        /// The second of them.
-        place: String,
-        /// The first.
-        first: String,
-    },
-    /// The file of one interface speaks of another.
-    #[error(
-        "{place}: {found:?} contradicts the interface {chosen:?} whose file this is: remove Iface or rename the file"
-    )]
-    OtherInterface {
-        /// Where it is.
-        place: String,
-        /// The interface that the file names.
-        found: String,
-        /// The interface that the flag, the variable or the default chose.
-        chosen: String,
+    /// A file that looks like one for the interface, and is not read.
+    #[error("{}: looks like the configuration of {iface}, and is not read: rename it to {}.json, or as its content is to .yaml, .yml, .toml or .env, or take it away", file.display(), prefix(iface))]
+    NotRead {
+        /// The file.
+        file: PathBuf,
+        /// The interface.
+        iface: String,
     },
     /// More than one file for one interface.
     #[error("{} and {} are both there: keep one configuration file for an interface", first.display(), second.display())]
@@ -99,6 +87,11 @@ pub enum ConfigError {
         /// What is wrong there.
         message: String,
     },
+}
+
+/// Returns how the names of the files for an interface begin, without the dot behind it.
+pub(super) fn prefix(iface: &str) -> String {
+    format!("wirelink.{iface}")
 }
 
 fn advice(cause: &io::Error) -> &'static str {

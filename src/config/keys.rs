@@ -11,8 +11,10 @@ pub(super) struct Key {
     pub(super) variable: Option<&'static str>,
     /// The flag.
     pub(super) flag: Option<&'static str>,
-    /// Whether the variable holds several values, separated by commas.
+    /// Whether it has several values, in a variable or in one text separated by commas.
     pub(super) list: bool,
+    /// Whether wirelink v1 has it, so that its files may have it in every form that v1 takes.
+    pub(super) v1: bool,
 }
 
 /// The directory of the configuration files.
@@ -25,17 +27,17 @@ pub(super) const VARIABLE_PREFIX: &str = "WIRELINK_";
 
 /// The keys of a file.
 pub(super) const TOP: [Key; 19] = [
-    Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface"),
-    Key::new("Port").variable("WIRELINK_PORT").flag("--port"),
-    Key::new("Router").variable("WIRELINK_ROUTER").flag("--router"),
-    Key::new("Chatty").variable("WIRELINK_CHATTY").flag("--chatty"),
-    Key::new("ReportIfaces").variable("WIRELINK_REPORT_IFACES").list(),
-    Key::new("HideIfaces").variable("WIRELINK_HIDE_IFACES").list(),
+    Key::new("Iface").variable("WIRELINK_IFACE").flag("--iface").v1(),
+    Key::new("Port").variable("WIRELINK_PORT").flag("--port").v1(),
+    Key::new("Router").variable("WIRELINK_ROUTER").flag("--router").v1(),
+    Key::new("Chatty").variable("WIRELINK_CHATTY").flag("--chatty").v1(),
+    Key::new("ReportIfaces").variable("WIRELINK_REPORT_IFACES").list().v1(),
+    Key::new("HideIfaces").variable("WIRELINK_HIDE_IFACES").list().v1(),
     Key::new("AllowPrefixes")
         .alias("allow-prefixes")
         .variable("WIRELINK_ALLOW_PREFIXES")
         .list(),
-    Key::new("Debug").variable("WIRELINK_DEBUG").flag("--debug"),
+    Key::new("Debug").variable("WIRELINK_DEBUG").flag("--debug").v1(),
     Key::new("LogFormat")
         .alias("log-format")
         .variable("WIRELINK_LOG_FORMAT")
@@ -61,18 +63,21 @@ pub(super) const TOP: [Key; 19] = [
         .flag("--port-prediction"),
     Key::new("Stun").variable("WIRELINK_STUN").list(),
     Key::new("Metrics").variable("WIRELINK_METRICS").list(),
-    Key::new("Peers"),
+    Key::new("Peers").v1(),
 ];
+
+/// Keys that the files of wirelink v1 may have, and that say nothing there: its `--dump` writes the first, and the others are flags.
+pub(super) const WITHOUT_MEANING: [&str; 4] = ["config-path", "dump", "help", "version"];
 
 /// The keys of an entry in `Peers`.
 pub(super) const PEER: [Key; 7] = [
-    Key::new("PublicKey"),
-    Key::new("Name"),
-    Key::new("Trust"),
-    Key::new("FactExchanger"),
-    Key::new("Endpoints"),
-    Key::new("AllowedIPs"),
-    Key::new("Basic"),
+    Key::new("PublicKey").v1(),
+    Key::new("Name").v1(),
+    Key::new("Trust").v1(),
+    Key::new("FactExchanger").v1(),
+    Key::new("Endpoints").list().v1(),
+    Key::new("AllowedIPs").list().v1(),
+    Key::new("Basic").v1(),
 ];
 
 impl Key {
@@ -83,6 +88,7 @@ impl Key {
             variable: None,
             flag: None,
             list: false,
+            v1: false,
         }
     }
 
@@ -103,6 +109,11 @@ impl Key {
 
     const fn list(mut self) -> Self {
         self.list = true;
+        self
+    }
+
+    const fn v1(mut self) -> Self {
+        self.v1 = true;
         self
     }
 

@@ -87,6 +87,7 @@ pub(super) struct FileLayer {
     file: PathBuf,
     dict: Dict,
     spelling: Spelling,
+    warnings: Vec<String>,
 }
 
 /// The keys as the operator spelled them, by the path of their names.
@@ -121,7 +122,10 @@ impl FileLayer {
         let mut reading = Reading {
             file,
             spelling: Spelling::new(),
+            warnings: Vec::new(),
         };
+        // Editors on other systems put a byte order mark before UTF-8.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let dict = match format.parse(file, text)? {
             Tree::Null => Dict::new(),
             Tree::Table(entries) => reading.table(&keys::TOP, &[], entries)?,
@@ -133,7 +137,13 @@ impl FileLayer {
             file: file.to_owned(),
             dict,
             spelling: reading.spelling,
+            warnings: reading.warnings,
         })
+    }
+
+    /// Returns sentences for the log about what the file says twice.
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
@@ -183,28 +193,67 @@ fn place(file: &Path, spelling: &Spelling, path: &[String]) -> String {
 struct Reading<'a> {
     file: &'a Path,
     spelling: Spelling,
+    warnings: Vec<String>,
 }
 
 impl Reading<'_> {
     fn table(&mut self, keys: &[Key], path: &[String], entries: Vec<(String, Tree)>) -> Result<Dict, ConfigError> {
         let mut dict = Dict::new();
         for (written, tree) in entries {
+            if path.is_empty()
+                && keys::WITHOUT_MEANING
+                    .iter()
+                    .any(|key| key.eq_ignore_ascii_case(&written))
+            {
+                continue;
+            }
             let key = keys.iter().find(|key| key.is(&written));
             let key = key.ok_or_else(|| self.unknown(keys, path, &written))?;
             let path = [path, &[key.name.to_owned()]].concat();
-            if let Some(first) = self.spelling.insert(path.clone(), written) {
-                return Err(ConfigError::DuplicateKey {
-                    place: place(self.file, &self.spelling, &path),
-                    first,
-                });
+            if self.spelling.contains_key(&path) && !self.replaces(key, &path, &written)? {
+                continue;
             }
+            self.spelling.insert(path.clone(), written);
             let value = match tree {
-                Tree::List(items) if key.name == "Peers" => self.peers(&path, items)?,
+                tree if key.name == "Peers" => match entries_of(tree) {
+                    Tree::List(items) => self.peers(&path, items)?,
+                    other => value(other),
+                },
+                tree if key.list => value(list_of(tree)),
                 tree => value(tree),
             };
             dict.insert(key.name.to_owned(), value);
         }
         Ok(dict)
+    }
+
+    /// Tells whether a key that is there twice counts the second time, as the loader of v1 has it: a spelling in lower case gives way
+    /// to any other, else the later one counts. Keys that v1 does not have are refused.
+    fn replaces(&mut self, key: &Key, path: &[String], written: &str) -> Result<bool, ConfigError> {
+        let first = self.spelling.get(path).cloned().unwrap_or_default();
+        let is_lower = |text: &str| !text.contains(|c: char| c.is_ascii_uppercase());
+        let replaces = !is_lower(written) || is_lower(&first);
+        if !key.v1 {
+            self.spelling.insert(path.to_owned(), written.to_owned());
+            let place = place(self.file, &self.spelling, path);
+            return Err(ConfigError::DuplicateKey { place, first });
+        }
+        let at = place(self.file, &self.spelling, path);
+        self.warnings.push(if replaces {
+            format!(
+                "{at}: is there again as {}, which counts: keep one of them",
+                spelled(written)
+            )
+        } else {
+            format!(
+                "{at}: is there again as {}, which does not count: keep one of them",
+                spelled(written)
+            )
+        });
+        if replaces {
+            self.spelling.retain(|known, _| !known.starts_with(path));
+        }
+        Ok(replaces)
     }
 
     fn peers(&mut self, path: &[String], items: Vec<Tree>) -> Result<Value, ConfigError> {
@@ -240,6 +289,26 @@ impl Reading<'_> {
             found: kind(&value(found.clone())).to_owned(),
             expected: "not a configuration: keys such as Iface and Peers with their values".to_owned(),
         }
+    }
+}
+
+/// Returns the list that a single value stands for: a text is split at its commas, as in a variable.
+fn list_of(tree: Tree) -> Tree {
+    match tree {
+        Tree::Text(text) => Tree::List(split(&text).into_iter().map(Tree::Text).collect()),
+        Tree::Table(entries) if entries.is_empty() => Tree::List(Vec::new()),
+        Tree::Whole(_) | Tree::Fraction(_) | Tree::Bool(_) => Tree::List(vec![tree]),
+        Tree::Null | Tree::List(_) | Tree::Table(_) => tree,
+    }
+}
+
+/// Returns the list of peers that a single table, or nothing, stands for.
+fn entries_of(tree: Tree) -> Tree {
+    match tree {
+        Tree::Table(entries) if entries.is_empty() => Tree::List(Vec::new()),
+        Tree::Text(text) if text.is_empty() => Tree::List(Vec::new()),
+        Tree::Table(_) => Tree::List(vec![tree]),
+        Tree::Null | Tree::Bool(_) | Tree::Whole(_) | Tree::Fraction(_) | Tree::Text(_) | Tree::List(_) => tree,
     }
 }
 

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 
 use super::Config;
-use super::error::ConfigError;
+use super::error::{ConfigError, prefix};
 use super::keys::{CONFIG_COPY, CONFIG_PATH, Key, TOP, VARIABLE_PREFIX, nearest};
 use super::layer::{FileLayer, WordSource, Words};
 use super::read::{Draft, Placed};
+use super::stray;
 use super::tree::FileFormat;
 
 /// The interface where nobody names one.
@@ -91,12 +92,18 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         .iter()
         .map(Draft::read)
         .try_fold(None, |weaker, draft| draft.map(|draft| draft.iface.or(weaker)))?;
-    let iface = iface.map_or_else(|| DEFAULT_IFACE.to_owned(), |iface| iface.value);
-    let (file, lowest) = match find(&environment, &iface)? {
+    let named = iface.map(|iface| iface.value);
+    let found = find(&environment, named.as_deref().unwrap_or(DEFAULT_IFACE))?;
+    let mut warnings = found.warnings;
+    let (file, lowest) = match found.file {
         None => (None, Figment::new()),
-        Some((path, layer)) => (Some(path), Figment::from(layer)),
+        Some((path, layer)) => {
+            warnings.extend_from_slice(layer.warnings());
+            (Some(path), Figment::from(layer))
+        }
     };
-    agree(&iface, Draft::read(&lowest)?.iface)?;
+    let (iface, other) = interface(named, Draft::read(&lowest)?.iface);
+    warnings.extend(other);
     let Draft {
         debug,
         log_format,
@@ -105,7 +112,8 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         resolve_wg_quick,
         metrics,
         settings,
-        ..
+        warnings: of_values,
+        iface: _,
     } = Draft::read(&words.into_iter().fold(lowest, Figment::merge))?;
     let config = Config {
         wg_quick: wg_quick(resolve_wg_quick, environment.read_from(), &iface),
@@ -121,7 +129,8 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
         metrics,
         settings,
     };
-    let mut warnings = environment.warnings;
+    warnings.extend(of_values);
+    warnings.extend(environment.warnings);
     if !config.probe && !config.settings.stun.is_empty() {
         warnings.push("no STUN server is asked: that takes probes, which Probe switches off".to_owned());
     }
@@ -161,37 +170,77 @@ fn wg_quick(is_wanted: Option<bool>, directory: &Path, iface: &str) -> Option<Pa
     is_wanted.unwrap_or_default().then(file)
 }
 
-/// Refuses a file that speaks of another interface than the one whose file it is.
-fn agree(chosen: &str, named: Option<Placed<String>>) -> Result<(), ConfigError> {
-    match named {
-        Some(Placed { value, place }) if value != chosen => Err(ConfigError::OtherInterface {
-            place,
-            found: value,
-            chosen: chosen.to_owned(),
-        }),
-        Some(_) | None => Ok(()),
-    }
+/// Returns the interface, and a sentence for the log where the file of one names another: a flag or a variable outweighs the file,
+/// which outweighs the default.
+fn interface(named: Option<String>, in_file: Option<Placed<String>>) -> (String, Option<String>) {
+    let chosen = named.as_deref().unwrap_or(DEFAULT_IFACE);
+    let Some(Placed { value, place }) = in_file.filter(|in_file| in_file.value != chosen) else {
+        return (chosen.to_owned(), None);
+    };
+    let counts = if named.is_some() { chosen } else { &value };
+    let warning = format!(
+        "{place}: {value:?} contradicts the interface {chosen:?} whose file this is: {counts:?} counts; remove Iface or rename the file"
+    );
+    (counts.to_owned(), Some(warning))
+}
+
+/// The one file for an interface, and sentences for the log about others.
+#[derive(Default)]
+struct Found {
+    file: Option<(PathBuf, FileLayer)>,
+    warnings: Vec<String>,
 }
 
 /// Returns the one file for `iface` and what it says, if there is one.
-fn find(environment: &Environment, iface: &str) -> Result<Option<(PathBuf, FileLayer)>, ConfigError> {
-    let mut found: Option<(PathBuf, FileLayer)> = None;
-    for (format, name) in FileFormat::ALL.into_iter().zip(file_names(iface)) {
+fn find(environment: &Environment, iface: &str) -> Result<Found, ConfigError> {
+    let mut found = Found::default();
+    for ((_, format), name) in FileFormat::EXTENSIONS.into_iter().zip(file_names(iface)) {
         let path = environment.directory.join(&name);
         let Some(layer) = FileLayer::open(&environment.read_from().join(name), &path, format)? else {
             continue;
         };
-        if let Some((first, _)) = found {
+        if let Some((first, _)) = found.file {
             return Err(ConfigError::SeveralFiles { first, second: path });
         }
-        found = Some((path, layer));
+        found.file = Some((path, layer));
+    }
+    // Beside a copy there is nothing else: whoever made it looked.
+    if environment.copy.is_none() {
+        found.warnings = strays(&environment.directory, iface)?;
     }
     Ok(found)
 }
 
+/// Looks for files that seem to be for `iface` and are not read, and returns sentences for the log about those that do no harm.
+///
+/// # Errors
+/// When such a file is the only one, or in a format of its own beside the one that is read.
+pub fn strays(directory: &Path, iface: &str) -> Result<Vec<String>, ConfigError> {
+    let read = file_names(iface).map(|name| directory.join(name));
+    let read = read.into_iter().find(|path| path.exists());
+    let mut warnings = Vec::new();
+    for stray in stray::find(directory, iface) {
+        let file = directory.join(&stray.name);
+        match &read {
+            None => {
+                let iface = iface.to_owned();
+                return Err(ConfigError::NotRead { file, iface });
+            }
+            Some(first) if !stray.is_copy => {
+                return Err(ConfigError::SeveralFiles {
+                    first: first.clone(),
+                    second: file,
+                });
+            }
+            Some(first) => warnings.push(format!("{} is not read, {} is", file.display(), first.display())),
+        }
+    }
+    Ok(warnings)
+}
+
 /// Returns the names that the file for `iface` may have.
-pub fn file_names(iface: &str) -> [String; FileFormat::ALL.len()] {
-    FileFormat::ALL.map(|format| format!("wirelink.{iface}.{}", format.extension()))
+pub fn file_names(iface: &str) -> [String; FileFormat::EXTENSIONS.len()] {
+    FileFormat::EXTENSIONS.map(|(extension, _)| format!("{}.{extension}", prefix(iface)))
 }
 
 impl Flags {

@@ -8,6 +8,7 @@ mod load;
 mod pattern;
 mod peer;
 mod read;
+mod stray;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use keys::{CONFIG_COPY, CONFIG_PATH};
 pub use layer::read as read_bytes;
 pub use load::{
     DEFAULT_DIRECTORY, DEFAULT_IFACE, Flags, Loaded, check as check_directory, control_folder, file_names, load, parse,
+    strays,
 };
 pub use read::address_hash;
 pub use target::{InvalidTarget, Target};

@@ -11,18 +11,21 @@ use crate::mesh::identity::{InvalidKey, PublicKey};
 use crate::mesh::settings::{Host, InvalidHost, InvalidTrustLevel, PeerSettings, TrustLevel};
 
 impl Node<'_> {
-    /// Reads the list of peers, one entry a peer.
-    pub(super) fn peers(&self) -> Result<BTreeMap<PublicKey, PeerSettings>, ConfigError> {
+    /// Reads the list of peers, and returns sentences for the log: of two entries for one peer the later counts, as it does for v1.
+    pub(super) fn peers(&self) -> Result<(BTreeMap<PublicKey, PeerSettings>, Vec<String>), ConfigError> {
         let mut peers = BTreeMap::new();
         let mut places = BTreeMap::new();
+        let mut warnings = Vec::new();
         for node in self.items("not a list of peers, each of them a table with a PublicKey")? {
             let (key, place, peer) = node.peer()?;
             if let Some(first) = places.insert(key, place.clone()) {
-                return Err(ConfigError::DuplicatePeer { place, first });
+                warnings.push(format!(
+                    "{place}: the same peer as {first}, which does not count: write one entry a peer"
+                ));
             }
             peers.insert(key, peer);
         }
-        Ok(peers)
+        Ok((peers, warnings))
     }
 
     fn peer(&self) -> Result<(PublicKey, String, PeerSettings), ConfigError> {

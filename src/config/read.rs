@@ -1,5 +1,6 @@
 //! From values to settings: the ways through a configuration, and the values at its top.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -29,6 +30,8 @@ pub(super) struct Draft {
     pub(super) resolve_wg_quick: Option<bool>,
     pub(super) metrics: Vec<Target>,
     pub(super) settings: Settings,
+    /// Sentences for the log.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A value and where the operator wrote it.
@@ -50,6 +53,7 @@ impl Draft {
             value: &root,
         };
         let globs = |key| top.list(key, Node::glob);
+        let (peers, warnings) = top.one("Peers", Node::peers)?.unwrap_or_default();
         Ok(Self {
             iface: top.one("Iface", |node| {
                 Ok(Placed {
@@ -65,7 +69,7 @@ impl Draft {
             metrics: top.one("Metrics", Node::targets)?.unwrap_or_default(),
             settings: Settings {
                 overrides: BTreeMap::new(),
-                port: top.one("Port", Node::port)?,
+                port: top.one("Port", Node::port)?.flatten(),
                 router: top.one("Router", Node::router)?.flatten(),
                 chatty: top.one("Chatty", Node::boolean)?.unwrap_or_default(),
                 report_ifaces: globs("ReportIfaces")?,
@@ -76,10 +80,16 @@ impl Draft {
                 leave_peers: top.one("LeavePeers", Node::boolean)?.unwrap_or_default(),
                 port_prediction: top.one("PortPrediction", Node::boolean)?,
                 stun: top.one("Stun", Node::stun)?.unwrap_or_default(),
-                peers: top.one("Peers", Node::peers)?.unwrap_or_default(),
+                peers,
             },
+            warnings,
         })
     }
+}
+
+/// Returns the whole number that a fraction is, where it is one.
+fn whole(fraction: f64) -> Option<i128> {
+    (fraction.fract() == 0.0 && fraction.abs() <= f64::from(u16::MAX)).then_some(fraction as i128)
 }
 
 const NO_ADDRESS_HASH: &str = "not an address hash: sha1 or blake2s";
@@ -186,8 +196,23 @@ impl<'a> Node<'a> {
         expected: impl Display,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<T, ConfigError> {
-        let text = self.value.as_str().ok_or_else(|| self.wrong(expected))?;
-        parse(text).map_err(|error| self.wrong(error))
+        let text = self.text().ok_or_else(|| self.wrong(expected))?;
+        parse(&text).map_err(|error| self.wrong(error))
+    }
+
+    /// Returns the text that a single value stands for: v1 takes a number for its digits, and a boolean for 1 or 0.
+    fn text(&self) -> Option<Cow<'a, str>> {
+        match self.value {
+            Value::String(_, text) => Some(text.as_str().into()),
+            Value::Char(_, c) => Some(c.to_string().into()),
+            Value::Bool(_, value) => Some(if *value { "1" } else { "0" }.into()),
+            Value::Num(_, number) => {
+                let whole = number.to_i128().map(|whole| whole.to_string());
+                let text = whole.or_else(|| number.to_f64().map(|fraction| fraction.to_string()));
+                text.map(Cow::from)
+            }
+            Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
+        }
     }
 
     /// Reads true or false; also the words for them, as a variable has nothing else.
@@ -210,28 +235,37 @@ impl<'a> Node<'a> {
             .ok_or_else(|| self.wrong("not a choice: true, false or auto"))
     }
 
+    /// Reads what v1 takes for a boolean, and more words: any number but 0 is true, an empty text is false.
     fn truth(&self) -> Option<bool> {
+        if let Value::Num(_, number) = self.value {
+            return Some(number.to_i128() != Some(0) && number.to_f64() != Some(0.0));
+        }
         let Some(text) = self.value.as_str() else {
             return self.value.to_bool();
         };
         match text.to_ascii_lowercase().as_str() {
             "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
-            "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+            "false" | "f" | "no" | "n" | "off" | "0" | "" => Some(false),
             _ => None,
         }
     }
 
-    fn port(&self) -> Result<u16, ConfigError> {
+    /// Reads a port; 0 and an empty text say nothing, as in a dump of v1.
+    fn port(&self) -> Result<Option<u16>, ConfigError> {
         let number = match self.value {
-            Value::Num(_, number) => number.to_i128(),
+            Value::Num(_, number) => number.to_i128().or_else(|| number.to_f64().and_then(whole)),
+            Value::String(_, text) if text.is_empty() => Some(0),
             Value::String(_, text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-            Value::String(..) | Value::Char(..) | Value::Bool(..) => None,
-            Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
+            Value::String(_, text) => text
+                .strip_prefix("0x")
+                .and_then(|hex| u16::from_str_radix(hex, 16).ok())
+                .map(i128::from),
+            Value::Char(..) | Value::Bool(..) | Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
         };
-        let port = number
-            .and_then(|number| u16::try_from(number).ok())
-            .filter(|port| *port != 0);
-        port.ok_or_else(|| self.wrong("not a port: a whole number from 1 to 65535"))
+        let port = number.and_then(|number| u16::try_from(number).ok());
+        let port =
+            port.ok_or_else(|| self.wrong("not a port: a whole number from 1 to 65535, or 0 for the default"))?;
+        Ok((port != 0).then_some(port))
     }
 
     fn iface(&self) -> Result<String, ConfigError> {

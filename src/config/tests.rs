@@ -21,8 +21,7 @@ const KEY: &str = "0Yv3uHJBbSCqnsQdm225IkYhSK5O5r3JkoiUESoWBis=";
 const EXAMPLE: &str = include_str!("../../wirelink.example.json");
 
 fn read(format: FileFormat, content: impl AsRef<[u8]>) -> Result<Draft, ConfigError> {
-    let file = format!("wirelink.wg0.{}", format.extension());
-    let layer = FileLayer::parse(Path::new(&file), format, content.as_ref())?;
+    let layer = FileLayer::parse(Path::new("wirelink.wg0"), format, content.as_ref())?;
     Draft::read(&Figment::from(layer))
 }
 

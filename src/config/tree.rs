@@ -1,4 +1,4 @@
-//! The three file formats, read into one tree that still has every key in the spelling and the number it was written.
+//! The file formats, read into one tree that still has every key in the spelling and the number it was written.
 
 use std::fmt;
 use std::path::Path;
@@ -38,20 +38,23 @@ pub enum FileFormat {
     Yaml,
     /// TOML 1.0.
     Toml,
+    /// Lines of `KEY=value`, as in a shell.
+    Env,
 }
 
 impl FileFormat {
     /// All formats.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::Toml];
+    pub const ALL: [Self; 4] = [Self::Json, Self::Yaml, Self::Toml, Self::Env];
 
-    /// Returns the end of a file name.
-    pub const fn extension(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Yaml => "yaml",
-            Self::Toml => "toml",
-        }
-    }
+    /// How the names of the files that are read end, and the format that each promises.
+    pub(super) const EXTENSIONS: [(&'static str, Self); 6] = [
+        ("json", Self::Json),
+        ("yaml", Self::Yaml),
+        ("yml", Self::Yaml),
+        ("toml", Self::Toml),
+        ("env", Self::Env),
+        ("dotenv", Self::Env),
+    ];
 
     /// Parses what stands in `file`.
     pub(super) fn parse(self, file: &Path, text: &str) -> Result<Tree, ConfigError> {
@@ -64,11 +67,13 @@ impl FileFormat {
                     error.message().to_owned(),
                 )
             }),
+            Self::Env => assignments(text),
         };
         let name = match self {
             Self::Json => Json::NAME,
             Self::Yaml => Yaml::NAME,
             Self::Toml => Toml::NAME,
+            Self::Env => "an environment file",
         };
         parsed.map_err(|(at, message)| ConfigError::Syntax {
             file: file.to_owned(),
@@ -124,6 +129,35 @@ fn one_line(message: &str) -> String {
             }
         })
         .collect()
+}
+
+/// Reads lines of `KEY=value`. There may be `export` before them, quotes around values, and remarks after `#`.
+fn assignments(text: &str) -> Result<Tree, (At, String)> {
+    let mut table = Vec::new();
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |message: &str| (Some((number, 1)), message.to_owned());
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let (key, value) = line.split_once('=').ok_or_else(|| wrong("expected KEY=value"))?;
+        let value = assigned(value.trim()).map_err(wrong)?;
+        table.push((key.trim().to_owned(), Tree::Text(value.to_owned())));
+    }
+    Ok(Tree::Table(table))
+}
+
+/// Returns the value that stands on the right of an assignment.
+fn assigned(written: &str) -> Result<&str, &'static str> {
+    let quote = written.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let value = match quote {
+        Some(quote) => written[1..].split_once(quote).ok_or("a quote is not closed")?.0,
+        None => written.split(" #").next().unwrap_or_default().trim_end(),
+    };
+    if quote != Some('\'') && value.contains(['$', '\\']) {
+        return Err("neither variables nor escapes are read: write the value itself, or put it between single quotes");
+    }
+    Ok(value)
 }
 
 /// YAML for figment, whose own is built on a crate that is archived.

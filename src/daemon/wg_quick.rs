@@ -122,6 +122,7 @@ fn text(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
 pub(super) fn parse(text: &[u8]) -> Said {
     let mut said = Said::default();
     let mut section = Section::Other;
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii();
         if line.first() == Some(&b'[') {

@@ -509,10 +509,8 @@ fn a_wrong_key_is_named_with_the_right_ones() {
         json: {"a key\n": 1} => "a key\n": unknown key
         yaml: peers: [{publickey: KEY}, {PubilcKey: KEY2}] => peers[1].PubilcKey | did you mean PublicKey? | AllowedIPs
         toml: [[Peers]] / PublicKey = 'KEY' / Port = 5 => Peers[0].Port: unknown key | PublicKey, Name, Trust
-        json: {"Port": 5, "Peers": [], "port": 6} => port: the same key as Port | keep one
-        json: {"Port": 5, "Port": 5} => Port: the same key as Port
         json: {"AddressHash": "sha1", "address-hash": "sha1"} => address-hash: the same key as AddressHash
-        yaml: Peers: [{PublicKey: KEY, name: a, Name: a}] => Peers[0].Name: the same key as name
+        json: {"Prune": "all", "prune": "all"} => prune: the same key as Prune
         yaml: Port: 5 / Port: 6 => line 2, column 1 | Port is there twice
         toml: Port = 5 / Port = 6 => line 2, column 1 | duplicate key
         json: {"Peers": [{"Name": "a"}]} => Peers[0]: PublicKey is missing | 44 characters
@@ -532,23 +530,20 @@ fn a_wrong_type_is_named_with_the_right_one() {
         json: {"Port": 5.5} => Port: 5.5 is not a port
         json: {"port": [5]} => port: a list is not a port
         toml: Port = 1979-05-27 => Port: "1979-05-27" is not a port
-        json: {"Chatty": 2} => Chatty: 2 is not a boolean: true or false
         yaml: debug: maybe => debug: "maybe" is not a boolean
         json: {"Router": {}} => Router: a table of keys and values is not a choice: true, false or auto
-        json: {"Iface": 0} => Iface: 0 is not the name of an interface
-        json: {"HideIfaces": "eth0"} => HideIfaces: a text is not a list
-        json: {"HideIfaces": [0]} => HideIfaces[0]: 0 is not an interface name or a glob
-        json: {"AllowPrefixes": "10.0.0.0/8"} => AllowPrefixes: a text is not a list
+        json: {"Iface": -0.25e-20} => Iface: | is not the name of an interface
+        json: {"HideIfaces": {"eth0": 1}} => HideIfaces: a table of keys and values is not a list
+        json: {"HideIfaces": "eth0,wg["} => HideIfaces[1]: "wg[" is not an interface name or a glob
         json: {"AllowPrefixes": [10]} => AllowPrefixes[0]: 10 is not a prefix
         json: {"allow-prefixes": [["::/0"]]} => allow-prefixes[0]: a list is not a prefix
         json: {"HideIfaces": [null]} => HideIfaces[0]: null is not an interface name or a glob
-        json: {"Peers": {"KEY": {}}} => Peers: a table of keys and values is not a list of peers
+        json: {"Peers": {"KEY": {}}} => Peers[0]. | unknown key | PublicKey, Name
+        json: {"Peers": "KEY"} => Peers: a text is not a list of peers
         json: {"Peers": ["KEY"]} => Peers[0]: a text is not a peer | PublicKey
         json: {"Peers": [{"PublicKey": 5}]} => Peers[0].PublicKey: 5 is not a WireGuard key
-        json: {"Peers": [{"PublicKey": "KEY", "Name": 5}]} => Peers[0].Name: 5 is not a name | quotes
         json: {"Peers": [{"PublicKey": "KEY", "Trust": 5}]} => Peers[0].Trust: 5 is not a trust level
         json: {"Peers": [{"PublicKey": "KEY", "Basic": "?"}]} => Peers[0].Basic: "?" is not a boolean
-        json: {"Peers": [{"PublicKey": "KEY", "FactExchanger": 2}]} => Peers[0].FactExchanger: 2 is not a boolean
         json: {"Peers": [{"PublicKey": "KEY", "Endpoints": [5]}]} => Peers[0].Endpoints[0]: 5 is not an endpoint
         json: {"Peers": [{"PublicKey": "KEY", "AllowedIPs": [{}]}]} => Peers[0].AllowedIPs[0]: a table of keys
         "#,
@@ -559,7 +554,7 @@ fn a_wrong_type_is_named_with_the_right_one() {
 fn a_wrong_value_is_named_with_what_is_allowed() {
     refused(
         r#"
-        json: {"Port": 0} => Port: 0 is not a port: a whole number from 1 to 65535
+        json: {"Port": "0x"} => Port: "0x" is not a port: a whole number from 1 to 65535, or 0 for the default
         json: {"Port": 65536} => Port: 65536 is not a port
         json: {"Port": -1} => Port: -1 is not a port
         json: {"Port": 99999999999999999999999999999999999999999999} => Port: | is not a port
@@ -570,7 +565,6 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Probe": "maybe"} => Probe: "maybe" is not a boolean
         json: {"Stun": ["stun.example.org:3478", "stun.example.org"]} => Stun[1]: "stun.example.org" is not a server: host:port | :3478
         json: {"Stun": ["stun:stun.example.org:3478"]} => Stun[0]: "stun:stun.example.org:3478" is not a server
-        json: {"Stun": "stun.example.org:3478"} => Stun: | is not a list
         json: {"Stun": ["a:1", "b:1", "c:1", "d:1", "e:1"]} => Stun: | too long a list: at most 4 servers
         json: {"AddressHash": "md5"} => AddressHash: "md5" is not an address hash: sha1 or blake2s
         json: {"ReportIfaces": ["eth0", "wg[0-"]} => ReportIfaces[1]: "wg[0-" is not | glob | veth*
@@ -582,7 +576,6 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         json: {"Peers": [{"PublicKey": "KEY", "Endpoints": ["a:1", "a"]}]} => Endpoints[1]: "a" is not | host:port
         json: {"Peers": [{"PublicKey": "KEY", "AllowedIPs": ["::/129"]}]} => AllowedIPs[0]: "::/129" is not a prefix | /24
         json: {"Peers": [{"PublicKey": "KEY", "Name": "a\nb"}]} => Peers[0].Name: "a\nb" is not a name | control
-        yaml: Peers: [{publicKey: KEY}, {PublicKey: KEY2}, {PublicKey: KEY}] => [2].PublicKey: the same peer as | [0].publicKey
         "#,
     );
 }
@@ -613,6 +606,9 @@ fn a_file_that_is_not_of_its_format_is_named_with_the_place() {
         yaml: Port: 5 / Peers: [ => line 2 | not YAML
         toml: Port = 5 / Peers = [ => line 2 | not TOML
         toml: Port = => line 1, column 7 | not TOML
+        env: Port=5 / Router => line 2 | not an environment file | KEY=value
+        env: Port="5 => line 1 | a quote is not closed
+        dotenv: Port=$PORT => line 1 | neither variables nor escapes
         "#,
     );
     let directory = Directory::with("json", b"{\"Iface\": \"\xff\"}");
@@ -631,10 +627,191 @@ fn there_is_one_file_for_an_interface() {
         &directory.refusal(&[], &[]),
         &["wirelink.wg0.json", "wirelink.wg0.toml", "keep one"],
     );
-    let directory = Directory::with("json", r#"{"iface": "wg1"}"#);
+}
+
+/// The files that the loader of v1 takes, and how it reads them, were tried with its `--dump`.
+#[test]
+fn forms_that_v1_accepts_are_read_as_v1_does() {
+    let one = |name: &str, more: Value| {
+        let mut peer = json!({"PublicKey": KEY, "Name": name, "Trust": null, "FactExchanger": false, "Endpoints": [], "AllowedIPs": [], "Basic": false});
+        peer.as_object_mut()
+            .expect("a table")
+            .extend(more.as_object().expect("a table").clone());
+        json!([peer])
+    };
+    let env = "# a remark\nexport PORT=\"7\"\nReportIfaces='eth0,wlan0' # more\nIFACE=wg0\n\nCHATTY=true # yes\n";
+    for (extension, content, key, value) in [
+        (
+            "json",
+            r#"{"chatty": false, "config-path": "/etc/wireguard", "debug": false, "iface": "wg0", "port": 0}"#,
+            "Port",
+            Value::Null,
+        ),
+        (
+            "json",
+            r#"{"dump": false, "Help": false, "VERSION": false, "port": "0x10"}"#,
+            "Port",
+            json!(16),
+        ),
+        ("json", r#"{"port": ""}"#, "Port", Value::Null),
+        ("json", r#"{"port": 7.0}"#, "Port", json!(7)),
+        ("json", r#"{"chatty": 1}"#, "Chatty", json!(true)),
+        ("json", r#"{"chatty": 0.5}"#, "Chatty", json!(true)),
+        ("json", r#"{"chatty": ""}"#, "Chatty", json!(false)),
+        ("json", r#"{"router": "1"}"#, "Router", json!(true)),
+        ("json", r#"{"router": ""}"#, "Router", json!(false)),
+        (
+            "json",
+            r#"{"ReportIfaces": "eth0,wlan0"}"#,
+            "ReportIfaces",
+            json!(["eth0", "wlan0"]),
+        ),
+        ("json", r#"{"ReportIfaces": ""}"#, "ReportIfaces", json!([])),
+        ("json", r#"{"ReportIfaces": {}}"#, "ReportIfaces", json!([])),
+        ("json", r#"{"ReportIfaces": 5}"#, "ReportIfaces", json!(["5"])),
+        (
+            "json",
+            r#"{"ReportIfaces": [1, true]}"#,
+            "ReportIfaces",
+            json!(["1", "1"]),
+        ),
+        ("json", r#"{"peers": ""}"#, "Peers", json!([])),
+        ("json", r#"{"peers": {}}"#, "Peers", json!([])),
+        (
+            "json",
+            r#"{"peers": {"PublicKey": "KEY", "name": 5}}"#,
+            "Peers",
+            one("5", json!({})),
+        ),
+        (
+            "json",
+            r#"{"peers": [{"PublicKey": "KEY", "name": true, "basic": "TRUE", "factexchanger": 1}]}"#,
+            "Peers",
+            one("1", json!({"Basic": true, "FactExchanger": true})),
+        ),
+        (
+            "json",
+            r#"{"peers": [{"PublicKey": "KEY", "name": "a", "AllowedIPs": "10.0.0.1/8,10.1.0.0/16", "Endpoints": "a:1"}]}"#,
+            "Peers",
+            one(
+                "a",
+                json!({"AllowedIPs": ["10.0.0.0/8", "10.1.0.0/16"], "Endpoints": ["a:1"]}),
+            ),
+        ),
+        ("json", "\u{feff}{\"port\": 7}", "Port", json!(7)),
+        ("yaml", "\u{feff}port: 7\n", "Port", json!(7)),
+        ("yml", "port: 7\n", "Port", json!(7)),
+        ("toml", "\u{feff}port = 7\n", "Port", json!(7)),
+        ("env", env, "Port", json!(7)),
+        ("dotenv", env, "ReportIfaces", json!(["eth0", "wlan0"])),
+        ("env", env, "Chatty", json!(true)),
+    ] {
+        let dump = Directory::with(extension, content.replace("KEY", KEY)).dump(&[], &[]);
+        assert_eq!(dump[key], value, "{extension}: {content}");
+    }
+    // 0 outweighs a port of the file, as any other number does.
+    let directory = Directory::with("json", r#"{"port": 7}"#);
+    assert_eq!(directory.dump(&["--port=0"], &[])["Port"], Value::Null);
+}
+
+#[test]
+fn what_is_there_twice_is_read_as_v1_does_with_a_warning() {
+    for (content, flags, pointer, value, said) in [
+        (
+            r#"{"Port": 5, "port": 6}"#,
+            "",
+            "/Port",
+            json!(5),
+            "Port: is there again as port, which does not count",
+        ),
+        (
+            r#"{"port": 5, "Port": 6}"#,
+            "",
+            "/Port",
+            json!(6),
+            "port: is there again as Port, which counts",
+        ),
+        (
+            r#"{"port": 5, "port": 6}"#,
+            "",
+            "/Port",
+            json!(6),
+            "port: is there again as port, which counts",
+        ),
+        (
+            r#"{"Peers": [{"PublicKey": "KEY"}], "peers": []}"#,
+            "",
+            "/Peers/0/Name",
+            Value::Null,
+            "Peers: is there again as peers",
+        ),
+        (
+            r#"{"peers": [{"PublicKey": "KEY"}], "Peers": [{"PublicKey": "KEY", "Name": "b"}]}"#,
+            "",
+            "/Peers/0/Name",
+            json!("b"),
+            "peers: is there again",
+        ),
+        (
+            r#"{"Peers": [{"PublicKey": "KEY", "Basic": true}, {"PublicKey": "KEY", "Name": "b"}]}"#,
+            "",
+            "/Peers/0/Basic",
+            json!(false),
+            "Peers[1].PublicKey: the same peer as",
+        ),
+        (
+            r#"{"iface": "wg1"}"#,
+            "",
+            "/Iface",
+            json!("wg1"),
+            "\"wg1\" contradicts the interface \"wg0\" whose file this is: \"wg1\" counts",
+        ),
+        (r#"{"iface": "wg1"}"#, "-iwg0", "/Iface", json!("wg0"), "\"wg0\" counts"),
+    ] {
+        let directory = Directory::with("json", content.replace("KEY", KEY));
+        let flags: Vec<&str> = ["--dump", flags].into_iter().filter(|flag| !flag.is_empty()).collect();
+        let output = output(&mut directory.wirelink(&flags));
+        assert_eq!(output.status.code(), Some(0), "{content}: {}", stderr(&output));
+        let dump: Value = serde_json::from_slice(&output.stdout).expect("a dump is JSON");
+        assert_eq!(dump.pointer(pointer), Some(&value), "{content}");
+        contains(&stderr(&output), &["WARN", "wirelink.wg0.json: ", said]);
+    }
+}
+
+#[test]
+fn file_that_is_not_read_is_named() {
+    for name in [
+        "wirelink.wg0.yml~",
+        "wirelink.wg0.JSON",
+        "wirelink.wg0.hcl",
+        "wirelink.wg0.ini",
+        "wirelink.wg0.properties",
+        "wirelink.wg0.json.bak",
+        "wirelink.wg0",
+    ] {
+        let directory = Directory::new().and(name, "{}");
+        contains(
+            &directory.refusal(&[], &[]),
+            &[&directory.path(name), "is not read", "wirelink.wg0.json"],
+        );
+        let other = directory.dump(&["-iwg1"], &[]);
+        assert_eq!(other["Iface"], json!("wg1"));
+    }
+    for name in [
+        "wirelink.wg0.yml",
+        "wirelink.wg0.YAML",
+        "wirelink.wg0.hcl",
+        "wirelink.wg0.env",
+    ] {
+        let directory = Directory::with("json", "{}").and(name, "");
+        contains(&directory.refusal(&[], &[]), &["wirelink.wg0.json", name, "keep one"]);
+    }
+    let directory = Directory::with("json", r#"{"port": 7}"#).and("wirelink.wg0.json~", "");
+    let output = output(&mut directory.wirelink(&["--dump"]));
+    assert_eq!(output.status.code(), Some(0), "a backup does no harm");
     contains(
-        &directory.refusal(&[], &[]),
-        &["wirelink.wg0.json: iface: \"wg1\"", "\"wg0\"", "rename the file"],
+        &stderr(&output),
+        &["WARN", &directory.path("wirelink.wg0.json~"), "is not read"],
     );
 }
 
@@ -666,7 +843,7 @@ fn a_wrong_variable_is_named_with_what_is_allowed() {
         ["--iface=wg0", "--port=5", "--router", "--address-hash=sha1", "-d"],
     );
     for (assignment, parts) in [
-        ("WIRELINK_PORT=0", ["\"0\" is not a port", "1 to 65535"]),
+        ("WIRELINK_PORT=65536", ["\"65536\" is not a port", "1 to 65535"]),
         ("WIRELINK_PORT=+5", ["\"+5\" is not a port", "1 to 65535"]),
         (
             "WIRELINK_ROUTER=maybe",

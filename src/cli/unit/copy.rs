@@ -20,7 +20,8 @@ use crate::daemon;
 /// Settings that are wrong are copied as they are: it is the daemon that says so.
 ///
 /// # Errors
-/// When the directory that is named is none, a file cannot be read, or the copy cannot be written.
+/// When the directory that is named is none, a file cannot be read, or seems to be for the interface and is not read, or the copy cannot be
+/// written.
 pub(super) fn settings(
     iface: &str,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -37,6 +38,7 @@ pub(super) fn settings(
         None => PathBuf::from(config::DEFAULT_DIRECTORY),
         Some((_, path)) => config::check_directory(PathBuf::from(path))?,
     };
+    config::strays(&from, iface)?;
     for name in config::file_names(iface) {
         renew(&from.join(&name), &to.join(&name), config::read_bytes)?;
     }
