@@ -192,6 +192,12 @@ pub struct Node {
     pub address: Ipv6Addr,
     /// `router`, `leaf` or `unknown`.
     pub role: String,
+    /// Why it has that role, and which setting fixes it; empty from daemons that do not say.
+    #[serde(default)]
+    pub role_reason: String,
+    /// Whose word counts for members, and why; empty from daemons that do not say.
+    #[serde(default)]
+    pub trust_reason: String,
     /// Whether all facts are told to every peer.
     pub chatty: bool,
     /// The class of the NAT in front of it.

@@ -41,6 +41,9 @@ fn status() -> Status {
             key: PublicKey::from_bytes([1; 32]),
             address: "fe80::1".parse().unwrap(),
             role: "leaf".into(),
+            role_reason:
+                "this node is a leaf of hub (AgICAgIC), whose network 10.77.0.0/24 holds its address 10.77.0.2".into(),
+            trust_reason: "members are believed from hub (AgICAgIC)".into(),
             chatty: false,
             nat: "endpoint-independent".into(),
             no_probes: None,

@@ -9,11 +9,12 @@ use super::host::{Host, Observation};
 use super::ports::Ports;
 use super::resolver::Resolver;
 use super::wg_quick;
+use ipnet::IpNet;
+
 use crate::config::Config;
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::PeerName;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::prefix::is_routed;
+use crate::mesh::role::{self, Role};
 use crate::mesh::settings;
 
 /// What a look shows.
@@ -40,11 +41,13 @@ pub struct Seen {
     pub taken: Vec<u16>,
     /// The link-local address of the node.
     pub address: Ipv6Addr,
-    /// The peers that route for others.
+    /// The role that the operator's prefixes give the node.
+    pub role: Role,
+    /// The peers, as far as they may be routers.
     pub routers: Vec<Router>,
 }
 
-/// A peer that routes for others.
+/// A peer that may route for others.
 #[derive(Debug)]
 pub struct Router {
     /// Who.
@@ -64,7 +67,9 @@ pub async fn inspect(config: &Config) -> Inspection {
             host = Some(look_around(&config.iface, device.index()).await);
             let backend = device.backend().to_string();
             let state = device.read(now()).await;
-            state.map(|state| seen(config, backend, &state)).map_err(named)
+            let around = host.as_ref().and_then(|host| host.as_ref().ok());
+            let own = around.map_or(&[][..], |seen: &Observation| &seen.state.tunnel_addresses);
+            state.map(|state| seen(config, backend, &state, own)).map_err(named)
         }
         Err(error) => Err(named(error)),
     };
@@ -80,11 +85,14 @@ async fn look_around(iface: &str, index: u32) -> Result<Observation, String> {
     host.read().await.map_err(|error| error.to_string())
 }
 
-fn seen(config: &Config, backend: String, state: &DeviceState) -> Seen {
+fn seen(config: &Config, backend: String, state: &DeviceState, own: &[IpNet]) -> Seen {
     let settings = &config.settings;
-    let ports: Vec<u16> = Ports::of(settings, state).into_iter().flat_map(Ports::all).collect();
-    let is_router = |key: &PublicKey| state.peers[key].allowed_ips.iter().any(is_routed);
-    let routers = state.peers.keys().filter(|key| is_router(key)).map(|key| Router {
+    let ports: Vec<u16> = Ports::of(settings, state, own)
+        .into_iter()
+        .flat_map(Ports::all)
+        .collect();
+    let role = role::of_device(settings, state, own);
+    let routers = state.peers.keys().map(|key| Router {
         name: PeerName {
             key: *key,
             name: settings.peers.get(key).and_then(|peer| peer.name.clone()),
@@ -99,6 +107,7 @@ fn seen(config: &Config, backend: String, state: &DeviceState) -> Seen {
         ports,
         address: settings.address_hash.link_local(&state.public_key),
         routers: routers.collect(),
+        role,
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use ipnet::IpNet;
+
 use crate::mesh::device::DeviceState;
-use crate::mesh::prefix::is_routed;
+use crate::mesh::role;
 use crate::mesh::settings::Settings;
 
 /// One port, or two where the first is probably not that of the others (see [`Socket`](super::socket::Socket)).
@@ -18,23 +20,23 @@ pub(super) struct Ports {
 
 impl Ports {
     /// Returns the ports for a device as it is, or `None` where no port follows from its listen port.
-    pub(super) fn of(settings: &Settings, device: &DeviceState) -> Option<Self> {
+    pub(super) fn of(settings: &Settings, device: &DeviceState, own: &[IpNet]) -> Option<Self> {
         let first = settings.fact_port(device.listen_port)?;
         let chosen = settings.port.is_some();
         Some(Self {
             first,
-            second: at_routers(device)
+            second: at_routers(settings, device, own)
                 .filter(|ports| !chosen && !ports.contains(&first))
                 .and_then(|ports| ports.first().copied()),
         })
     }
 
     /// Returns the ports for the device as it is now. Where the routers cannot be seen any more, their port stays.
-    pub(super) fn follow(self, settings: &Settings, device: &DeviceState) -> Option<Self> {
-        let now = Self::of(settings, device)?;
+    pub(super) fn follow(self, settings: &Settings, device: &DeviceState, own: &[IpNet]) -> Option<Self> {
+        let now = Self::of(settings, device, own)?;
         let kept = self
             .second
-            .filter(|port| at_routers(device).is_none() && *port != now.first);
+            .filter(|port| at_routers(settings, device, own).is_none() && *port != now.first);
         Some(Self {
             second: now.second.or(kept),
             ..now
@@ -58,9 +60,9 @@ impl fmt::Display for Ports {
 /// Returns the ports for facts that follow from where the routers are; `None` where no endpoint of a router is known.
 ///
 /// Without a `ListenPort` WireGuard takes any port, and then no node listens where the others send.
-fn at_routers(device: &DeviceState) -> Option<BTreeSet<u16>> {
-    let peers = device.peers.values();
-    let routers = peers.filter(|peer| peer.allowed_ips.iter().any(is_routed));
+fn at_routers(settings: &Settings, device: &DeviceState, own: &[IpNet]) -> Option<BTreeSet<u16>> {
+    let routers = role::of_device(settings, device, own).routers;
+    let routers = routers.iter().filter_map(|key| device.peers.get(key));
     let endpoints = routers.filter_map(|peer| peer.endpoint);
     let ports: BTreeSet<u16> = endpoints
         .filter_map(|endpoint| endpoint.port().checked_add(1))
@@ -77,6 +79,11 @@ mod tests {
     const HUB: (&str, &str) = ("192.0.2.1:51820", "10.0.0.0/24");
     const LEAF: (&str, &str) = ("192.0.2.2:7", "10.0.0.2/32");
     const OTHER_HUB: (&str, &str) = ("192.0.2.3:40000", "10.1.0.0/24");
+
+    /// The addresses of a leaf of both hubs.
+    fn own() -> [IpNet; 2] {
+        ["10.0.0.9/24", "10.1.0.9/24"].map(|net| net.parse().unwrap())
+    }
 
     fn device(listen_port: u16, peers: &[(&str, &str)]) -> DeviceState {
         let mut device = DeviceState::new(PublicKey::from_bytes([0; 32]), listen_port);
@@ -96,7 +103,7 @@ mod tests {
             port,
             ..Settings::default()
         };
-        Ports::of(&settings, device)
+        Ports::of(&settings, device, &own())
     }
 
     const fn ports(first: u16, second: Option<u16>) -> Option<Ports> {
@@ -130,7 +137,8 @@ mod tests {
     fn the_ports_follow_the_device_but_not_into_the_dark() {
         let settings = Settings::default();
         let before = of(None, &device(40_000, &[HUB])).unwrap();
-        let follow = |listen_port, peers: &[(&str, &str)]| before.follow(&settings, &device(listen_port, peers));
+        let follow =
+            |listen_port, peers: &[(&str, &str)]| before.follow(&settings, &device(listen_port, peers), &own());
         assert_eq!(follow(40_000, &[HUB]), Some(before));
         assert_eq!(follow(40_007, &[HUB]), ports(40_008, Some(51_821)));
         assert_eq!(follow(51_820, &[HUB]), ports(51_821, None));

@@ -56,6 +56,8 @@ pub(super) struct Shell {
     device: Device,
     host: Host,
     /// Where the machine was when it was looked at last.
+    /// The addresses of the interface.
+    own: Vec<ipnet::IpNet>,
     whereabouts: Whereabouts,
     up: bool,
     ports: Ports,
@@ -111,7 +113,7 @@ impl Shell {
             () = systemd.keep_beating() => unreachable!("it never ends"),
         };
         let iface = found.seen.name.clone();
-        let Some(ports) = Ports::of(&config.settings, &found.state) else {
+        let Some(ports) = Ports::of(&config.settings, &found.state, &found.seen.state.tunnel_addresses) else {
             bail!(
                 "{iface} listens on port {}, so there is no port for facts: give the interface a listen port from 1 to \
                  65534, or name a port with --port",
@@ -133,11 +135,13 @@ impl Shell {
         node.handle(now(), probing.state());
         let control = Control::open(config.control.as_deref(), &iface);
         let whereabouts = found.seen.state.whereabouts();
+        let own = found.seen.state.tunnel_addresses.clone();
         node.handle(now(), Input::Host(found.seen.state));
         systemd.ready();
         Ok(Some(Self {
             lock: found.lock,
             whereabouts,
+            own,
             config: config.clone(),
             ports,
             socket,

@@ -36,6 +36,8 @@ pub(super) fn status(status: &Status, device: &DeviceState, around: Around<'_>) 
             key: status.key,
             address: status.address,
             role: role(status.router).to_owned(),
+            role_reason: status.role.clone().unwrap_or_default(),
+            trust_reason: status.trust.clone().unwrap_or_default(),
             chatty: around.chatty,
             nat: nat(status.nat).to_owned(),
             no_probes: status.no_probes.map(|why| why.to_string()),

@@ -16,7 +16,7 @@ pub struct Census {
     pub healthy: BTreeSet<PublicKey>,
     /// Those that were heard through the tunnel and still count.
     pub alive: BTreeSet<PublicKey>,
-    /// Those that route for others, by prefixes that are not there because of facts.
+    /// Those that carry this node's traffic to the network ([`role`](super::role)).
     pub routers: BTreeSet<PublicKey>,
     /// Those that run no wirelink.
     pub basic: BTreeSet<PublicKey>,
@@ -29,8 +29,6 @@ pub struct Difference {
     pub healthy: bool,
     /// Whether it is heard now, and was not, or the other way round.
     pub alive: bool,
-    /// Whether it routes for others now, and did not, or the other way round.
-    pub routers: bool,
     /// Whether facts about it were not passed on, and are now.
     pub appeared: bool,
 }
@@ -40,21 +38,19 @@ impl Difference {
     pub fn merge(&mut self, other: Self) {
         self.healthy |= other.healthy;
         self.alive |= other.alive;
-        self.routers |= other.routers;
         self.appeared |= other.appeared;
     }
 }
 
 impl Census {
-    /// Counts one peer again; `seen` is `None` where it is no peer any more, and says else whether it routes for others.
-    pub fn recount(&mut self, now: Timestamp, key: &PublicKey, seen: Option<(Contact, bool)>) -> Difference {
+    /// Counts one peer again; `seen` is `None` where it is no peer any more.
+    pub fn recount(&mut self, now: Timestamp, key: &PublicKey, seen: Option<Contact>) -> Difference {
         let was_present = self.is_present(key);
-        let is = |holds: fn(&Contact, Timestamp) -> bool| seen.is_some_and(|(contact, _)| holds(&contact, now));
-        put(seen.is_some_and(|(contact, _)| contact.basic), &mut self.basic, key);
+        let is = |holds: fn(&Contact, Timestamp) -> bool| seen.is_some_and(|contact| holds(&contact, now));
+        put(seen.is_some_and(|contact| contact.basic), &mut self.basic, key);
         Difference {
             healthy: put(is(Contact::is_healthy), &mut self.healthy, key),
             alive: put(is(Contact::is_alive), &mut self.alive, key),
-            routers: put(seen.is_some_and(|(_, routes)| routes), &mut self.routers, key),
             appeared: !was_present && self.is_present(key),
         }
     }

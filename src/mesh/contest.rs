@@ -145,6 +145,7 @@ impl Contest {
             | Event::MorePrefixesRefused
             | Event::PrefixCleared { .. }
             | Event::RoleChanged { .. }
+            | Event::TrustChanged { .. }
             | Event::Resynced { .. }
             | Event::TooManyMembers
             | Event::Rejected { .. } => return false,

@@ -248,6 +248,15 @@ pub enum Event {
     RoleChanged {
         /// Whether it does.
         router: bool,
+        /// Which role that is, and why.
+        why: String,
+        /// Whether it had the other role before.
+        is_change: bool,
+    },
+    /// Other peers than before may say who is a member.
+    TrustChanged {
+        /// Which, and why.
+        text: String,
     },
     /// All peers are asked to tell everything again.
     Resynced {

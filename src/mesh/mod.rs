@@ -4,7 +4,7 @@
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
 //! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
-//! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`; then the deciding modules, which do not import one another (`trust`,
+//! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`, `role`; then the deciding modules, which do not import one another (`trust`,
 //! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `ping`, `silence`, `stun`, `turns`); then
 //! `event`, `rejections`, `census`, `contest`, `node`, `status`.
 
@@ -37,6 +37,7 @@ pub mod probe;
 pub mod reason;
 pub mod refused;
 pub mod rejections;
+pub mod role;
 pub mod route;
 pub mod settings;
 pub mod silence;

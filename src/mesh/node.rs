@@ -48,6 +48,7 @@ use super::prefix::TunnelRoutes;
 use super::probe::Probing;
 use super::probe::rate::Limiter;
 use super::rejections::Rejections;
+use super::role::Roles;
 use super::route::{Claims, Routes};
 use super::settings::{DEBOUNCE, Settings};
 use super::status::Status;
@@ -116,7 +117,7 @@ pub struct Node {
     host: HostState,
     census: Census,
     agenda: Agenda,
-    router: Option<bool>,
+    roles: Roles,
     members_full: bool,
     removal_at: Option<Timestamp>,
     last_pass: Option<Timestamp>,
@@ -162,7 +163,7 @@ impl Node {
             host: HostState::default(),
             census: Census::default(),
             agenda: Agenda::default(),
-            router: None,
+            roles: Roles::default(),
             members_full: false,
             removal_at: None,
             last_pass: None,
@@ -263,7 +264,9 @@ impl Node {
         Status {
             key: *self.public_key(),
             address: self.address,
-            router: self.router,
+            router: self.roles.role().map(|role| role.is_router),
+            role: self.roles.role().map(|role| self.describe_role(role)),
+            trust: self.roles.role().map(|_| self.describe_trust()),
             nat: self.own_nat(now),
             no_probes: self.no_probes,
             boot_id: self.gossip.boot_id(),

@@ -29,6 +29,10 @@ pub struct Status {
     pub address: Ipv6Addr,
     /// Whether it routes for others; `None` before it saw the device.
     pub router: Option<bool>,
+    /// Which role that is, and why.
+    pub role: Option<String>,
+    /// Whose word counts for members, and why.
+    pub trust: Option<String>,
     /// The class of the NAT in front of it.
     pub nat: Nat,
     /// Why there are no probes, where that is so.
@@ -298,6 +302,8 @@ mod tests {
         let status = Status {
             key: own,
             address: AddressHash::Sha1.link_local(&own),
+            role: None,
+            trust: None,
             router: Some(false),
             nat: Nat::Unknown,
             no_probes: None,

@@ -16,6 +16,9 @@
 //! forgotten 255 s after its last word, and hearsay, which is what a level below `AllowedIPs` says of others, is not passed on. How a peer
 //! probes is not believed by hearsay either, but for what routers say, which pass on its words; and only by its own word, with a tag, are
 //! probes of an earlier run of it refused.
+//! Where the operator set no level for any peer, the peers that carry this node's traffic to the network have `Membership`
+//! ([`role`](super::role)), and all others `Endpoint`: a leaf with a site behind it names no members. It may claim prefixes for itself
+//! inside those that the operator gave it, which takes nothing from anybody.
 //! `tests/sim/powers.rs` is this table as code, against which tests hold every change.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +31,7 @@ use super::fact::value::{Metadata, Value};
 use super::fact::{Accepted, Fact, Origin, Timed, Verified};
 use super::identity::PublicKey;
 use super::prefix::{self, TunnelRoutes};
+use super::role::Holding;
 use super::settings::{FACT_TTL, Settings, TrustLevel};
 
 /// The rules, and what they must know of the moment.
@@ -39,6 +43,8 @@ pub struct TrustPolicy {
     overridden: BTreeMap<PublicKey, TrustLevel>,
     peers: BTreeSet<PublicKey>,
     routers: BTreeSet<PublicKey>,
+    /// What the operator gave to peers with networks.
+    sites: BTreeMap<PublicKey, Holding>,
     tunnel: TunnelRoutes,
     own_addresses: BTreeSet<IpAddr>,
 }
@@ -95,6 +101,7 @@ impl TrustPolicy {
             overridden: overrides.filter_map(|(key, said)| Some((*key, said.trust?))).collect(),
             peers: BTreeSet::new(),
             routers: BTreeSet::new(),
+            sites: BTreeMap::new(),
             tunnel: TunnelRoutes::default(),
             own_addresses: BTreeSet::new(),
         }
@@ -111,6 +118,18 @@ impl TrustPolicy {
         let is_news = self.peers != peers || self.routers != routers;
         self.peers = peers;
         self.routers = routers;
+        is_news
+    }
+
+    /// Takes in who carries this node's traffic.
+    pub fn observe_routers(&mut self, routers: BTreeSet<PublicKey>) {
+        self.routers = routers;
+    }
+
+    /// Takes in what the operator gave to the peers that have networks; returns whether that is news.
+    pub fn observe_sites(&mut self, sites: BTreeMap<PublicKey, Holding>) -> bool {
+        let is_news = self.sites != sites;
+        self.sites = sites;
         is_news
     }
 
@@ -154,8 +173,20 @@ impl TrustPolicy {
         self.configured.get(&self.own_key).copied()
     }
 
+    /// Returns the peers whose level the operator set, in the settings or at the running node.
+    pub fn set_levels(&self) -> impl Iterator<Item = (&PublicKey, TrustLevel)> {
+        let written = self
+            .configured
+            .iter()
+            .filter(|(key, _)| !self.overridden.contains_key(key));
+        let levels = self.overridden.iter().chain(written);
+        levels
+            .map(|(key, level)| (key, *level))
+            .filter(|(key, _)| **key != self.own_key)
+    }
+
     /// Returns whether routers are trusted because the operator set no level for any peer.
-    fn trusts_routers(&self) -> bool {
+    pub fn trusts_routers(&self) -> bool {
         self.configured.keys().all(|key| *key == self.own_key)
     }
 
@@ -234,12 +265,23 @@ impl TrustPolicy {
         if fact.subject == self.own_key && !row.told_to_subject {
             return Err(Refusal::AboutUs);
         }
+        if fact.subject == *sender && self.is_its_site(sender, &fact.value) {
+            return Ok(TrustLevel::Endpoint);
+        }
         let known = fact.subject == self.own_key || self.peers.contains(&fact.subject);
         Ok(if known {
             row.needed
         } else {
             row.needed.max(TrustLevel::Membership)
         })
+    }
+
+    /// Returns whether it is a prefix inside those that the operator gave to the peer, of which no level says otherwise.
+    fn is_its_site(&self, peer: &PublicKey, value: &Value) -> bool {
+        let is_set = self.overridden.contains_key(peer) || self.configured.contains_key(peer);
+        let site = self.sites.get(peer).filter(|_| !is_set);
+        site.zip(value.allowed_ip())
+            .is_some_and(|(site, prefix)| site.contains(&prefix))
     }
 
     fn plausible(&self, value: &Value) -> Result<(), Refusal> {

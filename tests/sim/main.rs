@@ -30,6 +30,7 @@ mod promises;
 mod random;
 mod reasons;
 mod roaming;
+mod roles;
 #[allow(dead_code, reason = "some of it is for the lab")]
 #[path = "../scenario/mod.rs"]
 mod scenario;

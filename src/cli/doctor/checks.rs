@@ -36,7 +36,9 @@ pub(super) fn all(seen: &Seen) -> Vec<Finding> {
         }
         findings.extend(names(machine));
         if let Ok(device) = &machine.device {
-            findings.extend(hubs(seen.daemon.is_ok(), &device.routers));
+            findings.push(role(seen, device));
+            findings.extend(trust(seen));
+            findings.extend(hubs(seen, device));
         }
     }
     findings
@@ -255,13 +257,46 @@ fn names(machine: &Inspection) -> Vec<Finding> {
     }
 }
 
+/// Says which role this node has and why; the daemon knows better than the look of the device.
+fn role(seen: &Seen, device: &inspect::Seen) -> Finding {
+    let called = device.role.why.peer().map_or_else(String::new, |key| {
+        let known = device.routers.iter().find(|router| router.name.key == *key);
+        known.map_or_else(|| key.short(), |router| router.name.to_string())
+    });
+    let said = seen.daemon.as_ref().map(|status| status.node.role_reason.clone());
+    let said = said.ok().filter(|reason| !reason.is_empty());
+    let text = said.unwrap_or_else(|| device.role.describe(&called));
+    if device.role.why.is_doubtful() && !text.contains("as `Router`") {
+        Finding::warn("role", text).remedy("set `Router` in the settings, so that the role is certain: docs/roles.md")
+    } else {
+        Finding::ok("role", text)
+    }
+}
+
+/// Says whose word counts for members, where a daemon tells.
+fn trust(seen: &Seen) -> Option<Finding> {
+    let status = seen.daemon.as_ref().ok()?;
+    let reason = &status.node.trust_reason;
+    (!reason.is_empty()).then(|| Finding::ok("trust", reason.clone()))
+}
+
 /// Judges when routers were heard last. Without a daemon nobody may have spoken to them.
-fn hubs(is_running: bool, routers: &[Router]) -> Vec<Finding> {
+fn hubs(seen: &Seen, device: &inspect::Seen) -> Vec<Finding> {
+    let routes = |router: &&Router| {
+        let key = &router.name.key;
+        let listed = seen
+            .daemon
+            .iter()
+            .flat_map(|status| &status.peers)
+            .find(|peer| peer.key == *key);
+        listed.map_or_else(|| device.role.routers.contains(key), |peer| peer.router)
+    };
+    let routers: Vec<&Router> = device.routers.iter().filter(routes).collect();
     if routers.is_empty() {
-        let text = "no peer routes for others: this node is a router itself, or has no hub";
+        let text = "no peer carries traffic of this node to others: it is a router itself, or has no hub";
         return vec![Finding::ok("hub", text)];
     }
-    routers.iter().map(|router| hub(is_running, router)).collect()
+    routers.iter().map(|router| hub(seen.daemon.is_ok(), router)).collect()
 }
 
 fn hub(is_running: bool, router: &Router) -> Finding {

@@ -11,6 +11,7 @@ use crate::daemon::host::Observation;
 use crate::daemon::inspect::{self, Inspection, Router};
 use crate::mesh::event::{HostState, PeerName};
 use crate::mesh::identity::PublicKey;
+use crate::mesh::role::{Role, Why};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -48,6 +49,15 @@ fn well() -> Seen {
                 taken: vec![51821],
                 address,
                 routers: vec![router()],
+                role: Role {
+                    is_router: false,
+                    routers: [PublicKey::from_bytes([1; 32])].into(),
+                    why: Why::Carried {
+                        by: PublicKey::from_bytes([1; 32]),
+                        network: "10.77.0.0/24".parse().expect("a network"),
+                        address: "10.77.0.2".parse().expect("an address"),
+                    },
+                },
             }),
             host: Some(Ok(Observation {
                 name: "wg0".to_owned(),
@@ -97,7 +107,7 @@ fn not_running(seen: &mut Seen) {
 fn a_machine_on_which_all_is_well_gets_no_complaint() {
     assert_eq!(complaints(&well()), []);
     let checks: Vec<&str> = all(&well()).iter().map(|finding| finding.check).collect();
-    let expected = "daemon settings capability wireguard port firewall clock mtu ipv6 names hub";
+    let expected = "daemon settings capability wireguard port firewall clock mtu ipv6 names role hub";
     assert_eq!(checks.join(" "), expected, "and each check says so");
 }
 

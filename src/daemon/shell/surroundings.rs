@@ -37,6 +37,7 @@ impl Shell {
                 self.bear(error)?;
             }
         }
+        self.own.clone_from(&seen.state.tunnel_addresses);
         self.node.handle(now(), Input::Host(seen.state));
         Ok(())
     }
@@ -107,7 +108,7 @@ impl Shell {
 
     /// Moves to other ports where the device or its routers did.
     pub(super) async fn follow_ports(&mut self, state: &DeviceState) {
-        let Some(ports) = self.ports.follow(&self.config.settings, state) else {
+        let Some(ports) = self.ports.follow(&self.config.settings, state, &self.own) else {
             let port = state.listen_port;
             return self.warn(
                 "port",

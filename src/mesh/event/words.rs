@@ -35,6 +35,7 @@ codes! {
     Self::MorePrefixesRefused => "more-prefixes-refused",
     Self::PrefixCleared { .. } => "prefix-cleared",
     Self::RoleChanged { .. } => "role-changed",
+    Self::TrustChanged { .. } => "trust-changed",
     Self::Resynced { .. } => "resynced",
     Self::TooManyMembers => "too-many-members",
     Self::Rejected { .. } => "rejected",
@@ -56,7 +57,11 @@ impl Event {
             Self::PrefixRefused(refused) => Some(&refused.claimant),
             Self::PrefixCleared { claimant, .. } => Some(claimant),
             Self::Rejected { sender, .. } => sender.as_ref(),
-            Self::MorePrefixesRefused | Self::RoleChanged { .. } | Self::Resynced { .. } | Self::TooManyMembers => None,
+            Self::MorePrefixesRefused
+            | Self::RoleChanged { .. }
+            | Self::TrustChanged { .. }
+            | Self::Resynced { .. }
+            | Self::TooManyMembers => None,
         }
     }
 
@@ -76,6 +81,7 @@ impl Event {
             | Self::MorePrefixesRefused
             | Self::PrefixCleared { .. }
             | Self::RoleChanged { .. }
+            | Self::TrustChanged { .. }
             | Self::Resynced { .. }
             | Self::TooManyMembers
             | Self::Rejected { .. } => None,
@@ -93,11 +99,14 @@ impl Event {
             | Self::PeerRemoved { .. }
             | Self::PrefixMoved { .. }
             | Self::PrefixCleared { .. }
-            | Self::RoleChanged { .. } => Level::Info,
+            | Self::TrustChanged { .. }
+            | Self::RoleChanged { is_change: false, .. } => Level::Info,
             Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
-            Self::PathNarrow { .. } | Self::PrefixRefused(_) | Self::MorePrefixesRefused | Self::TooManyMembers => {
-                Level::Warn
-            }
+            Self::PathNarrow { .. }
+            | Self::PrefixRefused(_)
+            | Self::MorePrefixesRefused
+            | Self::TooManyMembers
+            | Self::RoleChanged { is_change: true, .. } => Level::Warn,
             Self::Rejected { reason, .. } => reason.level(),
         }
     }
@@ -142,8 +151,13 @@ impl fmt::Display for Event {
                     "nothing is in the way any more of {prefix}, which is claimed for {claimant}"
                 )
             }
-            Self::RoleChanged { router: true } => f.write_str("this node is a router: none of its peers routes for it"),
-            Self::RoleChanged { router: false } => f.write_str("this node is a leaf"),
+            Self::RoleChanged {
+                why, is_change: false, ..
+            } => f.write_str(why),
+            Self::RoleChanged { why, .. } => {
+                write!(f, "the role changed: {why}; `Router` in the settings makes it fixed")
+            }
+            Self::TrustChanged { text } => f.write_str(text),
             Self::Resynced { reason } => write!(f, "asked all peers to tell everything again: {reason}"),
             Self::TooManyMembers => {
                 f.write_str("the network names more members than can be made peers; the rest is left out")

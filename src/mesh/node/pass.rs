@@ -94,7 +94,7 @@ impl Node {
     }
 
     pub(super) fn is_router(&self) -> bool {
-        self.router == Some(true)
+        self.roles.role().is_some_and(|role| role.is_router)
     }
 
     fn may_forget(&self) -> bool {
@@ -202,9 +202,8 @@ impl Node {
                 up: &|peer| links.get(peer).is_some_and(Link::carries),
                 routers: &self.census.routers,
                 healthy: &self.census.healthy,
-                is_router: self.router == Some(true),
-                may_forget: membership::may_remove(self.router == Some(true), self.trust.own_level())
-                    && self.membership.has_heard_out(now),
+                is_router: self.is_router(),
+                may_forget: self.may_forget() && self.membership.has_heard_out(now),
             },
             &prefixes,
         );

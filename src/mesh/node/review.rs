@@ -7,13 +7,18 @@ use ipnet::IpNet;
 use crate::mesh::census::{Difference, is_basic};
 use crate::mesh::device::PeerState;
 use crate::mesh::event::Event;
+use crate::mesh::fact::Origin;
 use crate::mesh::fact::value::Value;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::{Contact, Link};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::prefix::is_routed;
+use crate::mesh::role::{Holding, Role};
+use crate::mesh::settings::TrustLevel;
 use crate::mesh::time::Timestamp;
+
+/// How many peers one line names.
+const MOST_NAMED: usize = 4;
 
 impl Node {
     /// Finds out what may be different, and counts the peers concerned; returns whom the pass looks at.
@@ -26,7 +31,7 @@ impl Node {
         }
         let mut peers = self.agenda.take_peers();
         let mut differences = self.count(now, device, &peers);
-        if self.find_role() || differences.routers {
+        if self.find_role(now) {
             // Whom to believe, what to say and what to take back may be different for all.
             self.note_all(device);
             let others = self.agenda.take_peers();
@@ -40,6 +45,9 @@ impl Node {
     fn note_device(&mut self, device: &mut Mirror) {
         let news = device.take_news();
         self.agenda.device_differs |= !news.peers.is_empty();
+        for key in &news.peers {
+            self.note_holding(device, key);
+        }
         self.agenda.add_peers(news.peers);
         self.note_owners(news.prefixes);
         if news.device {
@@ -165,14 +173,10 @@ impl Node {
         let mut all = Difference::default();
         let mut flipped = BTreeSet::new();
         for key in peers {
-            let seen = device.peers.get(key).map(|peer| {
-                let prefix_is_ours = |prefix: &IpNet| self.routes.introduced(key, prefix);
-                let mut routed = peer.allowed_ips.iter().filter(|prefix| is_routed(prefix));
-                let contact = Contact {
-                    basic: is_basic(&self.settings, &self.store, key),
-                    ..self.contact_on(device, key)
-                };
-                (contact, routed.any(|prefix| !prefix_is_ours(prefix)))
+            self.note_holding(device, key);
+            let seen = device.peers.get(key).map(|_| Contact {
+                basic: is_basic(&self.settings, &self.store, key),
+                ..self.contact_on(device, key)
             });
             let difference = self.census.recount(now, key, seen);
             self.note_endpoints(device, key);
@@ -191,10 +195,34 @@ impl Node {
             // Prefixes return to routers that can be reached.
             self.agenda.add_prefixes(self.routes.all(&self.claims));
         }
-        if all.routers {
-            self.know(device);
-        }
         all
+    }
+
+    /// Takes in what the operator gave to a peer: facts make no router.
+    fn note_holding(&mut self, device: &Mirror, key: &PublicKey) {
+        let holding = device.peers.get(key).map(|peer| {
+            let by_hand = peer
+                .allowed_ips
+                .iter()
+                .filter(|prefix| !self.routes.introduced(key, prefix));
+            let written = self
+                .settings
+                .peers
+                .get(key)
+                .into_iter()
+                .flat_map(|peer| &peer.allowed_ips);
+            let mut holding = Holding::of(by_hand.chain(written).copied());
+            let introduced = self.routes.all_introduced();
+            let is_lent = |prefix: &&IpNet| {
+                introduced
+                    .get(prefix)
+                    .is_some_and(|given| given.taken_from == Some(*key))
+            };
+            let before = self.roles.holding(key).map_or(&[][..], Holding::networks);
+            holding.keep(before.iter().filter(is_lent).copied());
+            holding
+        });
+        self.roles.observe_peer(key, holding);
     }
 
     /// Takes in where a peer is reached, by the operator's word or by its session: no prefix from a fact may lead there.
@@ -214,15 +242,103 @@ impl Node {
         }
     }
 
-    /// Returns whether the role of this node is another now.
-    fn find_role(&mut self) -> bool {
-        let router = self.settings.router.unwrap_or(self.census.routers.is_empty());
-        let differs = self.router != Some(router);
-        if differs {
-            self.router = Some(router);
-            self.notify(Event::RoleChanged { router });
+    /// Finds out who routes for whom; returns whether that is different now.
+    fn find_role(&mut self, now: Timestamp) -> bool {
+        self.roles.observe(&self.host.tunnel_addresses, self.settings.router);
+        if !self.roles.is_stale() {
+            return false;
+        }
+        let has_other_sites = self.trust.observe_sites(self.roles.sites());
+        if has_other_sites {
+            self.gossip.trust_changed();
+        }
+        let differs = self
+            .roles
+            .refresh()
+            .is_some_and(|(before, role)| self.follow_role(now, before.as_ref(), role));
+        let trust = self.describe_trust();
+        if self.roles.tell_trust(&trust) {
+            self.notify(Event::TrustChanged { text: trust });
         }
         differs
+    }
+
+    fn follow_role(&mut self, now: Timestamp, before: Option<&Role>, role: Role) -> bool {
+        let differs = before.is_none_or(|before| before.is_router != role.is_router);
+        if differs {
+            self.notify(Event::RoleChanged {
+                router: role.is_router,
+                why: self.describe_role(&role),
+                is_change: before.is_some(),
+            });
+        }
+        if self.census.routers == role.routers {
+            return differs;
+        }
+        self.census.routers = role.routers;
+        self.trust.observe_routers(self.census.routers.clone());
+        self.gossip.trust_changed();
+        let trust = &self.trust;
+        // The word of a peer that routes no longer is not kept.
+        self.store.doom(
+            now,
+            |fact, origin| matches!(origin, Origin::Peer(sender) if !trust.believes(&sender, fact)),
+        );
+        true
+    }
+
+    /// Says whose word counts for members, and why.
+    pub(super) fn describe_trust(&self) -> String {
+        let names = |keys: Vec<&PublicKey>| {
+            let shown = keys.iter().take(MOST_NAMED).map(|key| self.name(key).to_string());
+            let rest = keys.len().saturating_sub(MOST_NAMED);
+            let rest = (rest > 0).then(|| format!("{rest} more"));
+            shown.chain(rest).collect::<Vec<_>>().join(", ")
+        };
+        if self.trust.trusts_routers() {
+            let (set, routers): (Vec<_>, Vec<_>) = {
+                let set = self
+                    .trust
+                    .set_levels()
+                    .filter(|(_, level)| *level >= TrustLevel::Membership);
+                (
+                    set.map(|(key, _)| key).collect(),
+                    self.census
+                        .routers
+                        .iter()
+                        .filter(|key| self.trust.vouches(key))
+                        .collect(),
+                )
+            };
+            let carry = |keys: Vec<&PublicKey>| match keys.is_empty() {
+                true => "members are believed from nobody: no peer carries the traffic of this node".to_owned(),
+                false => format!(
+                    "members are believed from {}, as this node's traffic goes through it",
+                    names(keys)
+                ),
+            };
+            let said = (!set.is_empty()).then(|| format!(", and from {}, as `wirelink set --trust` says", names(set)));
+            let others = "; other peers name endpoints, and prefixes inside those that they have here; `Trust` decides otherwise";
+            return carry(routers) + &said.unwrap_or_default() + others;
+        }
+        let set = self
+            .trust
+            .set_levels()
+            .filter(|(_, level)| *level >= TrustLevel::Membership);
+        let set: Vec<&PublicKey> = set.map(|(key, _)| key).collect();
+        match set.is_empty() {
+            true => "members are believed from nobody: `Trust` gives no peer Membership".to_owned(),
+            false => format!("members are believed from {}, as `Trust` says", names(set)),
+        }
+    }
+
+    /// Says which role this node has and why.
+    pub(super) fn describe_role(&self, role: &Role) -> String {
+        let peer = role
+            .why
+            .peer()
+            .map_or_else(String::new, |key| self.name(key).to_string());
+        role.describe(&peer)
     }
 
     /// Returns the prefixes that a peer has, and those that facts give it.

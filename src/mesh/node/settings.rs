@@ -20,6 +20,7 @@ impl Node {
             Origin::Observed | Origin::Remembered => false,
         });
         self.settings = settings;
+        self.roles.doubt();
         self.gossip.trust_changed();
         self.agenda.add_all();
         self.expect_news(now);

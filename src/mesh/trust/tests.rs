@@ -44,6 +44,29 @@ fn overridden(levels: &[(PublicKey, TrustLevel)], said: &[(PublicKey, TrustLevel
     policy
 }
 
+#[test]
+fn a_site_claims_prefixes_inside_its_own_for_itself() {
+    let mut policy = policy(&[]);
+    let site = Holding::of(["10.0.0.3/32", "192.168.50.0/24"].map(|net| net.parse().unwrap()));
+    policy.observe_sites([(LEAF, site)].into());
+    let claims = |policy: &TrustPolicy, subject, prefix: &str| {
+        judge(policy, LEAF, subject, Value::AllowedIp(prefix.parse().unwrap())).is_ok()
+    };
+    assert!(claims(&policy, LEAF, "192.168.50.0/25") && claims(&policy, LEAF, "10.0.0.3/32"));
+    assert!(!claims(&policy, LEAF, "192.168.0.0/16") && !claims(&policy, LEAF, "10.0.0.4/32"));
+    assert!(!claims(&policy, ROUTER, "192.168.50.0/25") && !claims(&policy, STRANGER, "192.168.50.7/32"));
+    assert!(
+        judge(&policy, LEAF, STRANGER, Value::Member).is_err(),
+        "and names no members"
+    );
+    let mut configured = self::policy(&[(LEAF, TrustLevel::Endpoint)]);
+    configured.observe_sites([(LEAF, Holding::of(["192.168.50.0/24".parse().unwrap()]))].into());
+    assert!(
+        !claims(&configured, LEAF, "192.168.50.0/25"),
+        "the operator's level decides"
+    );
+}
+
 fn values() -> [(Value, TrustLevel); 6] {
     [
         (Value::Endpoint("192.0.2.1:5".parse().unwrap()), TrustLevel::Endpoint),

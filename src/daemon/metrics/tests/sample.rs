@@ -39,6 +39,8 @@ pub(in crate::daemon::metrics) fn snapshot(peers: u8, step: u64) -> Snapshot {
         address: AddressHash::Sha1.link_local(&key),
         key,
         role: "leaf".to_owned(),
+        role_reason: String::new(),
+        trust_reason: String::new(),
         chatty: false,
         nat: "endpoint-independent".to_owned(),
         no_probes: None,
