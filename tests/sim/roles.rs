@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::settings::{PeerSettings, Settings};
+use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
 
 use crate::direct::sends_directly;
 use crate::draw::Draw;
@@ -28,6 +28,7 @@ struct Machine {
     inner: Vec<&'static str>,
     peers: Vec<(HostId, Vec<&'static str>)>,
     settings: Settings,
+    is_open: bool,
     program: scenario::Program,
 }
 
@@ -36,6 +37,7 @@ fn machine(inner: &[&'static str], peers: &[(HostId, &[&'static str])]) -> Machi
         inner: inner.to_vec(),
         peers: peers.iter().map(|(id, prefixes)| (*id, prefixes.to_vec())).collect(),
         settings: Settings::default(),
+        is_open: false,
         program: scenario::Program::Ours,
     }
 }
@@ -77,7 +79,7 @@ fn nets(texts: &[&str]) -> Vec<IpNet> {
 fn build(machines: &[Machine]) -> World {
     let mut world = World::new(5);
     for (id, machine) in machines.iter().enumerate() {
-        let is_open = id == HUB;
+        let is_open = id == HUB || machine.is_open;
         let border = if is_open { Border::Open } else { Border::HOME };
         let site = world.net.add_site(border, public(id), None, None);
         let address = match is_open {
@@ -87,7 +89,7 @@ fn build(machines: &[Machine]) -> World {
         let peers = machine.peers.iter().map(|(peer, prefixes)| PeerConfig {
             key: key(*peer),
             allowed_ips: nets(prefixes),
-            endpoint: (*peer == HUB).then(|| SocketAddr::new(public(*peer), PORT)),
+            endpoint: (*peer == HUB || machines[*peer].is_open).then(|| SocketAddr::new(public(*peer), PORT)),
             keepalive: (*peer == HUB).then_some(25),
         });
         let config = Config {
@@ -190,45 +192,52 @@ fn a_site_added_to_a_running_mesh_changes_no_role() {
     assert!(owner, "the site is reached directly, too");
 }
 
-/// A leaf whose operator writes a name for a key says that it is a member.
-fn names_a_stranger() -> Settings {
-    let named = PeerSettings {
-        name: Some("stranger".to_owned()),
+/// Gives a leaf a peer of its own that nobody else knows, and has it say that this is a member; returns that peer.
+fn add_stranger(machines: &mut Vec<Machine>, liar: HostId) -> PublicKey {
+    let stranger = machines.len();
+    machines.push(Machine {
+        is_open: true,
+        ..machine(&["10.77.0.9/24"], &[(liar, &["10.77.0.0/24"])])
+    });
+    machines[liar].peers.push((stranger, vec!["10.77.0.9/32"]));
+    let itself = PeerSettings {
+        trust: Some(TrustLevel::Membership),
         ..PeerSettings::default()
     };
-    Settings {
-        peers: [(key(3), named)].into(),
-        ..Settings::default()
-    }
+    machines[liar].settings.peers.insert(key(liar), itself);
+    key(stranger)
 }
 
 #[test]
 fn a_leaf_with_a_site_adds_no_member() {
-    let mut one_site = site_leaf();
-    one_site[HUB].peers.remove(0);
-    one_site.remove(A);
-    one_site[1].peers[0].0 = HUB;
-    one_site[HUB].peers[0].0 = 1;
-    for (what, mut machines, liar) in [("with a leaf", site_leaf(), B), ("alone", one_site, 1)] {
+    let mut alone = site_leaf();
+    alone.remove(A);
+    alone[HUB].peers = vec![(1, vec!["10.77.0.3/32", "192.168.50.0/24"])];
+    for (what, mut machines, liar) in [("with a leaf", site_leaf(), B), ("alone", alone, 1)] {
+        let (others, stranger) = (machines.len(), add_stranger(&mut machines, liar));
         for is_set in [None, Some(true)] {
-            machines[liar].settings = names_a_stranger();
             machines[HUB].settings.router = is_set;
             let mut world = build(&machines);
             world.run(Duration::from_secs(60));
-            for id in (0..machines.len()).filter(|id| *id != liar) {
-                assert!(!has_peer(&world, id, key(3)), "{what}, {is_set:?}: at {id}");
+            for id in (0..others).filter(|id| *id != liar) {
+                assert!(!has_peer(&world, id, stranger), "{what}, {is_set:?}: at {id}");
             }
         }
     }
 }
 
 #[test]
-fn a_hub_names_members_to_its_leaves() {
+fn a_leaf_that_the_operator_trusts_adds_members() {
     let mut machines = site_leaf();
-    machines[HUB].settings = names_a_stranger();
+    let stranger = add_stranger(&mut machines, B);
+    let trusted = PeerSettings {
+        trust: Some(TrustLevel::Membership),
+        ..PeerSettings::default()
+    };
+    machines[HUB].settings.peers.insert(key(B), trusted);
     let mut world = build(&machines);
     world.run(Duration::from_secs(60));
-    assert!(has_peer(&world, A, key(3)) && has_peer(&world, B, key(3)));
+    assert!(has_peer(&world, HUB, stranger) && has_peer(&world, A, stranger));
 }
 
 #[test]
