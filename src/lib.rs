@@ -41,6 +41,7 @@
 //! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect` |
 //! | what systemd is told, and how it is ended | `daemon/systemd` (ready, status, watchdog), `daemon/stop`; `cli/unit` is what the units run as root beside it |
 //! | what this process may do | `daemon/confine`: capabilities, landlock, seccomp |
+//! | what may reach a terminal or a log, of text from outside | [`printable`] |
 //! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
 //!
 //! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does (`links` its part about links), `tell` the way
@@ -198,3 +199,5 @@ pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 pub mod mesh;
+#[cfg(feature = "daemon")]
+pub mod printable;

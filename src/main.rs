@@ -13,28 +13,31 @@ use wirelink::cli::client::NoDaemon;
 use wirelink::cli::{self, Cli, Command, RunArgs, UsageError};
 use wirelink::config::{self, ConfigError};
 use wirelink::daemon::{self, Stop};
+use wirelink::printable::{Printer, clean, redact};
 
 /// The exit status of a process that a signal ended, less the number of the signal.
 const SIGNALLED: i32 = 128;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| misused(&error));
     let done = match &cli.command {
         None => run(&cli.run),
-        Some(Command::Address(args)) => cli::address::run(args, io::stdin().lock(), io::stdout().lock()),
-        Some(Command::Restore(args)) => cli::restore::run(args, io::stdout().lock()),
-        Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), io::stdout().lock()),
-        Some(Command::Status(args)) => cli::status::run(args, io::stdout().lock()),
+        Some(Command::Address(args)) => {
+            cli::address::run(args, io::stdin().lock(), Printer::plain(io::stdout().lock()))
+        }
+        Some(Command::Restore(args)) => cli::restore::run(args, Printer::plain(io::stdout().lock())),
+        Some(Command::Decode(args)) => cli::decode::run(args, io::stdin().lock(), Printer::plain(io::stdout().lock())),
+        Some(Command::Status(args)) => cli::status::run(args, Printer::coloured(io::stdout().lock())),
         Some(Command::Watch(args)) => cli::watch::run(args),
-        Some(Command::Explain(args)) => cli::explain::run(args, io::stdout().lock()),
-        Some(Command::Ping(args)) => cli::ping::run(args, io::stdout().lock()),
-        Some(Command::Doctor(args)) => cli::doctor::run(args, io::stdout().lock()),
-        Some(Command::Facts(args)) => cli::facts::run(args, io::stdout().lock()),
-        Some(Command::Events(args)) => cli::events::run(args, io::stdout().lock()),
-        Some(Command::Reload(args)) => cli::steer::reload(args, io::stdout().lock()),
-        Some(Command::Set(args)) => cli::steer::set(args, io::stdout().lock()),
-        Some(Command::Log(args)) => cli::steer::log(args, io::stdout().lock()),
-        Some(Command::Export(args)) => cli::export::run(args, io::stdout().lock()),
+        Some(Command::Explain(args)) => cli::explain::run(args, Printer::coloured(io::stdout().lock())),
+        Some(Command::Ping(args)) => cli::ping::run(args, Printer::plain(io::stdout().lock())),
+        Some(Command::Doctor(args)) => cli::doctor::run(args, Printer::plain(io::stdout().lock())),
+        Some(Command::Facts(args)) => cli::facts::run(args, Printer::coloured(io::stdout().lock())),
+        Some(Command::Events(args)) => cli::events::run(args, Printer::plain(io::stdout().lock())),
+        Some(Command::Reload(args)) => cli::steer::reload(args, Printer::plain(io::stdout().lock())),
+        Some(Command::Set(args)) => cli::steer::set(args, Printer::plain(io::stdout().lock())),
+        Some(Command::Log(args)) => cli::steer::log(args, Printer::plain(io::stdout().lock())),
+        Some(Command::Export(args)) => cli::export::run(args, Printer::plain(io::stdout().lock())),
         Some(Command::Unit(args)) => cli::unit::run(args),
         #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => cli::demo::run(args.clone()),
@@ -43,10 +46,21 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell where standard error is closed.
-            writeln!(io::stderr(), "wirelink: {error:#}").ok();
+            writeln!(Printer::plain(io::stderr()), "wirelink: {error:#}").ok();
             ExitCode::from(status(&error))
         }
     }
+}
+
+/// Says how to call the program, and ends it. The journal keeps what a unit was started with wrongly, so a key is not shown.
+fn misused(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    if !error.use_stderr() || (redact(&text) == text && clean(&text) == text) {
+        error.exit();
+    }
+    // Nobody is left to tell where standard error is closed.
+    write!(io::stderr(), "{}", clean(&redact(&text))).ok();
+    std::process::exit(error.exit_code());
 }
 
 /// Returns the exit status of a failure.
@@ -68,7 +82,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     if args.dump {
-        let written = writeln!(io::stdout(), "{}", loaded.config.to_json());
+        let written = writeln!(Printer::plain(io::stdout()), "{}", loaded.config.to_json());
         return cli::go_on(written)
             .map(drop)
             .context("standard output cannot be written");

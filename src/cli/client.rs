@@ -1,5 +1,6 @@
 //! Asking a running daemon.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -8,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use serde_json::Value;
 
 use super::UsageError;
 use crate::config;
 use crate::control::{Ask, ErrorCode, Request, Response};
 use crate::daemon::control::path;
+use crate::printable::{one_line, redact};
 
 /// How long an answer may take: the daemon drops who waits for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +30,22 @@ pub struct Which {
     iface: Option<String>,
 }
 
+/// Who reads an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A person at a terminal: no text in the answer steers that.
+    Person,
+    /// A program, which gets each text as it is.
+    Program,
+}
+
+impl Reader {
+    /// Returns who reads JSON, or else words.
+    pub const fn of(json: bool) -> Self {
+        if json { Self::Program } else { Self::Person }
+    }
+}
+
 /// There is nobody to ask; exit status 3.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -35,6 +54,7 @@ pub struct NoDaemon(String);
 /// A daemon that was asked something.
 pub struct Answers {
     lines: BufReader<UnixStream>,
+    reader: Reader,
 }
 
 impl Which {
@@ -42,8 +62,8 @@ impl Which {
     ///
     /// # Errors
     /// When there is no daemon, it does not answer, or refuses.
-    pub fn ask(&self, ask: Ask) -> anyhow::Result<Response> {
-        let mut answers = self.begin(ask)?;
+    pub fn ask(&self, ask: Ask, reader: Reader) -> anyhow::Result<Response> {
+        let mut answers = self.begin(ask, reader)?;
         answers.next(true)?.context("the daemon went before it answered")
     }
 
@@ -51,7 +71,7 @@ impl Which {
     ///
     /// # Errors
     /// When there is no daemon, or it cannot be asked.
-    pub fn begin(&self, ask: Ask) -> anyhow::Result<Answers> {
+    pub fn begin(&self, ask: Ask, reader: Reader) -> anyhow::Result<Answers> {
         let mut stream = self.connect()?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut line = serde_json::to_vec(&Request::new(ask))?;
@@ -59,6 +79,7 @@ impl Which {
         stream.write_all(&line).context("the daemon cannot be asked")?;
         Ok(Answers {
             lines: BufReader::new(stream),
+            reader,
         })
     }
 
@@ -77,7 +98,7 @@ impl Which {
             return connect_to_the_one(&folder);
         };
         if iface.contains('/') {
-            return Err(UsageError(format!("{iface:?} is no name of an interface")).into());
+            return Err(UsageError(format!("{:?} is no name of an interface", redact(iface))).into());
         }
         let path = path(&folder, iface);
         for path in std::iter::once(path.clone()).chain(nested(&folder).map(|folder| self::path(&folder, iface))) {
@@ -108,12 +129,41 @@ impl Answers {
         if line.is_empty() {
             return Ok(None);
         }
-        let response =
-            serde_json::from_slice(&line).context("the daemon answers what this version does not understand")?;
+        let response = self
+            .read(&line)
+            .context("the daemon answers what this version does not understand")?;
         match response {
             Response::Error { code, text } => Err(refusal(code, text)),
             other => Ok(Some(other)),
         }
+    }
+}
+
+impl Answers {
+    /// Reads an answer. Here alone texts of a daemon come in: peers choose some of them.
+    fn read(&self, line: &[u8]) -> serde_json::Result<Response> {
+        match self.reader {
+            Reader::Program => serde_json::from_slice(line),
+            Reader::Person => {
+                let mut value = serde_json::from_slice(line)?;
+                clean_all(&mut value);
+                serde_json::from_value(value)
+            }
+        }
+    }
+}
+
+/// Takes from every text in a value what steers a terminal.
+fn clean_all(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(cleaned) = one_line(text) {
+                *text = cleaned;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(clean_all),
+        Value::Object(entries) => entries.values_mut().for_each(clean_all),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::client::{Which, unexpected};
+use super::client::{Reader, Which, unexpected};
 use super::{go_on, humane};
 use crate::control::{Ask, Event, Response};
 
@@ -27,7 +27,9 @@ pub struct EventsArgs {
 /// # Errors
 /// When there is no daemon, or it goes.
 pub fn run(args: &EventsArgs, mut output: impl Write) -> anyhow::Result<()> {
-    let mut answers = args.which.begin(Ask::Events { follow: args.follow })?;
+    let mut answers = args
+        .which
+        .begin(Ask::Events { follow: args.follow }, Reader::of(args.json))?;
     while let Some(answer) = answers.next(!args.follow)? {
         let Response::Event(event) = answer else {
             return unexpected();

@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::Args;
 use comfy_table::Cell;
 
-use super::client::{Which, unexpected};
+use super::client::{Reader, Which, unexpected};
 use super::status::{name, path};
 use super::table::{Lines, Mood};
 use super::{humane, print};
@@ -33,7 +33,7 @@ const EVENTS: usize = 10;
 /// When there is no daemon, or no such peer.
 pub fn run(args: &ExplainArgs, output: impl Write) -> anyhow::Result<()> {
     let peer = args.peer.clone();
-    let Response::Explanation(explained) = args.which.ask(Ask::Explain { peer })? else {
+    let Response::Explanation(explained) = args.which.ask(Ask::Explain { peer }, Reader::of(args.json))? else {
         return unexpected();
     };
     let text = if args.json {

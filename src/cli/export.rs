@@ -5,7 +5,7 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 
-use super::client::{Which, unexpected};
+use super::client::{Reader, Which, unexpected};
 use super::print;
 use crate::control::{Ask, Export, Response};
 
@@ -36,10 +36,11 @@ enum Format {
 /// # Errors
 /// When there is no daemon.
 pub fn run(args: &ExportArgs, output: impl Write) -> anyhow::Result<()> {
-    let Response::Export(export) = args.which.ask(Ask::Export)? else {
+    let format = if args.json { Format::Json } else { args.format };
+    let reader = Reader::of(format == Format::Json);
+    let Response::Export(export) = args.which.ask(Ask::Export, reader)? else {
         return unexpected();
     };
-    let format = if args.json { Format::Json } else { args.format };
     let text = match format {
         Format::Json => serde_json::to_string_pretty(&export)? + "\n",
         Format::WgQuick => sections(&export),

@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::Args;
 use comfy_table::Cell;
 
-use super::client::{Which, unexpected};
+use super::client::{Reader, Which, unexpected};
 use super::table::Lines;
 use super::{humane, print};
 use crate::control::{Ask, Fact, Facts, Response};
@@ -30,7 +30,7 @@ pub struct FactsArgs {
 /// When there is no daemon, or no such peer.
 pub fn run(args: &FactsArgs, output: impl Write) -> anyhow::Result<()> {
     let peer = args.peer.clone();
-    let Response::Facts(shown) = args.which.ask(Ask::Facts { peer })? else {
+    let Response::Facts(shown) = args.which.ask(Ask::Facts { peer }, Reader::of(args.json))? else {
         return unexpected();
     };
     if args.json {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
-use super::client::{Which, unexpected};
+use super::client::{Reader, Which, unexpected};
 use super::{humane, print};
 use crate::control::{Ask, Path, Pong, Response, Trip};
 
@@ -61,7 +61,7 @@ pub fn run(args: &PingArgs, mut output: impl Write) -> anyhow::Result<()> {
     for turn in 0..args.count {
         let began = Instant::now();
         let peer = args.peer.clone();
-        let Response::Pong(pong) = args.which.ask(Ask::Ping { peer })? else {
+        let Response::Pong(pong) = args.which.ask(Ask::Ping { peer }, Reader::of(args.json))? else {
             return unexpected();
         };
         if !args.json {

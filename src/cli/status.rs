@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::Args;
 use comfy_table::Cell;
 
-use super::client::{Which, unexpected};
+use super::client::{Reader, Which, unexpected};
 use super::table::{Lines, Mood};
 use super::{humane, print};
 use crate::control::{Ask, Node, Path, Peer, Response, Status};
@@ -30,7 +30,7 @@ pub struct StatusArgs {
 pub fn run(args: &StatusArgs, output: impl Write) -> anyhow::Result<()> {
     let peer = args.peer.clone();
     let is_one = peer.is_some();
-    let Response::Status(status) = args.which.ask(Ask::Status { peer })? else {
+    let Response::Status(status) = args.which.ask(Ask::Status { peer }, Reader::of(args.json))? else {
         return unexpected();
     };
     let text = match (args.json, &status.peers[..]) {

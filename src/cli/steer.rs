@@ -4,10 +4,11 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 
-use super::client::{NoDaemon, Which, unexpected};
+use super::client::{NoDaemon, Reader, Which, unexpected};
 use super::{UsageError, print, unit};
 use crate::control::{Ask, PeerChange, Response};
 use crate::mesh::settings::TrustLevel;
+use crate::printable::redact;
 
 /// The flags of `wirelink reload`.
 #[derive(Clone, Debug, Args)]
@@ -85,7 +86,7 @@ pub fn set(args: &SetArgs, output: impl Write) -> anyhow::Result<()> {
     let change = match &args.trust {
         Some(text) => PeerChange::Trust(
             text.parse::<TrustLevel>()
-                .map_err(|error| UsageError(format!("--trust {text:?}: {error}")))?,
+                .map_err(|error| UsageError(format!("--trust {:?}: {error}", redact(text))))?,
         ),
         None if args.pause => PeerChange::Pause,
         None => PeerChange::Resume,
@@ -104,7 +105,7 @@ pub fn log(args: &LogArgs, output: impl Write) -> anyhow::Result<()> {
 }
 
 fn done(which: &Which, ask: Ask, json: bool, output: impl Write) -> anyhow::Result<()> {
-    let answer = which.ask(ask)?;
+    let answer = which.ask(ask, Reader::of(json))?;
     let Response::Done { text } = &answer else {
         return unexpected();
     };

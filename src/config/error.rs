@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::printable::redact;
+
 /// Why there are no effective settings. Nothing has been touched.
 ///
 /// A `place` names the file and the place in it, the variable or the flag, as the operator wrote it. No value is
-/// shown but the wrong one, and none where a private key may have been pasted.
+/// shown but the wrong one, and no text that may be a key ([`redact`]).
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A value is not what the place asks for.
@@ -60,7 +62,7 @@ pub enum ConfigError {
         second: PathBuf,
     },
     /// The operator named a directory for the files that is none.
-    #[error("environment variable WIRELINK_CONFIG_PATH: {directory:?} is not a directory: {cause}")]
+    #[error("environment variable WIRELINK_CONFIG_PATH: {:?} is not a directory: {cause}", redact(&directory.to_string_lossy()))]
     Directory {
         /// What the variable says.
         directory: PathBuf,

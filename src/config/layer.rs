@@ -12,6 +12,7 @@ use figment::{Metadata, Profile, Provider};
 use super::error::ConfigError;
 use super::keys::{self, Key};
 use super::tree::{FileFormat, Tree};
+use crate::printable::redact;
 
 /// No configuration that people write comes near; a wrong file may be of any size.
 const MAX_FILE_LEN: u64 = 1 << 20;
@@ -333,6 +334,7 @@ fn value(tree: Tree) -> Value {
 /// Returns how a message shows a value.
 pub(super) fn describe(value: &Value) -> String {
     match value {
+        Value::String(_, text) if redact(text) != *text => "the text (not shown: it may be a secret)".to_owned(),
         Value::String(_, text) => shorten(text),
         Value::Char(_, c) => format!("{c:?}"),
         Value::Bool(_, value) => value.to_string(),
@@ -361,13 +363,14 @@ pub(super) fn kind(value: &Value) -> &'static str {
 /// Returns a key as it was written, in quotes where it needs them.
 fn spelled(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let plain = (1..=40).contains(&key.len()) && key.bytes().all(plain);
+    let plain = (1..=40).contains(&key.len()) && redact(key) == key && key.bytes().all(plain);
     if plain { key.to_owned() } else { shorten(key) }
 }
 
-/// Quotes a text, its beginning if it is long: enough to find it by.
+/// Quotes a text, its beginning if it is long: enough to find it by. A key pasted in the wrong place stays out of logs.
 fn shorten(text: &str) -> String {
     const SHOWN: usize = 60;
+    let text = &*redact(text);
     match text.char_indices().nth(SHOWN) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}...", &text[..end]),

@@ -15,6 +15,7 @@ use super::layer::{FileLayer, WordSource, Words};
 use super::read::{Draft, Placed};
 use super::stray;
 use super::tree::FileFormat;
+use crate::printable::redact;
 
 /// The interface where nobody names one.
 pub const DEFAULT_IFACE: &str = "wg0";
@@ -348,7 +349,8 @@ fn unknown(name: &str) -> String {
     let hint = nearest(name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name), known)
         .map(|tail| format!("; did you mean {VARIABLE_PREFIX}{tail}?"))
         .unwrap_or_default();
-    let name = name.escape_debug();
+    let shown = redact(name);
+    let name = shown.escape_debug();
     format!("environment variable {name} is ignored: there is no such setting{hint}")
 }
 

@@ -52,7 +52,7 @@ impl Node<'_> {
         let text = self.value.as_str().ok_or_else(|| self.wrong(InvalidKey))?;
         text.parse().map_err(|InvalidKey| ConfigError::Value {
             place: self.place(),
-            found: "the text (not shown, it may be a secret)".to_owned(),
+            found: "the text (not shown: it may be a secret)".to_owned(),
             expected: InvalidKey.to_string(),
         })
     }

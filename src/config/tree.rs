@@ -9,6 +9,7 @@ use serde::{Deserialize, de};
 use serde_saphyr::{DuplicateKeyPolicy, MessageFormatter as _, UserMessageFormatter};
 
 use super::error::ConfigError;
+use crate::printable::redact;
 
 /// A value of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +80,7 @@ impl FileFormat {
             file: file.to_owned(),
             format: name,
             at,
-            message: one_line(&message),
+            message: redact(&one_line(&message)).into_owned(),
         })
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::control::{Ask, ErrorCode, Event, MAX_REQUEST, Request, Response, VERSION};
+use crate::printable::redact;
 
 /// Who may ask beside root, where there is such a group.
 pub(super) const GROUP: &str = "wirelink";
@@ -247,7 +248,8 @@ pub(super) type Refusal = (ErrorCode, String);
 /// Reads a request of a user.
 fn permit(line: &[u8], caller: u32) -> Result<Ask, Refusal> {
     let bad = |text: String| (ErrorCode::BadRequest, text);
-    let request: Request = serde_json::from_slice(line).map_err(|error| bad(format!("not a request: {error}")))?;
+    let request: Request =
+        serde_json::from_slice(line).map_err(|error| bad(format!("not a request: {}", redact(&error.to_string()))))?;
     if request.version > VERSION {
         return Err(bad(format!(
             "this daemon speaks version {VERSION}, and the client version {}",

@@ -22,6 +22,7 @@ use self::journal::Journal;
 use self::record::Records;
 use crate::config::LogFormat;
 use crate::mesh::event::{Event, Level, PeerName};
+use crate::printable::clean;
 
 /// Logs from now on; returns what has details logged, or no longer.
 pub fn start(format: LogFormat, debug: bool) -> Rc<dyn Fn(bool)> {
@@ -88,13 +89,13 @@ pub(super) fn tell(interface: &str, happened: &Event) {
     }
 }
 
-/// Writes what is for people: a line says all that its fields say.
+/// Writes what is for people: a line says all that its fields say, and steers no terminal.
 ///
 /// # Errors
 /// When the writer fails.
 pub fn only_message(writer: &mut format::Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     match field.name() {
-        "message" => write!(writer, "{value:?}"),
+        "message" => writer.write_str(&clean(&format!("{value:?}"))),
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 #![cfg(feature = "daemon")]
 
 mod decode;
+mod escapes;
 mod logs;
 mod pages;
 mod watch;

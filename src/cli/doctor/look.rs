@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::runtime::Builder;
 
 use crate::cli::UsageError;
-use crate::cli::client::{NoDaemon, Which, unexpected};
+use crate::cli::client::{NoDaemon, Reader, Which, unexpected};
 use crate::config::{self, Config, Flags};
 use crate::control::{Ask, Response, Status};
 use crate::daemon::inspect::{self, Inspection};
@@ -99,7 +99,7 @@ pub(super) fn look(which: &Which) -> anyhow::Result<Seen> {
 }
 
 fn ask(which: &Which) -> anyhow::Result<Status> {
-    let Response::Status(status) = which.ask(Ask::Status { peer: None })? else {
+    let Response::Status(status) = which.ask(Ask::Status { peer: None }, Reader::Person)? else {
         return unexpected();
     };
     Ok(*status)

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::view::News;
-use crate::cli::client::{Which, unexpected};
+use crate::cli::client::{Reader, Which, unexpected};
 use crate::control::{Ask, Explanation, Response, Status};
 use crate::mesh::identity::PublicKey;
 
@@ -41,7 +41,7 @@ impl Source {
 
 /// Asks how the node and its peers are.
 pub(super) fn look(which: &Which) -> anyhow::Result<(Status, Option<Explanation>)> {
-    let Response::Status(status) = which.ask(Ask::Status { peer: None })? else {
+    let Response::Status(status) = which.ask(Ask::Status { peer: None }, Reader::Person)? else {
         return unexpected();
     };
     Ok((*status, None))
@@ -66,7 +66,7 @@ fn ask(which: &Which, wants: &Receiver<Option<PublicKey>>, tell: &Sender<News>) 
 /// Returns how a peer came to be as it is; one that went meanwhile is not explained.
 fn explanation(which: &Which, peer: &PublicKey) -> Option<Explanation> {
     let peer = peer.to_string();
-    let Response::Explanation(explained) = which.ask(Ask::Explain { peer }).ok()? else {
+    let Response::Explanation(explained) = which.ask(Ask::Explain { peer }, Reader::Person).ok()? else {
         return None;
     };
     Some(*explained)

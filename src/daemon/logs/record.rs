@@ -8,6 +8,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::printable::clean;
+
 /// What is logged at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -50,7 +52,9 @@ impl Record {
         Value::Object(object).to_string()
     }
 
-    fn put(&mut self, field: &Field, value: String) {
+    /// Takes a field, without what steers the terminal of who reads the log.
+    fn put(&mut self, field: &Field, value: &str) {
+        let value = clean(value).into_owned();
         match field.name() {
             "message" => self.message = value,
             name => self.fields.push((name, value)),
@@ -60,11 +64,11 @@ impl Record {
 
 impl Visit for Record {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.to_owned());
+        self.put(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put(field, &format!("{value:?}"));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::mesh::fact::Fact;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::{Override, TrustLevel};
 use crate::mesh::status::{PeerStatus, Status};
+use crate::printable::redact;
 
 /// How many events the page begins with.
 const RECENT: usize = 30;
@@ -256,13 +257,14 @@ fn find<'a>(status: &'a Status, text: &str) -> Result<&'a PeerStatus, Refusal> {
         [one] => Ok(one),
         [] => Err((
             ErrorCode::NoSuchPeer,
-            format!("there is no peer {text:?}: `wirelink status` shows all"),
+            format!("there is no peer {:?}: `wirelink status` shows all", redact(text)),
         )),
         [..] => Err((
             ErrorCode::Ambiguous,
             format!(
-                "{} peers are called {text:?}: use the key, or its beginning",
-                found.len()
+                "{} peers are called {:?}: use the key, or its beginning",
+                found.len(),
+                redact(text)
             ),
         )),
     }

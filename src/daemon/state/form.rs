@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mesh::identity::PublicKey;
 use crate::mesh::memory::{Memory, TooMany};
+use crate::printable::redact;
 
 /// The form of the text. Another number is another program's.
 const VERSION: u32 = 1;
@@ -46,13 +47,13 @@ pub enum Misfit {
     #[error("it is too long")]
     TooLong,
     /// No such text at all, or half of one.
-    #[error("it is damaged: {0}")]
+    #[error("it is damaged at line {}, column {}", .0.line(), .0.column())]
     Damaged(#[from] serde_json::Error),
     /// The text of an older or newer program.
     #[error("it is of version {0}, this wirelink writes {VERSION}")]
     OtherVersion(u32),
     /// The memory of another interface.
-    #[error("it is of the interface {0}")]
+    #[error("it is of the interface {:?}", redact(.0))]
     OtherInterface(String),
     /// The memory of another node.
     #[error("it is of another key, {0}: this interface is another node now")]

@@ -136,10 +136,11 @@ fn presentable(name: &str) -> String {
     kept
 }
 
-/// Leaves out control characters and those that change the direction or hide: a peer must not forge the look of a log.
-fn is_visible(character: char) -> bool {
-    let hidden =
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+/// Returns whether a character is shown as itself: no control character, and none that changes the direction or hides. A peer must
+/// not forge the look of a log.
+#[must_use]
+pub fn is_visible(character: char) -> bool {
+    let hidden = matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !character.is_control() && !hidden
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::attribute::Attribute;
 use super::boot::BootId;
 pub use super::heartbeat::{Echo, Heartbeat};
-pub use super::metadata::Metadata;
+pub use super::metadata::{Metadata, is_visible};
 pub use super::signal::{Nat, Probes, Signal};
 use super::wire::{Reader, WireError, varint_len};
 
