@@ -36,6 +36,7 @@
 //! | who is there now | [`mesh::census`]; [`mesh::status`] says it, [`mesh::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
+//! | who is served, and what may wait for readers | `daemon/seats`, `daemon/held`; `daemon/listing` writes the facts in pieces |
 //! | how is it, and who may ask | [`control`] (what can be asked, and the answers), `daemon/control` (the socket), `daemon/metrics` (HTTP, a file, the page), `daemon/view` (from the node's words to those) |
 //! | what happened, and where it is said | [`mesh::event`] (each with a code), `daemon/history` (the last thousand, for whoever asks), `daemon/logs` (text, fields for the journal, JSON) |
 //! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect` |
@@ -100,11 +101,12 @@
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
 //! | memory: what is on the device because of us, or soon may be, as it was written last | the prefixes given, 16,384 that may be, and 16 endpoints of each peer of the operator's | 130; 500 | 11 |
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
+//! | answers that wait for whoever asked, on the control socket and over HTTP; older ones lose their readers | 16 MB, 64 seats each | | 17 |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
 //! So below 95 MB with metadata as nodes of either kind send it, and 135 MB where trusted peers fill the store with the longest
 //! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
-//! them are v1 nodes. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
+//! them are v1 nodes. The kernel's buffers of 128 clients may take 27 MB beside it; `MemoryMax=` in `systemd/` leaves room for all. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
 //! shell takes all of them before it hands in anything else. What a peer can have this node look at in a second is bounded, too
 //! ([`mesh::gossip`]).
 //!

@@ -57,6 +57,9 @@ pub struct Refused {
 pub struct Rejected {
     /// Who said it; strangers are one.
     pub sender: Option<PublicKey>,
+    /// What the sender is called.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Why not, for people.
     pub text: String,
     /// How often.

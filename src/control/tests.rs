@@ -109,6 +109,7 @@ fn facts() -> Facts {
         }],
         rejected: vec![Rejected {
             sender: None,
+            name: None,
             text: "datagram from a key that is no peer".into(),
             times: 2,
         }],

@@ -1,22 +1,28 @@
 //! The socket on which a running daemon is asked: one request a client, answered by the shell or, from then on, by what happens.
 //!
 //! Clients are tasks of their own that send messages to the shell; none of them can make it wait. One that says nothing, or reads
-//! nothing, is dropped.
+//! nothing, is dropped. Seats are shared fairly by users ([`Seats`]), and all answers that wait have one bound ([`Held`]).
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::Group;
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, chownat};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::held::{Held, Text};
+use super::listing::Listing;
+use super::seats::{Seat, Seats, Stage};
 use crate::control::{Ask, ErrorCode, Event, MAX_REQUEST, Request, Response, VERSION};
 use crate::printable::redact;
 
@@ -41,20 +47,52 @@ pub(super) struct Control {
     path: Option<PathBuf>,
     asked: mpsc::Receiver<Asked>,
     events: broadcast::Sender<Event>,
+    held: Held,
     _listening: Option<AbortOnDropHandle<()>>,
 }
 
 /// What somebody asks, and where the answer goes.
 pub(super) struct Asked {
     pub(super) ask: Ask,
-    reply: oneshot::Sender<Vec<Response>>,
+    /// How the answer goes on, of which pieces were given.
+    listing: Option<Listing>,
+    held: Held,
+    /// The client that waits.
+    over: CancellationToken,
+    reply: oneshot::Sender<Piece>,
+}
+
+/// An answer, or a piece of one that goes on.
+struct Piece {
+    text: Text,
+    next: Option<Listing>,
 }
 
 impl Asked {
-    /// Answers; whoever went meanwhile is answered in vain.
-    pub(super) fn answer(self, responses: Vec<Response>) {
-        self.reply.send(responses).ok();
+    /// Returns how the answer goes on, where it was begun.
+    pub(super) fn take_listing(&mut self) -> Option<Listing> {
+        self.listing.take()
     }
+
+    /// Answers; whoever went meanwhile is answered in vain.
+    pub(super) fn answer(self, responses: &[Response]) {
+        self.answer_with(lines(responses), None);
+    }
+
+    /// Answers with a piece of a text, and how it goes on.
+    pub(super) fn answer_with(self, text: Vec<u8>, next: Option<Listing>) {
+        let text = self.held.hold(text).read_by(&self.over);
+        self.reply.send(Piece { text, next }).ok();
+    }
+}
+
+fn lines(responses: &[Response]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for response in responses {
+        serde_json::to_writer(&mut text, response).expect("answers have a form in JSON, and memory takes it");
+        text.push(b'\n');
+    }
+    text
 }
 
 impl Control {
@@ -64,17 +102,24 @@ impl Control {
         let path = folder.map(|folder| path(folder, iface));
         let (ask, asked) = mpsc::channel(MAX_CLIENTS);
         let (events, _) = broadcast::channel(BEHIND);
+        let held = Held::default();
         let listener = path.as_deref().and_then(|path| {
             let complain = |error: &io::Error| {
                 tracing::warn!("nobody can ask how this node is: {}: {error}", path.display());
             };
             listen(path).inspect_err(complain).ok()
         });
-        let listening = listener.map(|listener| tokio::spawn(accept(listener, ask, events.clone())));
+        let clients = Clients {
+            ask,
+            events: events.clone(),
+            held: held.clone(),
+        };
+        let listening = listener.map(|listener| tokio::spawn(accept(listener, clients)));
         Self {
             path: path.filter(|_| listening.is_some()),
             asked,
             events,
+            held,
             _listening: listening.map(AbortOnDropHandle::new),
         }
     }
@@ -90,6 +135,11 @@ impl Control {
     /// Returns where what happens is told.
     pub(super) fn events(&self) -> &broadcast::Sender<Event> {
         &self.events
+    }
+
+    /// Returns what counts the answers that wait.
+    pub(super) const fn held(&self) -> &Held {
+        &self.held
     }
 
     /// Tells whoever follows what happens.
@@ -125,59 +175,86 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         Ok(()) | Err(_) => {}
     }
     let listener = UnixListener::bind(&new)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o660))?;
-    share(&new);
+    // By a descriptor of what was made: another file that somebody puts in its place keeps its rights.
+    let made = File::from(rustix::fs::open(
+        &new,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?);
+    if !made.metadata()?.file_type().is_socket() {
+        return Err(io::Error::other("another file is in the place of the socket"));
+    }
+    share(&made);
+    // A descriptor of a path takes no mode but by its link (open(2), O_PATH).
+    let link = format!("/proc/self/fd/{}", made.as_raw_fd());
+    fs::set_permissions(link, fs::Permissions::from_mode(0o660))?;
     fs::rename(&new, path)?;
     Ok(listener)
 }
 
 /// Gives the socket to the group, where there is one. Whoever may not give it away goes on without: root can ask all the same.
-fn share(socket: &Path) {
+fn share(socket: &File) {
     let Ok(Some(group)) = Group::from_name(GROUP) else {
         return;
     };
     // A daemon of that group has given it to the group by making it.
-    if fs::metadata(socket).is_ok_and(|made| made.gid() == group.gid.as_raw()) {
+    if socket.metadata().is_ok_and(|made| made.gid() == group.gid.as_raw()) {
         return;
     }
-    if let Err(error) = chown(socket, None, Some(group.gid.as_raw())) {
+    if let Err(error) = chownat(
+        socket,
+        "",
+        None,
+        Some(Gid::from_raw(group.gid.as_raw())),
+        AtFlags::EMPTY_PATH,
+    ) {
         tracing::warn!(
             "the group {GROUP} cannot ask how this node is, as its socket needs CAP_CHOWN to be given away: {error}"
         );
     }
 }
 
-async fn accept(listener: UnixListener, ask: mpsc::Sender<Asked>, events: broadcast::Sender<Event>) {
+/// What all clients share.
+#[derive(Clone)]
+struct Clients {
+    ask: mpsc::Sender<Asked>,
+    events: broadcast::Sender<Event>,
+    held: Held,
+}
+
+async fn accept(listener: UnixListener, shared: Clients) {
+    let seats = Seats::default();
     let mut clients = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((mut stream, _)) = listener.accept().await else {
             // No file descriptor is left: one may be again.
             tokio::time::sleep(PATIENCE).await;
             continue;
         };
         while clients.try_join_next().is_some() {}
-        let client = Client {
-            stream,
-            ask: ask.clone(),
-            events: events.clone(),
+        let caller = stream.peer_cred().ok().map(|peer| peer.uid());
+        let Some(seat) = seats.take(caller, most_seats(caller)) else {
+            // What goes wrong is the client's matter. The line fits into the buffer of a new connection.
+            let text = "there are too many clients".to_owned();
+            let code = ErrorCode::Busy;
+            write(&mut stream, &lines(&[Response::Error { code, text }])).await.ok();
+            continue;
         };
-        let is_busy = clients.len() >= seats(client.caller());
+        let shared = shared.clone();
         clients.spawn(async move {
-            // What goes wrong is the client's matter.
-            let _ = if is_busy {
-                client.refuse().await
-            } else {
-                client.serve().await
-            };
+            let over = seat.over().clone();
+            let client = Client { stream, shared, seat };
+            tokio::select! {
+                // What goes wrong is the client's matter.
+                _ = client.serve() => {}
+                () = over.cancelled() => {}
+            }
         });
-        if is_busy {
-            clients.join_next().await;
-        }
     }
 }
 
-/// Returns how many clients there may be for another one of this user to be served.
-fn seats(caller: Option<u32>) -> usize {
+/// Returns how many clients there may be for another one of this user to be served without that one is dropped.
+fn most_seats(caller: Option<u32>) -> usize {
     match caller {
         Some(0) => MAX_CLIENTS,
         Some(_) | None => MAX_CLIENTS - ROOTS,
@@ -186,35 +263,29 @@ fn seats(caller: Option<u32>) -> usize {
 
 struct Client {
     stream: UnixStream,
-    ask: mpsc::Sender<Asked>,
-    events: broadcast::Sender<Event>,
+    shared: Clients,
+    seat: Seat<Option<u32>>,
 }
 
 impl Client {
-    /// Returns which user asks.
-    fn caller(&self) -> Option<u32> {
-        self.stream.peer_cred().ok().map(|peer| peer.uid())
-    }
-
-    async fn refuse(mut self) -> io::Result<()> {
-        let text = "there are too many clients".to_owned();
-        let code = ErrorCode::Busy;
-        write(&mut self.stream, &Response::Error { code, text }).await
-    }
-
     async fn serve(mut self) -> io::Result<()> {
         let ask = match timeout(PATIENCE, self.read()).await?? {
             Ok(ask) => ask,
-            Err((code, text)) => return write(&mut self.stream, &Response::Error { code, text }).await,
+            Err((code, text)) => return write(&mut self.stream, &lines(&[Response::Error { code, text }])).await,
         };
         let follows = matches!(ask, Ask::Events { follow: true });
+        self.seat
+            .reach(if follows { Stage::Following } else { Stage::Answered });
         // Before what happened is asked for: between the two nothing may be missed.
-        let mut events = self.events.subscribe();
-        let (reply, answer) = oneshot::channel();
-        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        self.ask.send(Asked { ask, reply }).await.map_err(|_| gone())?;
-        for response in answer.await.map_err(|_| gone())? {
-            write(&mut self.stream, &response).await?;
+        let mut events = self.shared.events.subscribe();
+        let mut listing = None;
+        loop {
+            let Piece { text, next } = self.ask(ask.clone(), listing).await?;
+            write(&mut self.stream, text.as_ref()).await?;
+            listing = next;
+            if listing.is_none() {
+                break;
+            }
         }
         if !follows {
             return Ok(());
@@ -226,10 +297,26 @@ impl Client {
                 _ = self.stream.read(&mut nothing) => return Ok(()),
                 // Nor is anybody served who is too far behind.
                 event = events.recv() => {
-                    write(&mut self.stream, &Response::Event(event.map_err(|_| gone())?)).await?;
+                    let event = Response::Event(event.map_err(|_| gone())?);
+                    write(&mut self.stream, &lines(&[event])).await?;
                 }
             }
         }
+    }
+
+    /// Has the shell answer, or go on with its answer.
+    async fn ask(&self, ask: Ask, listing: Option<Listing>) -> io::Result<Piece> {
+        let (reply, answer) = oneshot::channel();
+        let (held, over) = (self.shared.held.clone(), self.seat.over().clone());
+        let asked = Asked {
+            ask,
+            listing,
+            held,
+            over,
+            reply,
+        };
+        self.shared.ask.send(asked).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
     }
 
     /// Reads the one request; what cannot be granted comes back as the answer.
@@ -263,10 +350,12 @@ fn permit(line: &[u8], caller: u32) -> Result<Ask, Refusal> {
     Ok(request.ask)
 }
 
-async fn write(stream: &mut UnixStream, response: &Response) -> io::Result<()> {
-    let mut line = serde_json::to_vec(response)?;
-    line.push(b'\n');
-    timeout(PATIENCE, stream.write_all(&line)).await?
+async fn write(stream: &mut UnixStream, text: &[u8]) -> io::Result<()> {
+    timeout(PATIENCE, stream.write_all(text)).await?
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ impl Shell {
             writer: Writer::new(file),
             held: None,
             began: now(),
-            metrics: Metrics::open(&config.metrics, control.events()),
+            metrics: Metrics::open(&config.metrics, control.events(), control.held()),
             control,
             history: History::default(),
             pinging: Pinging::default(),
@@ -376,7 +376,7 @@ impl Shell {
     fn inform(&mut self, due: Due) {
         match due {
             Due::Beat => {}
-            Due::Line => self.systemd.say(&self.node.status(now())),
+            Due::Line => self.systemd.say(&self.node.overview(now())),
         }
     }
 

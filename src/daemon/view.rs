@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use crate::control;
 use crate::mesh::device::DeviceState;
+use crate::mesh::fact::Origin;
 use crate::mesh::fact::signal::Nat;
-use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::State;
 use crate::mesh::link::quality::{Direction, Quality};
-use crate::mesh::settings::TrustLevel;
-use crate::mesh::status::{Explanation, PeerStatus, Place, Status, Way, value_of};
+use crate::mesh::status::{Explanation, PeerStatus, Place, Status, Way};
 
 /// What the shell knows beside the node.
 pub(super) struct Around<'a> {
@@ -140,71 +139,6 @@ fn candidate(status: &Status, place: &Place, used: Option<SocketAddr>) -> contro
         answer_ms: place.answered.map(|(took, _)| took.as_secs_f64() * 1000.0),
         answered_seconds: place.answered.map(|(_, ago)| ago.as_secs()),
         in_use: used == Some(place.endpoint),
-    }
-}
-
-/// Returns what is believed, of one subject or of all, what is not done, and what is not believed.
-pub(super) fn facts(
-    status: &Status,
-    subject: Option<&PublicKey>,
-    trust: impl Fn(&PublicKey) -> Option<TrustLevel>,
-    knowers: impl Fn(&Fact) -> Vec<PublicKey>,
-) -> control::Facts {
-    let is_asked = |key: &PublicKey| subject.is_none_or(|subject| subject == key);
-    let facts = status.facts.iter().filter(|(fact, ..)| is_asked(&fact.subject));
-    let refused = status.refused.iter().filter(|refused| is_asked(&refused.claimant.key));
-    let sent_by = |sender: &Option<PublicKey>| subject.is_none() || sender.as_ref() == subject;
-    let rejected = status.rejections.iter().filter(|(sender, ..)| sent_by(sender));
-    let told = |fact: &Fact| {
-        knowers(fact)
-            .iter()
-            .map(|key| called(key, status.name_of(key).as_deref()))
-            .collect()
-    };
-    control::Facts {
-        version: control::VERSION,
-        facts: facts
-            .map(|(believed, origin, ttl)| control::Fact {
-                told: subject.map(|_| told(believed)),
-                ..fact(status, believed, origin, *ttl, &trust)
-            })
-            .collect(),
-        refused: refused
-            .map(|refused| control::Refused {
-                prefix: refused.prefix,
-                claimant: refused.claimant.key,
-                text: refused.to_string(),
-            })
-            .collect(),
-        rejected: rejected
-            .map(|(sender, reason, times)| control::Rejected {
-                sender: *sender,
-                text: reason.to_string(),
-                times: *times,
-            })
-            .collect(),
-    }
-}
-
-fn fact(
-    status: &Status,
-    fact: &Fact,
-    origin: &Origin,
-    ttl: Duration,
-    trust: impl Fn(&PublicKey) -> Option<TrustLevel>,
-) -> control::Fact {
-    control::Fact {
-        subject: fact.subject,
-        name: status.name_of(&fact.subject),
-        attribute: fact.attribute().row().name.to_owned(),
-        value: value_of(fact),
-        origin: source(status, origin),
-        trust: match origin {
-            Origin::Peer(sender) => trust(sender),
-            Origin::Observed | Origin::Configured | Origin::Remembered => None,
-        },
-        expires_seconds: ttl.as_secs(),
-        told: None,
     }
 }
 

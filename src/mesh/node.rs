@@ -1,6 +1,7 @@
 //! The node: wires the parts together and decides nothing itself.
 
 mod agenda;
+mod believed;
 mod explain;
 mod foresee;
 mod hear;
@@ -261,6 +262,15 @@ impl Node {
 
     /// Returns what the node knows and does, to be shown.
     pub fn status(&self, now: Timestamp) -> Status {
+        let facts = self.believed(now, None);
+        Status {
+            facts: facts.map(|(fact, origin, ttl)| (fact.clone(), origin, ttl)).collect(),
+            ..self.overview(now)
+        }
+    }
+
+    /// Returns the same without the facts, of which there may be many: [`believed`](Self::believed) lists them.
+    pub fn overview(&self, now: Timestamp) -> Status {
         Status {
             key: *self.public_key(),
             address: self.address,
@@ -279,11 +289,7 @@ impl Node {
                 .flat_map(|device| device.peers.keys())
                 .map(|key| self.peer_status(now, key))
                 .collect(),
-            facts: self
-                .store
-                .iter()
-                .map(|(fact, stored)| (fact.clone(), stored.origin, stored.expires.since(now)))
-                .collect(),
+            facts: Vec::new(),
             refused: self.routes.refused().map(|refusal| self.refused(&refusal)).collect(),
             rejections: self
                 .rejections

@@ -1,6 +1,5 @@
 //! What peers, files and arguments bring steers no terminal, and no key that stands in the wrong place is shown.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::thread;

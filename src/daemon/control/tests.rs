@@ -94,7 +94,7 @@ async fn a_question_is_answered_and_the_socket_is_for_root_and_a_group_and_goes_
         .unwrap();
     let asked = bench.control.asked().await;
     assert_eq!(asked.ask, Ask::Export);
-    asked.answer(vec![Response::Done { text: "yes".into() }]);
+    asked.answer(&[Response::Done { text: "yes".into() }]);
     assert_eq!(read(&mut stream).await, Some(Response::Done { text: "yes".into() }));
     assert_eq!(read(&mut stream).await, None, "that was all");
     bench.control.rename("wg1");
@@ -115,7 +115,7 @@ async fn a_client_that_reads_nothing_is_dropped_and_others_go_on() {
             .write_all(&[line(follow), b"\n".to_vec()].concat())
             .await
             .unwrap();
-        bench.control.asked().await.answer(Vec::new());
+        bench.control.asked().await.answer(&[]);
         streams.push(stream);
     }
     let [mut reads, mut silent] = <[_; 2]>::try_from(streams).unwrap();
@@ -134,16 +134,19 @@ async fn a_client_that_reads_nothing_is_dropped_and_others_go_on() {
 #[tokio::test(flavor = "current_thread")]
 async fn root_is_served_while_all_other_seats_are_taken() {
     let nobody = Some(65_534);
-    assert_eq!((seats(Some(0)), seats(nobody), seats(None)), (64, 56, 56));
+    assert_eq!(
+        (most_seats(Some(0)), most_seats(nobody), most_seats(None)),
+        (64, 56, 56)
+    );
     let mut bench = Bench::new("seats");
     let mut seated = Vec::new();
     let own = rustix::process::geteuid().as_raw();
-    for _ in 0..seats(Some(own)) {
+    for _ in 0..most_seats(Some(own)) {
         let mut stream = BufReader::new(bench.connect().await);
         let follow = Ask::Events { follow: true };
         let asked = [line(follow), b"\n".to_vec()].concat();
         stream.write_all(&asked).await.unwrap();
-        bench.control.asked().await.answer(Vec::new());
+        bench.control.asked().await.answer(&[]);
         seated.push(stream);
     }
     let mut late = BufReader::new(bench.connect().await);
@@ -157,5 +160,56 @@ async fn root_is_served_while_all_other_seats_are_taken() {
             })
         ),
         "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn connection_without_request_makes_room_for_one_that_asks() {
+    let mut bench = Bench::new("half-open");
+    let own = rustix::process::geteuid().as_raw();
+    let mut silent = Vec::new();
+    for _ in 0..most_seats(Some(own)) * 2 {
+        silent.push(bench.connect().await);
+        // The listener takes it before the next one comes.
+        tokio::task::yield_now().await;
+    }
+    let mut late = BufReader::new(bench.connect().await);
+    late.write_all(&[line(Ask::Export), b"\n".to_vec()].concat())
+        .await
+        .unwrap();
+    bench
+        .control
+        .asked()
+        .await
+        .answer(&[Response::Done { text: "yes".into() }]);
+    assert_eq!(read(&mut late).await, Some(Response::Done { text: "yes".into() }));
+    let mut first = BufReader::new(silent.remove(0));
+    assert_eq!(read(&mut first).await, None, "the oldest one is closed");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn slow_readers_hold_a_bounded_sum_and_the_oldest_loses() {
+    let mut bench = Bench::new("held");
+    let long = || Response::Done {
+        text: "x".repeat(crate::daemon::held::MOST / 4),
+    };
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        let mut stream = BufReader::new(bench.connect().await);
+        stream
+            .write_all(&[line(Ask::Export), b"\n".to_vec()].concat())
+            .await
+            .unwrap();
+        bench.control.asked().await.answer(&[long()]);
+        slow.push(stream);
+    }
+    let mut kept = slow.pop().unwrap();
+    assert_eq!(read(&mut kept).await, Some(long()), "the last one has its answer whole");
+    let mut cut = String::new();
+    let oldest = timeout(Duration::from_secs(20), slow.remove(0).read_to_string(&mut cut)).await;
+    assert!(
+        oldest.unwrap().is_err() || cut.len() < crate::daemon::held::MOST / 4,
+        "{}",
+        cut.len()
     );
 }

@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::source::Source;
-use super::text;
+use super::source::{Kind, Source};
 
 /// How often it is written: node_exporter is asked every 15 s as a rule.
 const EVERY: Duration = Duration::from_secs(15);
@@ -23,9 +22,10 @@ pub(super) async fn keep(path: PathBuf, source: Source) {
     let mut is_failing = false;
     loop {
         ticks.tick().await;
-        let Some(snapshot) = source.ask().await else { continue };
-        let (to, text) = (path.clone(), text::classic(&text::open_metrics(&snapshot)));
-        let replaced = spawn_blocking(move || replace(&to, &text)).await;
+        let Some(shown) = source.ask().await else { continue };
+        let (to, text) = (path.clone(), shown.text(Kind::Classic));
+        drop(shown);
+        let replaced = spawn_blocking(move || replace(&to, text.as_ref())).await;
         let replaced = replaced.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
         if let Err(error) = &replaced
             && !is_failing
@@ -52,7 +52,7 @@ impl Drop for Written {
 }
 
 /// Puts a text in the place of the file, whole: whoever reads finds the old one or the new one. Anybody may read it.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("prom.new");
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -64,7 +64,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         .mode(0o644)
         .open(&draft)?;
     let written = file
-        .write_all(text.as_bytes())
+        .write_all(text)
         .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
         .and_then(|()| fs::rename(&draft, path));
     if written.is_err() {

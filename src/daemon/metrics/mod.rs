@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::routes::Web;
 use self::source::Source;
+use super::held::Held;
 use crate::config::Target;
 use crate::control::{Event, Status};
 use crate::mesh::settings::Host;
@@ -55,10 +56,10 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Begins to serve some places; one that cannot be served is said so, and tried again.
-    pub(super) fn open(targets: &[Target], events: &broadcast::Sender<Event>) -> Self {
+    /// Begins to serve some places; one that cannot be served is said so, and tried again. What waits for readers counts as `held`.
+    pub(super) fn open(targets: &[Target], events: &broadcast::Sender<Event>, held: &Held) -> Self {
         let (want, wanted) = mpsc::channel(1);
-        let source = Source::start(want);
+        let source = Source::start(want, held.clone());
         let task = |target: &Target| {
             let source = source.clone();
             let task = match target {

@@ -1,20 +1,20 @@
 //! What is asked, and what is answered.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use http_body_util::{Channel, Either, Full};
 use hyper::body::{Body, Bytes};
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 
 use super::page::{PAGE, policy};
-use super::source::Source;
+use super::source::{Kind, Source};
 use super::stream::{self, Call};
-use super::text;
 use crate::control::Event;
+use crate::daemon::held::Text;
+use crate::daemon::seats::{Seats, Stage};
 
 /// The most who follow what happens at a time: some screens.
 const MAX_FOLLOWERS: usize = 32;
@@ -48,7 +48,7 @@ pub(super) struct Web {
     /// What the operator calls it.
     name: Option<String>,
     policy: HeaderValue,
-    seats: Arc<Semaphore>,
+    followers: Seats<IpAddr>,
 }
 
 impl Web {
@@ -59,12 +59,13 @@ impl Web {
             events,
             name,
             policy: HeaderValue::from_str(&policy()).expect("the policy is letters and signs of ASCII"),
-            seats: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+            followers: Seats::default(),
         }
     }
 
     /// Answers a request.
     pub(super) async fn answer<B: Body>(&self, request: &Request<B>, call: &Call) -> Answer {
+        call.reach(Stage::Answered);
         let mut answer = self.choose(request, call).await;
         let headers = answer.headers_mut();
         for (name, value) in HEADERS {
@@ -90,8 +91,8 @@ impl Web {
         }
         match request.uri().path() {
             "/" => whole(HTML, PAGE),
-            "/metrics" => self.metrics(request.headers()).await,
-            "/api/status" => self.status().await,
+            "/metrics" => self.metrics(request.headers(), call).await,
+            "/api/status" => self.text(JSON, Kind::Status, call).await,
             "/api/events" => self.follow(request.method(), call),
             _ => refusal(
                 StatusCode::NOT_FOUND,
@@ -114,33 +115,31 @@ impl Web {
         address.parse::<IpAddr>().is_ok() || host == "localhost" || self.name.as_ref() == Some(&host)
     }
 
-    async fn metrics(&self, headers: &HeaderMap) -> Answer {
-        let Some(snapshot) = self.source.ask().await else {
-            return silence();
-        };
-        let text = text::open_metrics(&snapshot);
+    async fn metrics(&self, headers: &HeaderMap, call: &Call) -> Answer {
         if wants_classic(headers) {
-            whole(CLASSIC, text::classic(&text))
+            self.text(CLASSIC, Kind::Classic, call).await
         } else {
-            whole(OPEN_METRICS, text)
+            self.text(OPEN_METRICS, Kind::OpenMetrics, call).await
         }
     }
 
-    async fn status(&self) -> Answer {
-        let Some(snapshot) = self.source.ask().await else {
+    async fn text(&self, name: &'static str, kind: Kind, call: &Call) -> Answer {
+        let Some(shown) = self.source.ask().await else {
             return silence();
         };
-        let json = serde_json::to_vec(&snapshot.status);
-        json.map_or_else(|_| silence(), |json| whole(JSON, json))
+        let text: Text = shown.text(kind).read_by(call.over());
+        whole(name, text.to_bytes())
     }
 
     fn follow(&self, method: &Method, call: &Call) -> Answer {
         if method == Method::HEAD {
             return whole(EVENTS, "");
         }
-        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
+        let Some(seat) = self.followers.take(call.source(), MAX_FOLLOWERS) else {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many follow what happens\n");
         };
+        seat.reach(Stage::Following);
+        call.reach(Stage::Following);
         let (to, body) = Channel::new(WAITING);
         let events = self.events.subscribe();
         tokio::spawn(stream::tell(to, self.source.clone(), events, call.clone(), seat));

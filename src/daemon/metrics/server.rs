@@ -13,8 +13,9 @@ use tokio::time::sleep;
 
 use super::routes::Web;
 use super::stream::Call;
+use crate::daemon::seats::{Seats, source};
 
-/// The most connections at a time; who comes in addition is turned away.
+/// The most connections at a time; who comes in addition takes the place of one that has not asked yet ([`Seats`]).
 const MAX_CLIENTS: usize = 64;
 /// How long a client may take to ask, and to take an answer in.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,16 +29,18 @@ const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// Serves whoever connects to `place`.
 pub(super) async fn serve(place: String, web: Web) {
     let listener = listen(&place).await;
+    let seats = Seats::default();
     let mut clients = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             // No file descriptor is left: one may be again.
             sleep(RETRY[0]).await;
             continue;
         };
         while clients.try_join_next().is_some() {}
-        if clients.len() < MAX_CLIENTS {
-            clients.spawn(answer(stream, web.clone()));
+        let from = source(from.ip());
+        if let Some(seat) = seats.take(from, MAX_CLIENTS) {
+            clients.spawn(answer(stream, web.clone(), Call::new(PATIENCE, from, seat)));
         }
     }
 }
@@ -75,8 +78,7 @@ fn complain(place: &str, error: &io::Error, pause: Duration) {
 }
 
 /// Answers one request of one client.
-async fn answer(stream: TcpStream, web: Web) {
-    let call = Call::new(PATIENCE);
+async fn answer(stream: TcpStream, web: Web, call: Call) {
     let answer = |request| {
         let (web, call) = (web.clone(), call.clone());
         async move { Ok::<_, Infallible>(web.answer(&request, &call).await) }

@@ -20,7 +20,7 @@ struct Stage {
 impl Stage {
     fn open(target: &Target, snapshot: Snapshot) -> Self {
         let (events, _) = broadcast::channel(16);
-        let mut metrics = Metrics::open(std::slice::from_ref(target), &events);
+        let mut metrics = Metrics::open(std::slice::from_ref(target), &events, &Held::default());
         let (snapshot, asked) = (Arc::new(Mutex::new(snapshot)), Arc::new(Mutex::new(0)));
         let (shown, counted) = (Arc::clone(&snapshot), Arc::clone(&asked));
         let node = async move {

@@ -7,13 +7,13 @@ use crate::config::{Config, ConfigError};
 use crate::control::{self, Ask, ErrorCode, PeerChange, Pong, Response};
 use crate::daemon::clock::{now, since_1970};
 use crate::daemon::control::{Asked, Refusal};
+use crate::daemon::listing::Listing;
 use crate::daemon::metrics::{Metrics, Snapshot, Wanted};
 use crate::daemon::view::{self, Around};
 use crate::daemon::wg_quick::WgQuick;
 use crate::mesh::event::Input;
-use crate::mesh::fact::Fact;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::{Override, TrustLevel};
+use crate::mesh::settings::Override;
 use crate::mesh::status::{PeerStatus, Status};
 use crate::printable::redact;
 
@@ -22,16 +22,29 @@ const RECENT: usize = 30;
 
 impl Shell {
     /// Answers a question.
-    pub(super) async fn answer(&mut self, asked: Asked) {
+    pub(super) async fn answer(&mut self, mut asked: Asked) {
+        if let Some(listing) = asked.take_listing() {
+            let (text, next) = listing.piece(&self.node, now());
+            return asked.answer_with(text, next);
+        }
         if let Ask::Ping { peer } = &asked.ask {
             return match self.peer_to_ping(peer) {
                 Ok(pong) => self.ping(asked, pong),
-                Err((code, text)) => asked.answer(vec![Response::Error { code, text }]),
+                Err((code, text)) => asked.answer(&[Response::Error { code, text }]),
+            };
+        }
+        if let Ask::Facts { peer } = &asked.ask {
+            return match self.subject(peer.as_deref()) {
+                Ok(subject) => {
+                    let (text, next) = Listing::new(subject).piece(&self.node, now());
+                    asked.answer_with(text, next);
+                }
+                Err((code, text)) => asked.answer(&[Response::Error { code, text }]),
             };
         }
         let answered = self.consider(&asked.ask).await;
         let responses = answered.unwrap_or_else(|(code, text)| vec![Response::Error { code, text }]);
-        asked.answer(responses);
+        asked.answer(&responses);
     }
 
     async fn consider(&mut self, ask: &Ask) -> Result<Vec<Response>, Refusal> {
@@ -39,12 +52,13 @@ impl Shell {
         match ask {
             Ask::Status { peer } => self.show_status(peer.as_deref()).await.map(|shown| vec![shown]),
             Ask::Explain { peer } => self.explain(peer).await.map(|shown| vec![shown]),
-            Ask::Facts { peer } => self.show_facts(peer.as_deref()).map(|shown| vec![shown]),
             Ask::Events { .. } => Ok(self.history.all().cloned().map(Response::Event).collect()),
-            Ask::Ping { .. } => Err((ErrorCode::BadRequest, "a ping is answered when it is".to_owned())),
+            Ask::Ping { .. } | Ask::Facts { .. } => {
+                Err((ErrorCode::BadRequest, "this is answered in pieces, or later".to_owned()))
+            }
             Ask::Export => {
                 let device = self.device.read(now()).await.map_err(failed)?;
-                let exported = view::export(&self.node.status(now()), &device, &self.iface);
+                let exported = view::export(&self.node.overview(now()), &device, &self.iface);
                 Ok(vec![Response::Export(exported)])
             }
             Ask::Reload => self.reload().and_then(done),
@@ -58,7 +72,7 @@ impl Shell {
     }
 
     fn peer_to_ping(&self, text: &str) -> Result<Pong, Refusal> {
-        let status = self.node.status(now());
+        let status = self.node.overview(now());
         find(&status, text).map(view::unanswered)
     }
 
@@ -70,7 +84,7 @@ impl Shell {
     }
 
     async fn show_status(&mut self, peer: Option<&str>) -> Result<Response, Refusal> {
-        let status = self.node.status(now());
+        let status = self.node.overview(now());
         let one = peer.map(|text| find(&status, text).map(|found| found.peer.key));
         let one = one.transpose()?;
         let mut shown = self.shown(&status).await?;
@@ -94,7 +108,7 @@ impl Shell {
 
     /// Tells what metrics and the page show; nothing, where WireGuard does not answer.
     pub(super) async fn show_metrics(&mut self, wanted: Wanted) {
-        let status = self.node.status(now());
+        let status = self.node.overview(now());
         let Ok(shown) = self.shown(&status).await else {
             return;
         };
@@ -108,7 +122,7 @@ impl Shell {
     }
 
     async fn explain(&mut self, peer: &str) -> Result<Response, Refusal> {
-        let status = self.node.status(now());
+        let status = self.node.overview(now());
         let key = find(&status, peer)?.peer.key;
         let device = self.device.read(now()).await.map_err(failed)?;
         let Some(explained) = self.node.explain(now(), &key) else {
@@ -119,19 +133,13 @@ impl Shell {
         Ok(Response::Explanation(Box::new(explained)))
     }
 
-    fn show_facts(&mut self, peer: Option<&str>) -> Result<Response, Refusal> {
-        let status = self.node.status(now());
-        let subject = match peer {
-            Some("self") => Some(status.key),
-            Some(text) => Some(find(&status, text)?.peer.key),
-            None => None,
-        };
-        let levels = status.peers.iter().map(|peer| (peer.peer.key, peer.trust));
-        let levels: BTreeMap<PublicKey, Option<TrustLevel>> = levels.collect();
-        let trust = |key: &PublicKey| *levels.get(key)?;
-        let knowers = |fact: &Fact| self.node.knowers(now(), fact);
-        let shown = view::facts(&status, subject.as_ref(), trust, knowers);
-        Ok(Response::Facts(Box::new(shown)))
+    /// Returns whom a question is about; nobody is all.
+    fn subject(&self, peer: Option<&str>) -> Result<Option<PublicKey>, Refusal> {
+        match peer {
+            None => Ok(None),
+            Some("self") => Ok(Some(*self.node.public_key())),
+            Some(text) => find(&self.node.overview(now()), text).map(|found| Some(found.peer.key)),
+        }
     }
 
     fn overrides_in_words(&self, status: &Status) -> Vec<String> {
@@ -151,7 +159,7 @@ impl Shell {
 
     /// Treats a peer otherwise until the next start.
     fn change_peer(&mut self, text: &str, change: PeerChange) -> Result<String, Refusal> {
-        let status = self.node.status(now());
+        let status = self.node.overview(now());
         let peer = &find(&status, text)?.peer;
         let overrides = &mut self.config.settings.overrides;
         let said = overrides.entry(peer.key).or_default();
@@ -203,7 +211,7 @@ impl Shell {
             (self.steering.set_debug)(config.debug);
         }
         if !self.metrics.go_to(&config.metrics) {
-            self.metrics = Metrics::open(&config.metrics, self.control.events());
+            self.metrics = Metrics::open(&config.metrics, self.control.events(), self.control.held());
         }
         config.settings.overrides = std::mem::take(&mut self.config.settings.overrides);
         self.config = config;

@@ -28,7 +28,7 @@ impl Pinging {
         self.waiting.insert(self.last, tell);
         tokio::spawn(async move {
             let pong = collect(answers, pong, sleep(PATIENCE)).await;
-            asked.answer(vec![Response::Pong(Box::new(pong))]);
+            asked.answer(&[Response::Pong(Box::new(pong))]);
         });
         self.last
     }

@@ -264,6 +264,20 @@ impl Store {
         self.subjects.values().flatten().filter_map(|id| self.by_id(*id))
     }
 
+    /// Returns the facts behind `last` in the order of [`iter`](Self::iter), whether that is still stored or not; all, where it is none.
+    pub fn after<'a>(&'a self, last: Option<&Fact>) -> impl Iterator<Item = (&'a Fact, &'a Stored)> + use<'a> {
+        let subjects = match last {
+            None => self.subjects.range(..),
+            Some(last) => self.subjects.range(last.subject..),
+        };
+        let done = last.and_then(|last| {
+            let about = self.subjects.get(&last.subject)?;
+            Some(about.partition_point(|id| self.fact(*id).value <= last.value))
+        });
+        let behind = subjects.flat_map(|(_, about)| about).skip(done.unwrap_or_default());
+        behind.filter_map(|id| self.by_id(*id))
+    }
+
     /// Returns the facts about one subject.
     pub fn about<'a>(&'a self, subject: &PublicKey) -> impl Iterator<Item = (&'a Fact, &'a Stored)> + use<'a> {
         let about = self.subjects.get(subject).into_iter().flatten();

@@ -157,36 +157,60 @@ async fn read_until(stream: &mut TcpStream, heard: &mut String, part: &str) {
 }
 
 #[tokio::test]
-async fn whoever_is_too_many_is_turned_away_and_has_room_later() {
+async fn half_open_connections_starve_nobody_who_asks() {
     let target = free();
     let _stage = Stage::open(&target, sample::snapshot(1, 0));
     let mut silent = Vec::new();
-    for _ in 0..64 {
-        silent.push(connect(&target).await);
-    }
-    // All of them are taken in before the one after them is.
-    let mut late = connect(&target).await;
-    let read = timeout(SOON, late.read(&mut [0])).await.expect("it is closed");
-    assert!(matches!(read, Ok(0) | Err(_)));
-    drop(silent);
-    let answer = loop {
-        let mut stream = connect(&target).await;
-        let mut answer = String::new();
-        let asked = stream.write_all(get("/metrics", "").as_bytes()).await;
-        if asked.is_ok() && stream.read_to_string(&mut answer).await.is_ok() && !answer.is_empty() {
-            break answer;
+    for _ in 0..20 {
+        for _ in 0..16 {
+            silent.push(connect(&target).await);
         }
-    };
-    assert!(answer.starts_with("HTTP/1.1 200 "));
+        let answer = ask(&target, &get("/metrics", "")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let read = timeout(SOON, silent[0].read(&mut [0])).await.expect("it is closed");
+    assert!(matches!(read, Ok(0) | Err(_)), "the oldest one goes first");
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_bounded_in_sum() {
+    let target = free();
+    let mut snapshot = sample::snapshot(3, 0);
+    // Two such texts do not find room, and no socket takes one.
+    snapshot.status.node.role = "x".repeat(crate::daemon::held::MOST / 2 + 1);
+    let stage = Stage::open(&target, snapshot.clone());
+    let mut slow = connect(&target).await;
+    slow.write_all(get("/api/status", "").as_bytes())
+        .await
+        .expect("it listens");
+    slow.read_exact(&mut [0; 100]).await.expect("it begins");
+    // Another snapshot is another text.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    snapshot.status.node.nat = "other".to_owned();
+    stage.show(snapshot);
+    let answer = ask(&target, &get("/api/status", "")).await;
+    assert!(
+        answer.contains("\"other\"") && answer.ends_with('}'),
+        "the reader in time has all of it"
+    );
+    let mut rest = Vec::new();
+    let read = timeout(SOON, slow.read_to_end(&mut rest)).await.expect("it is closed");
+    assert!(
+        read.is_err() || rest.len() < crate::daemon::held::MOST / 2,
+        "{}",
+        rest.len()
+    );
 }
 
 #[tokio::test]
 async fn whoever_says_nothing_or_reads_nothing_is_dropped() {
     use crate::daemon::metrics::stream::{Call, tell};
+    use crate::daemon::seats::Seats;
     let short = Duration::from_millis(50);
-    timeout(SOON, Call::new(short).lost_patience())
-        .await
-        .expect("it says nothing");
+    let seats = Seats::default();
+    let from = std::net::IpAddr::from([127, 0, 0, 1]);
+    let call = || Call::new(short, from, seats.take(from, 8).expect("there is a seat"));
+    timeout(SOON, call().lost_patience()).await.expect("it says nothing");
 
     let (to, body) = http_body_util::Channel::new(1);
     let (want, mut wanted) = mpsc::channel::<Wanted>(1);
@@ -197,12 +221,14 @@ async fn whoever_says_nothing_or_reads_nothing_is_dropped() {
     };
     let _node = AbortOnDropHandle::new(tokio::spawn(node));
     let (_events, follower) = broadcast::channel(4);
-    let seats = Arc::new(tokio::sync::Semaphore::new(1));
-    let seat = Arc::clone(&seats).try_acquire_owned().expect("there is one");
-    let call = Call::new(short);
-    tokio::spawn(tell(to, Source::start(want), follower, call.clone(), seat));
+    let followers = Seats::default();
+    let seat = followers.take(from, 1).expect("there is one");
+    seat.reach(crate::daemon::seats::Stage::Following);
+    let call = call();
+    let source = Source::start(want, Held::default());
+    tokio::spawn(tell(to, source, follower, call.clone(), seat));
     // Nobody reads the body: one message is in it, and the next one finds no room.
     timeout(SOON, call.lost_patience()).await.expect("it does not read");
-    assert_eq!(seats.available_permits(), 1, "there is room for another");
+    assert!(followers.take(from, 1).is_some(), "there is room for another");
     drop(body);
 }
