@@ -7,6 +7,7 @@
 mod facts;
 mod pong;
 
+use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -204,12 +205,40 @@ pub struct Node {
     pub nat: String,
     /// Why there are no probes, where that is so.
     pub no_probes: Option<String>,
+    /// The UDP ports inside the tunnel on which facts are received, the first of which is spoken from; empty where the daemon is older.
+    #[serde(default)]
+    pub fact_ports: Vec<FactPort>,
     /// How long it runs, in seconds.
     pub up_seconds: u64,
     /// Whether details are logged.
     pub debug: bool,
     /// What was changed until the next start, for people.
     pub overrides: Vec<String>,
+}
+
+/// A UDP port for facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactPort {
+    /// The port.
+    pub port: u16,
+    /// Whether it is bound; otherwise a raw socket receives beside whoever has it, or may want to have it.
+    pub bound: bool,
+    /// Whether it takes the place of one that another program has.
+    pub fallback: bool,
+    /// The other program or interface that has it, where that is known.
+    pub holder: Option<String>,
+}
+
+impl fmt::Display for FactPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.port)?;
+        match (self.fallback, self.bound, &self.holder) {
+            (true, ..) => f.write_str(" (in place of one that is taken)"),
+            (false, true, _) => Ok(()),
+            (false, false, Some(holder)) => write!(f, " (beside {holder})"),
+            (false, false, None) => f.write_str(" (left free for other interfaces)"),
+        }
+    }
 }
 
 /// A peer.

@@ -7,7 +7,7 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | Device(&DeviceState) | Host(HostState) | Resolved | Settings | Ping | Timeout | Stop
+//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | FactPorts | Device(&DeviceState) | Host(HostState) | Resolved | Settings | Ping | Timeout | Stop
 //! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | Resolve | Pong | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
@@ -30,7 +30,7 @@
 //! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
 //! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
-//! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests) |
+//! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests); [`mesh::ports`]: to which UDP port |
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
 //! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] says it, [`mesh::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
@@ -91,7 +91,7 @@
 //! | peers made by facts, with link, session, address | 4,096 | 1,000 | 4 |
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes; paths on which no handshake came about | 16 each | 48 | 6 in all |
-//! | signs of life; secrets | one for each peer | 110; 115 | 1 |
+//! | signs of life; ports between which it was heard; secrets | one for each peer | 110; 40; 115 | 1 |
 //! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts, 64 places of its own, and 32 places with what became of asking there; heartbeats, 32 of each, and what they show | one for each peer | 130; 8,300; 1,300 | 40 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |

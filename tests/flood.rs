@@ -12,6 +12,7 @@ use wirelink::mesh::fact::value::{Metadata, Value};
 use wirelink::mesh::fact::{Fact, Timed, wire};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
 use wirelink::mesh::node::Node;
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
@@ -92,7 +93,14 @@ impl Victim {
         let recipient = *self.node.public_key();
         for group in wire::pack(facts) {
             let payload = &liar.tag(&recipient, [7; 24], &group).expect("a secret");
-            self.node.handle(self.now, Input::Packet { source, payload });
+            self.node.handle(
+                self.now,
+                Input::Packet {
+                    source,
+                    ports: PortPair::default(),
+                    payload,
+                },
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ use wirelink::mesh::event::{HostState, Input, Interface, Output};
 use wirelink::mesh::fact::value::{Echo, Metadata, Value};
 use wirelink::mesh::fact::{Timed, wire};
 use wirelink::mesh::node::Node;
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
 
@@ -296,7 +297,7 @@ impl Network {
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Configure(change) => self.device.apply(&change),
-                Output::Transmit { to, payload } => {
+                Output::Transmit { to, payload, .. } => {
                     self.costs.bytes_out += payload.len();
                     self.answer(&to, &payload);
                 }
@@ -313,7 +314,14 @@ impl Network {
     fn receive(&mut self, index: usize, payload: &[u8]) {
         let source = self.others[index].address;
         let began = computed();
-        self.node.handle(self.now, Input::Packet { source, payload });
+        self.node.handle(
+            self.now,
+            Input::Packet {
+                source,
+                ports: PortPair::default(),
+                payload,
+            },
+        );
         self.costs.packets.add(computed().saturating_sub(began));
     }
 

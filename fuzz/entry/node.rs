@@ -16,6 +16,7 @@ use wirelink::mesh::fact::{Timed, wire};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
 use wirelink::mesh::link::HEALTH_LIMIT;
 use wirelink::mesh::node::Node;
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
@@ -223,7 +224,14 @@ impl World {
     }
 
     fn hand_in(&mut self, source: std::net::Ipv6Addr, payload: &[u8]) {
-        self.node.handle(self.now, Input::Packet { source, payload });
+        self.node.handle(
+            self.now,
+            Input::Packet {
+                source,
+                ports: PortPair::default(),
+                payload,
+            },
+        );
         self.carry_out(false);
     }
 

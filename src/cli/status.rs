@@ -109,6 +109,10 @@ pub(super) fn headline(node: &Node) -> String {
         node.address,
         node.backend,
     );
+    if !node.fact_ports.is_empty() {
+        let ports: Vec<String> = node.fact_ports.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "facts on UDP port {}", ports.join(" and "));
+    }
     for said in &node.overrides {
         let _ = writeln!(text, "until the next start: {said}");
     }

@@ -47,6 +47,12 @@ fn status() -> Status {
             chatty: false,
             nat: "endpoint-independent".into(),
             no_probes: None,
+            fact_ports: vec![FactPort {
+                port: 51_821,
+                bound: true,
+                fallback: false,
+                holder: None,
+            }],
             up_seconds: 3600,
             debug: false,
             overrides: vec!["laptop paused".into()],

@@ -1,5 +1,6 @@
 //! What is there before anything is touched, and the wait for it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -30,11 +31,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Looks for the interface; where the operator wants to `wait`, until it is there and complete. May be cancelled.
-    pub(super) async fn look(iface: &str, wait: bool) -> anyhow::Result<Self> {
+    /// Looks for the interface; where the operator wants to `wait`, until it is there and complete. What survives a restart is in
+    /// `folder`. May be cancelled.
+    pub(super) async fn look(iface: &str, wait: bool, folder: Option<&Path>) -> anyhow::Result<Self> {
         let mut said = String::new();
         loop {
-            match Self::look_once(iface, wait).await {
+            match Self::look_once(iface, wait, folder).await {
                 Err(error) if wait && may_pass(&error) => {
                     let reason = error.to_string();
                     if said != reason {
@@ -50,9 +52,9 @@ impl Found {
     }
 
     /// Looks for the device, and waits for it to be up: until then WireGuard may have chosen no port.
-    async fn look_once(iface: &str, wait: bool) -> anyhow::Result<Self> {
+    async fn look_once(iface: &str, wait: bool, folder: Option<&Path>) -> anyhow::Result<Self> {
         let mut device = Device::open(iface).await?;
-        let lock = Lock::take(iface, device.index()).await?;
+        let lock = Lock::take(iface, device.index(), folder).await?;
         let mut host = Host::open(iface, device.index())?;
         let seen = wait_until_up(iface, &mut host, wait).await?;
         seen.expect_ipv6()?;

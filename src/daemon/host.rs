@@ -88,6 +88,12 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// Returns the other WireGuard interfaces.
+    pub fn other_wireguard(&self) -> Vec<String> {
+        let others = self.state.interfaces.iter().filter(|interface| interface.wireguard);
+        others.map(|interface| interface.name.clone()).collect()
+    }
+
     /// Checks that the WireGuard interface can have an IPv6 address.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! What the machine gives a node to work with, looked at from outside: nothing is changed, and no daemon is needed.
 
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::clock::now;
 use super::device::{Device, DeviceError};
+use super::holder;
 use super::host::{Host, Observation};
 use super::ports::Ports;
 use super::resolver::Resolver;
@@ -37,8 +38,8 @@ pub struct Seen {
     pub listen_port: u16,
     /// Where facts are spoken; nowhere, where nothing follows from that.
     pub ports: Vec<u16>,
-    /// Which of them another program has, where no daemon runs.
-    pub taken: Vec<u16>,
+    /// Which of them another program has, and which program; those of a daemon of ours, too.
+    pub taken: Vec<(u16, String)>,
     /// The link-local address of the node.
     pub address: Ipv6Addr,
     /// The role that the operator's prefixes give the node.
@@ -66,10 +67,11 @@ pub async fn inspect(config: &Config) -> Inspection {
         Ok(mut device) => {
             host = Some(look_around(&config.iface, device.index()).await);
             let backend = device.backend().to_string();
-            let state = device.read(now()).await;
             let around = host.as_ref().and_then(|host| host.as_ref().ok());
-            let own = around.map_or(&[][..], |seen: &Observation| &seen.state.tunnel_addresses);
-            state.map(|state| seen(config, backend, &state, own)).map_err(named)
+            match device.read(now()).await {
+                Ok(state) => Ok(seen(config, backend, &state, around).await),
+                Err(error) => Err(named(error)),
+            }
         }
         Err(error) => Err(named(error)),
     };
@@ -85,7 +87,9 @@ async fn look_around(iface: &str, index: u32) -> Result<Observation, String> {
     host.read().await.map_err(|error| error.to_string())
 }
 
-fn seen(config: &Config, backend: String, state: &DeviceState, own: &[IpNet]) -> Seen {
+async fn seen(config: &Config, backend: String, state: &DeviceState, around: Option<&Observation>) -> Seen {
+    let own = around.map_or(&[][..], |seen: &Observation| &seen.state.tunnel_addresses);
+    let others = around.map(Observation::other_wireguard).unwrap_or_default();
     let settings = &config.settings;
     let ports: Vec<u16> = Ports::of(settings, state, own)
         .into_iter()
@@ -100,21 +104,22 @@ fn seen(config: &Config, backend: String, state: &DeviceState, own: &[IpNet]) ->
         endpoint: state.peers[key].endpoint,
         handshake: state.peers[key].last_handshake.map(|at| now().since(at)),
     });
+    let address = settings.address_hash.link_local(&state.public_key);
+    let mut taken = Vec::new();
+    for port in &ports {
+        if let Some(holder) = holder::of(*port, address) {
+            taken.push((*port, holder.among(*port, &others).await.to_string()));
+        }
+    }
     Seen {
         backend,
         listen_port: state.listen_port,
-        taken: ports.iter().copied().filter(|port| is_taken(*port)).collect(),
+        taken,
         ports,
-        address: settings.address_hash.link_local(&state.public_key),
+        address,
         routers: routers.collect(),
         role,
     }
-}
-
-/// Says whether a program has the port for every address, so that none is left for facts.
-fn is_taken(port: u16) -> bool {
-    let bound = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port));
-    bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 /// Looks up every name in the settings, and in the file of wg-quick where that counts.

@@ -7,6 +7,7 @@ pub mod device;
 mod found;
 mod held;
 mod history;
+mod holder;
 pub mod host;
 pub mod inspect;
 mod listing;

@@ -9,24 +9,38 @@ use crate::mesh::device::DeviceState;
 use crate::mesh::role;
 use crate::mesh::settings::Settings;
 
-/// One port, or two where the first is probably not that of the others (see [`Socket`](super::socket::Socket)).
+/// One port, and others where the first is probably not that of the other nodes (see [`Socket`](super::socket::Socket)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ports {
     /// The port that belongs to this node.
     pub(super) first: u16,
+    /// The port that would follow from the listen port, where the operator chose another one: nodes that know nothing of the choice send
+    /// there.
+    pub(super) derived: Option<u16>,
     /// The port that the routers probably have.
     pub(super) second: Option<u16>,
+}
+
+/// A port on which facts are to be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    pub(super) port: u16,
+    /// Whether nobody else may have it meanwhile.
+    pub(super) hold: bool,
 }
 
 impl Ports {
     /// Returns the ports for a device as it is, or `None` where no port follows from its listen port.
     pub(super) fn of(settings: &Settings, device: &DeviceState, own: &[IpNet]) -> Option<Self> {
         let first = settings.fact_port(device.listen_port)?;
-        let chosen = settings.port.is_some();
+        let by_default = Settings::default().fact_port(device.listen_port);
+        let derived = by_default.filter(|port| *port != first);
+        let is_ours = |port: &u16| *port == first || Some(*port) == derived;
         Some(Self {
             first,
+            derived,
             second: at_routers(settings, device, own)
-                .filter(|ports| !chosen && !ports.contains(&first))
+                .filter(|ports| !ports.iter().any(is_ours))
                 .and_then(|ports| ports.first().copied()),
         })
     }
@@ -36,7 +50,8 @@ impl Ports {
         let now = Self::of(settings, device, own)?;
         let kept = self
             .second
-            .filter(|port| at_routers(settings, device, own).is_none() && *port != now.first);
+            .filter(|port| *port != now.first && Some(*port) != now.derived)
+            .filter(|_| at_routers(settings, device, own).is_none());
         Some(Self {
             second: now.second.or(kept),
             ..now
@@ -45,13 +60,31 @@ impl Ports {
 
     /// Returns all of them.
     pub(super) fn all(self) -> impl Iterator<Item = u16> {
-        [self.first].into_iter().chain(self.second)
+        [self.first].into_iter().chain(self.derived).chain(self.second)
+    }
+
+    /// Returns how to receive on all of them. A port that the operator chose is ours to hold; one that only follows from other ports is
+    /// left to whoever may want it, where the machine is `crowded` by another WireGuard interface, or the operator chose another one.
+    pub(super) fn wants(self, crowded: bool) -> Vec<Want> {
+        let chosen = self.derived.is_some();
+        let hold = |port: u16| {
+            if port == self.first {
+                chosen || !crowded
+            } else {
+                !chosen && !crowded
+            }
+        };
+        let want = |port| Want { port, hold: hold(port) };
+        self.all().map(want).collect()
     }
 }
 
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "port {}", self.first)?;
+        if let Some(derived) = self.derived {
+            write!(f, " and {derived}, WireGuard's next")?;
+        }
         self.second
             .map_or(Ok(()), |second| write!(f, " and {second}, the routers'"))
     }
@@ -107,7 +140,8 @@ mod tests {
     }
 
     const fn ports(first: u16, second: Option<u16>) -> Option<Ports> {
-        Some(Ports { first, second })
+        let derived = None;
+        Some(Ports { first, derived, second })
     }
 
     #[test]
@@ -126,11 +160,25 @@ mod tests {
                 "{listen_port} {peers:?}"
             );
         }
+    }
+
+    #[test]
+    fn chosen_port_leaves_the_usual_ones_open_to_others() {
+        let want = |port, hold| Want { port, hold };
+        let wants = |port, device: &DeviceState, crowded| of(port, device).unwrap().wants(crowded);
+        let leaf = device(40_000, &[HUB]);
+        let all = [want(7, true), want(40_001, false), want(51_821, false)];
         assert_eq!(
-            of(Some(7), &device(40_000, &[HUB])),
-            ports(7, None),
-            "a chosen one is not"
+            wants(Some(7), &leaf, false),
+            all,
+            "those who do not know of it are heard"
         );
+        assert_eq!(wants(Some(7), &leaf, true), all);
+        let hub = device(51_820, &[LEAF]);
+        assert_eq!(wants(Some(7), &hub, false), [want(7, true), want(51_821, false)]);
+        assert_eq!(wants(Some(51_821), &hub, false), [want(51_821, true)], "the usual one");
+        assert_eq!(wants(None, &leaf, false), [want(40_001, true), want(51_821, true)]);
+        assert_eq!(wants(None, &leaf, true), [want(40_001, false), want(51_821, false)]);
     }
 
     #[test]

@@ -11,14 +11,16 @@ mod sender;
 pub mod stun;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::select_all;
 use tokio::time::{Instant, sleep_until};
 
+pub(super) use self::filter::to_port;
 use self::pace::Pace;
 use self::packet::Family;
 pub use self::packet::{Heard, What};
+pub(super) use self::packet::{UDP_HEADER, split_udp, udp_datagram};
 use self::receiver::Receiver;
 use self::sender::Sender;
 use crate::mesh::event::NoProbes;
@@ -112,14 +114,17 @@ impl Prober {
                 .iter()
                 .try_for_each(|line| line.receiver.listen(port.number, asked))?;
         }
-        self.send(None, to, &stun::question(transaction))
+        self.send(None, None, to, &stun::question(transaction))
     }
 
-    /// Sends a probe from WireGuard's port, or from another one; what the network has no way for is an error at once.
-    pub fn send(&self, from: Option<u16>, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+    /// Sends a probe from WireGuard's port, or from another one, and from this address of the machine or the one that its routes choose;
+    /// what the network has no way for is an error at once.
+    pub fn send(&self, from: Option<u16>, local: Option<IpAddr>, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
         let line = self.lines.iter().find(|line| line.family == Family::of(to));
         match line {
-            Some(line) if self.port.number != 0 => line.sender.send(to, from.unwrap_or(self.port.number), payload),
+            Some(line) if self.port.number != 0 => {
+                line.sender.send(to, local, from.unwrap_or(self.port.number), payload)
+            }
             Some(_) | None => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }

@@ -22,7 +22,7 @@ pub async fn restore(config: Config) -> anyhow::Result<usize> {
     let iface = &config.iface;
     let mut device = Device::open(iface).await?;
     // What is taken away beside a daemon would be there again at once.
-    let _lock = Lock::take(iface, device.index())
+    let _lock = Lock::take(iface, device.index(), config.state.as_deref())
         .await
         .context("stop wirelink instead, which puts the interface back")?;
     let mut host = Host::open(iface, device.index())?;

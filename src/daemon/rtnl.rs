@@ -84,6 +84,17 @@ impl Rtnl {
     }
 }
 
+/// Says whether the kernel's own WireGuard drives a link, or a program may: all that is known at first is that it is a TUN device.
+pub(super) fn may_be_wireguard(link: &LinkMessage) -> bool {
+    let kinds = link.attributes.iter().filter_map(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    kinds
+        .flatten()
+        .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Wireguard | InfoKind::Tun)))
+}
+
 /// Says whether the kernel's own WireGuard drives a link.
 pub(super) fn is_wireguard(link: &LinkMessage) -> bool {
     link.attributes.iter().any(|attribute| match attribute {

@@ -24,7 +24,7 @@ use super::logs;
 use super::metrics::Metrics;
 use super::ports::Ports;
 use super::resolver::{Answer, Resolver};
-use super::socket::Socket;
+use super::socket::{Place, Socket};
 use super::state::{StateFile, Writer};
 use super::systemd::{Due, Systemd};
 use super::wg_quick::WgQuick;
@@ -45,6 +45,8 @@ use self::surroundings::settle;
 const AT_ONCE: usize = 64;
 /// When a device that could not be read is read again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it is tried to have a port that somebody else had.
+const PORTS_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Shell {
     /// What it is called now, whatever the configuration calls it.
@@ -61,7 +63,11 @@ pub(super) struct Shell {
     whereabouts: Whereabouts,
     up: bool,
     ports: Ports,
+    /// The other WireGuard interfaces of the machine.
+    neighbours: Vec<String>,
     socket: Socket,
+    /// When it is tried again to have the ports as they should be.
+    ports_at: Timestamp,
     probing: Probing,
     resolver: Resolver,
     wg_quick: Option<WgQuick>,
@@ -109,7 +115,7 @@ impl Shell {
         let found = tokio::select! {
             biased;
             _ = stop.asked() => return Ok(None),
-            found = Found::look(&config.iface, config.wait) => found?,
+            found = Found::look(&config.iface, config.wait, config.state.as_deref()) => found?,
             () = systemd.keep_beating() => unreachable!("it never ends"),
         };
         let iface = found.seen.name.clone();
@@ -122,7 +128,13 @@ impl Shell {
         };
         let (device, mut host) = (found.device, found.host);
         let mut node = Node::new(config.settings.clone(), found.identity, seed, now());
-        let socket = settle(&iface, &mut host, device.index(), node.address(), ports).await?;
+        let place = Place {
+            iface: iface.clone(),
+            index: device.index(),
+            address: node.address(),
+        };
+        let neighbours = found.seen.other_wireguard();
+        let socket = settle(&mut host, place, ports.wants(!neighbours.is_empty())).await?;
         let file = config
             .state
             .as_ref()
@@ -138,13 +150,15 @@ impl Shell {
         let own = found.seen.state.tunnel_addresses.clone();
         node.handle(now(), Input::Host(found.seen.state));
         systemd.ready();
-        Ok(Some(Self {
+        let shell = Self {
             lock: found.lock,
             whereabouts,
             own,
             config: config.clone(),
             ports,
+            neighbours,
             socket,
+            ports_at: now() + PORTS_AGAIN,
             probing,
             alarm,
             report,
@@ -169,7 +183,9 @@ impl Shell {
             node,
             device,
             host,
-        }))
+        };
+        shell.tell_ports().await;
+        Ok(Some(shell))
     }
 
     /// Returns the configuration as it is followed now: the next node on the interface begins with it.
@@ -274,7 +290,9 @@ impl Shell {
     fn hear(&mut self) {
         for _ in 0..AT_ONCE {
             match self.socket.receive() {
-                Ok(Some((source, payload))) => self.node.handle(now(), Input::Packet { source, payload }),
+                Ok(Some((source, ports, payload))) => {
+                    self.node.handle(now(), Input::Packet { source, ports, payload });
+                }
                 Ok(None) => return,
                 Err(error) => {
                     return self.warn("receive", format_args!("receiving facts failed: {error}"));
@@ -294,12 +312,17 @@ impl Shell {
                 Output::Configure(_) if !answers => {}
                 Output::Configure(change) => answers = self.configure(&change).await?,
                 Output::Remember(memory) => self.writer.start(memory),
-                Output::Transmit { to, payload } => {
-                    if let Err(error) = self.socket.send(to, &payload) {
+                Output::Transmit { to, ports, payload } => {
+                    if let Err(error) = self.socket.send(to, ports, &payload) {
                         tracing::debug!("nothing sent to {to}: {error}");
                     }
                 }
-                Output::Probe { from, to, payload } => self.probing.send(from, to, &payload),
+                Output::Probe {
+                    from,
+                    local,
+                    to,
+                    payload,
+                } => self.probing.send(from, local, to, &payload),
                 Output::Stun { to, transaction } => self.probing.ask(to, transaction),
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Pong { id, path, outcome } => self.pinging.tell(id, path, outcome),

@@ -20,6 +20,7 @@ pub(super) struct Around<'a> {
     pub(super) debug: bool,
     pub(super) chatty: bool,
     pub(super) overrides: Vec<String>,
+    pub(super) fact_ports: Vec<control::FactPort>,
 }
 
 /// Returns how the node and its peers are; `device` is read just now, for its counters.
@@ -40,6 +41,7 @@ pub(super) fn status(status: &Status, device: &DeviceState, around: Around<'_>) 
             chatty: around.chatty,
             nat: nat(status.nat).to_owned(),
             no_probes: status.no_probes.map(|why| why.to_string()),
+            fact_ports: around.fact_ports,
             up_seconds: around.up.as_secs(),
             debug: around.debug,
             overrides: around.overrides,

@@ -14,10 +14,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::host::{is_default, leads_into, unicast_prefix};
 use super::netlink::{NetlinkError, Task};
+use super::rtnl::may_be_wireguard;
 use crate::mesh::event::Route;
 
 /// How long a change waits for those that come with it: an interface that goes up brings links, addresses and routes.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// How long it waits where a tunnel is new: its listen port may be one that we are in the way of, and is set in a moment.
+const AT_ONCE: Duration = Duration::from_millis(10);
 
 /// How long to wait before another try when the kernel gives no socket.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
@@ -41,6 +45,8 @@ pub(super) struct Watch {
     tunnel_prefixes: Vec<IpNet>,
     subscription: Option<(Notices, Task)>,
     due: Option<Instant>,
+    /// When to look once more after that.
+    again: Option<Instant>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -63,6 +69,7 @@ impl Watch {
             tunnel_prefixes: Vec::new(),
             subscription: Some(subscribe()?),
             due: None,
+            again: None,
         })
     }
 
@@ -79,7 +86,7 @@ impl Watch {
             match self.due {
                 Some(due) => {
                     sleep_until(due).await;
-                    self.due = None;
+                    self.due = self.again.take();
                     // What is queued by now, the coming read shows as well.
                     self.discard();
                     return;
@@ -95,6 +102,11 @@ impl Watch {
         };
         match notices.next().await {
             Some(notice) if !self.concerns(&notice.payload) => return,
+            Some(notice) if is_new_tunnel(&notice.payload) => {
+                self.due = Some(Instant::now() + AT_ONCE);
+                self.again = Some(Instant::now() + DEBOUNCE);
+                return;
+            }
             Some(_) => {}
             // Nobody knows what was missed: subscribe again first, then have everything read.
             None => self.subscription = None,
@@ -139,6 +151,16 @@ impl Watch {
                 || leads_into(route, self.index)
                 || self.tunnel_prefixes.iter().any(|tunnel| tunnel.contains(&prefix))
         })
+    }
+}
+
+/// Says whether a link was made just now that is WireGuard, or may be.
+fn is_new_tunnel(notice: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+    match notice {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+            link.header.change_mask.bits() == u32::MAX && may_be_wireguard(link)
+        }
+        _ => false,
     }
 }
 

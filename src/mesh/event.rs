@@ -20,6 +20,7 @@ use super::link::fit::Narrow;
 use super::memory::Memory;
 use super::overlap::Overlap;
 use super::ping::{NoPing, Path};
+use super::ports::PortPair;
 use super::probe::Dropped;
 pub use super::refused::RefusedPrefix;
 use super::settings::{Host, Settings};
@@ -33,6 +34,8 @@ pub enum Input<'a> {
     Packet {
         /// The link-local address that it came from.
         source: Ipv6Addr,
+        /// The ports between which it came.
+        ports: PortPair,
         /// The UDP payload.
         payload: &'a [u8],
     },
@@ -40,6 +43,8 @@ pub enum Input<'a> {
     Probe {
         /// Where it came from, through whatever NAT; an IPv4 address never in its mapped form.
         source: SocketAddr,
+        /// The address of this machine to which it came, where that is known: an answer from another one passes no firewall.
+        local: Option<IpAddr>,
         /// The UDP payload.
         payload: &'a [u8],
     },
@@ -58,6 +63,8 @@ pub enum Input<'a> {
         /// Why there are no probes, where that is so.
         missing: Option<NoProbes>,
     },
+    /// Facts are spoken on other ports now: peers learn them from what they hear next.
+    FactPorts,
     /// The device was read; the node keeps what is different from the reading before.
     Device(&'a DeviceState),
     /// The machine was looked at.
@@ -71,7 +78,7 @@ pub enum Input<'a> {
     },
     /// Where the operator's file for wg-quick says by name that peers are; it takes the place of what it said before.
     Named(BTreeMap<PublicKey, Host>),
-    /// What the operator decides from now on; the port and how addresses follow from keys are as before.
+    /// What the operator decides from now on; how addresses follow from keys is as before.
     Settings(Box<Settings>),
     /// The operator wants to know how long the ways to a peer take; [`Output::Pong`] answers for each of them.
     Ping {
@@ -100,6 +107,8 @@ pub enum Output {
     Transmit {
         /// The link-local address of the peer.
         to: Ipv6Addr,
+        /// The ports between which its last verified datagram came; `None` where it was not heard yet, and may listen at any of the usual.
+        ports: Option<PortPair>,
         /// The UDP payload.
         payload: Vec<u8>,
     },
@@ -107,6 +116,8 @@ pub enum Output {
     Probe {
         /// From which other port than WireGuard's, if from another one.
         from: Option<u16>,
+        /// From which address of this machine; `None` leaves that to its routes.
+        local: Option<IpAddr>,
         /// Where to.
         to: SocketAddr,
         /// The UDP payload.

@@ -3,7 +3,7 @@
 //! The contract is [`Node`](node::Node): hand in [`Input`](event::Input)s with the time, carry out [`Output`](event::Output)s in
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
-//! Layers, each of which may use those before it: `time`, `identity`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
+//! Layers, each of which may use those before it: `time`, `identity`, `ports`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
 //! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`, `role`; then the deciding modules, which do not import one another (`trust`,
 //! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `ping`, `silence`, `stun`, `turns`); then
 //! `event`, `rejections`, `census`, `contest`, `node`, `status`.
@@ -31,6 +31,7 @@ pub mod node;
 pub mod overlap;
 pub mod ping;
 pub mod plan;
+pub mod ports;
 pub mod prefix;
 pub mod prefixes;
 pub mod probe;

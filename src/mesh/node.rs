@@ -45,6 +45,7 @@ use super::membership::Membership;
 use super::mirror::Mirror;
 use super::overlap::Protected;
 use super::ping::Pings;
+use super::ports::HeardPorts;
 use super::prefix::TunnelRoutes;
 use super::probe::Probing;
 use super::probe::rate::Limiter;
@@ -84,6 +85,8 @@ pub struct Node {
     trust: TrustPolicy,
     store: Store,
     liveness: Heard,
+    /// Where peers are spoken to.
+    ports: HeardPorts,
     /// Whom facts or the settings call a member.
     members: BTreeSet<PublicKey>,
     membership: Membership,
@@ -139,6 +142,7 @@ impl Node {
             trust: TrustPolicy::new(own_key, &settings),
             store: Store::default(),
             liveness: Heard::default(),
+            ports: HeardPorts::default(),
             members: BTreeSet::new(),
             membership: Membership::new(now),
             links: BTreeMap::new(),
@@ -184,9 +188,10 @@ impl Node {
     /// Takes in what happened. Only [`Input::Timeout`] and [`Input::Stop`] lead to changes of the device.
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>) {
         match input {
-            Input::Packet { source, payload } => self.hear(now, source, payload),
-            Input::Probe { source, payload } => self.hear_probe(now, source, payload),
+            Input::Packet { source, ports, payload } => self.hear(now, source, ports, payload),
+            Input::Probe { source, local, payload } => self.hear_probe(now, source, local, payload),
             Input::Stun { source, answer } => self.hear_stun(now, source, answer),
+            Input::FactPorts => self.challenge_all(now),
             Input::Prober { epoch, missing } => self.observe_prober(now, epoch, missing),
             Input::Device(read) => {
                 self.count_traffic(now, read);
@@ -315,9 +320,15 @@ impl Node {
         self.seen.forget();
         self.stun.forget();
         self.gossip.moved(now);
+        self.challenge_all(now);
+    }
+
+    /// Sends a heartbeat over every link soon.
+    fn challenge_all(&mut self, now: Timestamp) {
         let pulses = self.links.values_mut().filter_map(Link::pulse);
         pulses.for_each(|pulse| pulse.challenge(now));
         self.agenda.add_all();
+        self.expect_news(now);
     }
 
     /// Has what came in acted on at once, but not more often than a pass can be: a link moves on, and each step of it waits for the one

@@ -24,6 +24,7 @@ mod neighbours;
 mod network;
 mod operator;
 mod play;
+mod ports;
 mod probes;
 mod reasons;
 mod router;

@@ -47,7 +47,7 @@ async fn hear(prober: &mut Prober) -> Option<Heard> {
 /// Sends from one side to an endpoint, and returns the source that the other side heard, if it heard anything.
 async fn passes(from: &Prober, to: SocketAddr, at: &mut Prober) -> Option<SocketAddr> {
     let sent = probe(u8::try_from(to.port() % 251).expect("below 251"));
-    from.send(None, to, &sent).expect("there is a way out");
+    from.send(None, None, to, &sent).expect("there is a way out");
     let heard = hear(at).await?;
     assert_eq!(heard.what, What::Probe(sent));
     Some(heard.source)
@@ -107,6 +107,37 @@ fn a_probe_opens_the_way_for_wireguard_which_does_not_notice() {
 }
 
 #[test]
+fn answer_leaves_from_the_address_that_was_asked() {
+    let pair = Pair::build();
+    let (router, host) = (&pair.routers[1], &pair.sides[1].host);
+    host.run("ip addr add 192.168.2.9/24 dev eth0");
+    host.run("ip addr add fd00:2::9/64 dev eth0 nodad");
+    // The routes prefer the first address, and a rule has the second leave another way.
+    host.run("ip route add default via 192.168.2.1 table 77");
+    host.run("ip rule add from 192.168.2.9 lookup 77");
+    pair::probe_between([router, host], async |[mut asker, mut asked]| {
+        for address in ["192.168.2.2", "192.168.2.9", "fd00:2::2", "fd00:2::9"] {
+            let at = SocketAddr::new(address.parse().expect("an address"), PORT);
+            asker.send(None, None, at, &probe(1)).expect("it is a neighbour");
+            let heard = hear(&mut asked).await.unwrap_or_else(|| panic!("{at} is asked"));
+            assert_eq!(heard.local, Some(at.ip()));
+            asked
+                .send(None, heard.local, heard.source, &probe(2))
+                .expect("it is its own");
+            let answer = hear(&mut asker).await.unwrap_or_else(|| panic!("{at} answers"));
+            assert_eq!(answer.source, at);
+        }
+        // Nothing of it stays with the socket.
+        let to = SocketAddr::new("192.168.2.1".parse().expect("an address"), PORT);
+        asked.send(None, None, to, &probe(3)).expect("it is a neighbour");
+        assert_eq!(
+            hear(&mut asker).await.map(|heard| heard.source.ip()),
+            "192.168.2.2".parse().ok()
+        );
+    });
+}
+
+#[test]
 fn a_probe_carries_the_mark_and_follows_the_port() {
     let pair = Pair::build();
     let [at_a, at_b] = [0, 1].map(|side| Pair::outside(side, true));
@@ -127,7 +158,7 @@ fn a_probe_carries_the_mark_and_follows_the_port() {
         assert_eq!(passes(&b, elsewhere, &mut a).await, Some(at_b), "but this one");
         a.follow(moved(0, 0)).expect("an interface may be down");
         assert!(
-            a.send(None, at_b, &probe(1)).is_err(),
+            a.send(None, None, at_b, &probe(1)).is_err(),
             "nobody listens there for the answer"
         );
     });

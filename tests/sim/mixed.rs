@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{HostState, Input, Interface, Output, Route};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::Settings;
 use zeroize::Zeroizing;
 
@@ -134,7 +135,14 @@ impl Mixed {
                 continue;
             };
             if let Some((_, FACTS, payload)) = read_udp(&arrived.packet) {
-                program.handle(now, Input::Packet { source, payload });
+                program.handle(
+                    now,
+                    Input::Packet {
+                        source,
+                        ports: PortPair::default(),
+                        payload,
+                    },
+                );
                 self.drain(arrived.to);
             }
         }
@@ -156,7 +164,7 @@ impl Mixed {
         while let Some(output) = self.programs[host].poll_output() {
             match output {
                 Output::Configure(change) => self.wire.apply(host, change),
-                Output::Transmit { to, payload } => {
+                Output::Transmit { to, payload, .. } => {
                     let source = self.programs[host].address();
                     let packet = udp(source.into(), to.into(), FACTS, FACTS, &payload);
                     // Nothing is sent where there is no endpoint yet.

@@ -103,22 +103,51 @@ fn wireguard(seen: &Seen, machine: &Inspection) -> Finding {
 }
 
 fn ports(seen: &Seen, device: &inspect::Seen) -> Finding {
-    let listed: Vec<String> = device.ports.iter().map(ToString::to_string).collect();
-    match (&device.taken[..], device.listen_port) {
-        (_, port) if listed.is_empty() => {
-            Finding::fail("port", format!("no port for facts follows from listen port {port}"))
-                .remedy("give the interface a listen port from 1 to 65534, or name one with --port")
+    let listen_port = device.listen_port;
+    let listed: Vec<String> = match &seen.daemon {
+        Ok(status) if !status.node.fact_ports.is_empty() => {
+            status.node.fact_ports.iter().map(ToString::to_string).collect()
         }
-        ([taken, ..], _) if seen.daemon.is_err() => Finding::fail(
+        Ok(_) | Err(_) => device.ports.iter().map(ToString::to_string).collect(),
+    };
+    let fallback = seen.daemon.iter().flat_map(|status| &status.node.fact_ports);
+    let fallback = fallback.clone().find(|port| port.fallback);
+    match (&device.taken[..], fallback) {
+        _ if device.ports.is_empty() => Finding::fail(
             "port",
-            format!("another program has UDP port {taken}, which is for facts"),
+            format!("no port for facts follows from listen port {listen_port}"),
         )
-        .remedy("end it (`ss -lunp` names it), or choose another with --port"),
-        (_, port) => Finding::ok(
+        .remedy("give the interface a listen port from 1 to 65534, or name one with --port"),
+        (taken, Some(fallback)) => {
+            let holder = taken.first().map_or("another program", |(_, holder)| holder);
+            Finding::warn(
+                "port",
+                format!(
+                    "{holder} has the UDP port for facts: they are spoken on port {} instead, which v1 nodes do not know",
+                    fallback.port
+                ),
+            )
+            .remedy("end that program, or choose another port on all nodes with `Port`")
+        }
+        ([(taken, holder), ..], None) if seen.daemon.is_err() => {
+            Finding::warn("port", format!("{holder} has UDP port {taken}, which is for facts")).remedy(
+                "none needed where the daemon has CAP_NET_RAW: it receives facts beside it; otherwise end that program",
+            )
+        }
+        (_, None) => Finding::ok(
             "port",
-            format!("WireGuard listens on {port}, facts go to {}", listed.join(" and ")),
+            format!(
+                "WireGuard listens on {listen_port}, facts go to UDP port {}",
+                listed.join(" and ")
+            ),
         ),
     }
+}
+
+/// Returns the port to which peers send facts.
+fn fact_port(seen: &Seen, device: &inspect::Seen) -> Option<u16> {
+    let told = seen.daemon.iter().flat_map(|status| &status.node.fact_ports);
+    told.map(|port| port.port).chain(device.ports.iter().copied()).next()
 }
 
 /// Judges whether the packet filter lets in what comes to WireGuard's port, and facts from the tunnel.
@@ -127,7 +156,7 @@ fn firewall(seen: &Seen, device: &inspect::Seen) -> Vec<Finding> {
         return vec![Finding::unknown("firewall", format!("its rules cannot be read: {why}"))];
     }
     let outer = Packet::outer(device.listen_port, &seen.iface);
-    let facts = device.ports.first().map(|port| Packet::inner(*port, &seen.iface));
+    let facts = fact_port(seen, device).map(|port| Packet::inner(port, &seen.iface));
     let what = |packet: &Packet<'_>| match packet.is_inner {
         true => format!("facts from {} (UDP port {})", seen.iface, packet.port),
         false => format!("what comes to WireGuard's UDP port {}", packet.port),

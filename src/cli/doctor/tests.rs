@@ -7,6 +7,7 @@ use super::firewall::{Entry, Packet, nft};
 use super::iptables::iptables;
 use super::look::{Clock, Rules, Seen, Silence, capabilities};
 use super::{Finding, State};
+use crate::control::FactPort;
 use crate::daemon::host::Observation;
 use crate::daemon::inspect::{self, Inspection, Router};
 use crate::mesh::event::{HostState, PeerName};
@@ -46,7 +47,7 @@ fn well() -> Seen {
                 backend: "kernel WireGuard".to_owned(),
                 listen_port: 51820,
                 ports: vec![51821],
-                taken: vec![51821],
+                taken: vec![(51821, "process 7 (other)".to_owned())],
                 address,
                 routers: vec![router()],
                 role: Role {
@@ -114,7 +115,7 @@ fn a_machine_on_which_all_is_well_gets_no_complaint() {
 #[test]
 fn each_fault_is_named_by_its_check_and_by_no_other() {
     type Fault = fn(&mut Seen);
-    let faults: [(&str, State, &str, Fault); 16] = [
+    let faults: [(&str, State, &str, Fault); 17] = [
         ("settings", State::Fail, "not a boolean", |seen| {
             seen.settings = Err("Chatty: 7 is not a boolean".to_owned())
         }),
@@ -127,6 +128,15 @@ fn each_fault_is_named_by_its_check_and_by_no_other() {
         }),
         ("port", State::Fail, "no port for facts", |seen| {
             device(seen).ports.clear()
+        }),
+        ("port", State::Warn, "process 7 (other) has the UDP port", |seen| {
+            let status = seen.daemon.as_mut().expect("it answers");
+            status.node.fact_ports = vec![FactPort {
+                port: 52_821,
+                bound: true,
+                fallback: true,
+                holder: None,
+            }];
         }),
         ("firewall", State::Unknown, "nft: no", |seen| {
             seen.rules = Rules::Unreadable("nft: no".to_owned())
@@ -204,7 +214,7 @@ fn without_a_daemon_what_can_be_checked_is() {
     let expected = [
         ("daemon", State::Fail),
         ("capability", State::Warn),
-        ("port", State::Fail),
+        ("port", State::Warn),
         ("hub", State::Warn),
     ];
     assert_eq!(found, expected, "the port is another program's, as no daemon has it");

@@ -48,6 +48,20 @@ pub(super) fn filter(family: Family, port: u16, asked: &[SocketAddr]) -> Vec<Soc
     filter.collect()
 }
 
+/// Returns the filter for whatever comes to `port` over IPv6, where a raw socket shows the UDP header first.
+pub(in crate::daemon) fn to_port(port: u16) -> Vec<SockFilter> {
+    let steps = [
+        load(LOAD_HALF, 2),
+        compare(IF_EQUAL, port.into(), 0, 1),
+        load(RETURN, u32::MAX),
+        load(RETURN, 0),
+    ];
+    let filter = steps
+        .into_iter()
+        .map(|step| SockFilter::new(step.code, step.then, step.otherwise, step.value));
+    filter.collect()
+}
+
 /// Takes datagrams to the port that are as long as a probe and have its mark; and, where servers were asked, what begins like an answer
 /// of STUN and comes from one of them. A load from behind the end refuses, too. Nothing that STUN says is as long as a probe: its
 /// length is a multiple of 4.
@@ -274,7 +288,7 @@ mod tests {
             let taken = run(&program(family, PORT, asked), &hidden, &shown).unwrap_or(false);
             let read = match from {
                 SocketAddr::V4(_) => packet::read_ipv4(&shown, PORT, asked),
-                SocketAddr::V6(from) => packet::read_ipv6(&shown, from, PORT, asked),
+                SocketAddr::V6(from) => packet::read_ipv6(&shown, from, None, PORT, asked),
             };
             assert_eq!(read.is_some(), taken, "{from}: both ask the same");
             assert!(read.is_none_or(|heard| heard.source == from && matches!(heard.what, What::Stun(Some(_)))));
@@ -322,7 +336,7 @@ mod tests {
             let source = "[2001:db8::1]:0".parse().unwrap();
             let read = match family {
                 Family::V4 => packet::read_ipv4(&packet, PORT, &[]).is_some(),
-                Family::V6 => packet::read_ipv6(&packet, source, PORT, &[]).is_some(),
+                Family::V6 => packet::read_ipv6(&packet, source, None, PORT, &[]).is_some(),
             };
             prop_assert!(!read || takes(&program(family, PORT, &[]), &packet));
         }

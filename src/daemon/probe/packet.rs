@@ -1,6 +1,6 @@
 //! The headers before a probe, or before what STUN says: IP and UDP, written and read as the network has them (RFC 768, 791, 8200).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::stun;
 use crate::mesh::probe::wire::{LEN, MARK};
@@ -29,7 +29,8 @@ impl Family {
 }
 
 const UDP: u8 = 17;
-const UDP_HEADER: usize = 8;
+/// How long the header of a datagram is.
+pub(in crate::daemon) const UDP_HEADER: usize = 8;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 
@@ -48,23 +49,39 @@ pub(super) fn build(from: IpAddr, to: SocketAddr, port: u16, hops: u8, payload: 
     if ![LEN, stun::QUESTION_LEN].contains(&payload.len()) {
         return None;
     }
-    let udp_len = u16::try_from(UDP_HEADER + payload.len()).ok()?;
-    let (mut packet, pseudo_header) = match (from, to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            (ipv4_header(from, to, hops), [&from.octets()[..], &to.octets()].concat())
-        }
+    let udp = udp_datagram(from, port, to, payload)?;
+    let mut packet = match (from, to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_header(from, to, hops),
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             let addresses = [&from.octets()[..], &to.octets()].concat();
-            (ipv6_header(&addresses, udp_len, hops), addresses)
+            ipv6_header(&addresses, u16::try_from(udp.len()).ok()?, hops)
         }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
     };
-    let mut udp = [port, to.port(), udp_len, 0].map(u16::to_be_bytes).concat();
-    udp.extend_from_slice(payload);
-    let sum = checksum(&[&pseudo_header, &[0, UDP], &udp_len.to_be_bytes(), &udp]);
-    udp[6..8].copy_from_slice(&sum.to_be_bytes());
     packet.extend(udp);
     Some(packet)
+}
+
+/// Returns a datagram with its header; `None` where the two addresses are of different families, or it is too long.
+pub(in crate::daemon) fn udp_datagram(from: IpAddr, port: u16, to: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
+    let addresses = match (from, to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => [&from.octets()[..], &to.octets()].concat(),
+        (IpAddr::V6(from), IpAddr::V6(to)) => [&from.octets()[..], &to.octets()].concat(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
+    };
+    let udp_len = u16::try_from(UDP_HEADER + payload.len()).ok()?;
+    let mut udp = [port, to.port(), udp_len, 0].map(u16::to_be_bytes).concat();
+    udp.extend_from_slice(payload);
+    let sum = checksum(&[&addresses, &[0, UDP], &udp_len.to_be_bytes(), &udp]);
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    Some(udp)
+}
+
+/// Reads the ports of a datagram, from and to, and its payload; of one that was cut as much as there is.
+pub(in crate::daemon) fn split_udp(udp: &[u8]) -> Option<(u16, u16, &[u8])> {
+    let (header, payload) = udp.split_at_checked(UDP_HEADER)?;
+    let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    Some((field(0), field(2), payload))
 }
 
 /// Total length, identification and header checksum are the kernel's to fill in (raw(7)).
@@ -86,7 +103,7 @@ fn ipv6_header(addresses: &[u8], udp_len: u16, hops: u8) -> Vec<u8> {
     header
 }
 
-/// Adds up to the checksum of UDP (RFC 1071); every part has an even number of bytes. Zero would say that there is none.
+/// Adds up to the checksum of UDP (RFC 1071); every part but the last has an even number of bytes. Zero would say that there is none.
 fn checksum(parts: &[&[u8]]) -> u16 {
     let pairs = parts.iter().flat_map(|part| part.chunks(2));
     let sum: u32 = pairs
@@ -107,6 +124,8 @@ fn checksum(parts: &[&[u8]]) -> u16 {
 pub struct Heard {
     /// From where.
     pub source: SocketAddr,
+    /// To which address of this machine, where that is known.
+    pub local: Option<IpAddr>,
     /// What it is.
     pub what: What,
 }
@@ -128,17 +147,31 @@ pub(super) fn read_ipv4(packet: &[u8], port: u16, asked: &[SocketAddr]) -> Optio
     if header.get(9) != Some(&UDP) || u16::from_be_bytes([fragment[0] & 0x1f, fragment[1]]) != 0 {
         return None;
     }
-    let source: [u8; 4] = header.get(12..16)?.try_into().expect("four bytes");
-    read_udp(udp, SocketAddr::from((source, 0)), port, asked)
+    let address = |at: usize| <[u8; 4]>::try_from(header.get(at..at + 4)?).ok();
+    let source = SocketAddr::from((address(12)?, 0));
+    read_udp(udp, source, address(16).map(IpAddr::from), port, asked)
 }
 
-/// The same for IPv6, where it shows no header, and says by itself whose the packet is.
-pub(super) fn read_ipv6(udp: &[u8], source: SocketAddrV6, port: u16, asked: &[SocketAddr]) -> Option<Heard> {
-    read_udp(udp, SocketAddr::from((*source.ip(), 0)), port, asked)
+/// The same for IPv6, where it shows no header, and says by itself whose the packet is, and to which address it came.
+pub(super) fn read_ipv6(
+    udp: &[u8],
+    source: SocketAddrV6,
+    local: Option<Ipv6Addr>,
+    port: u16,
+    asked: &[SocketAddr],
+) -> Option<Heard> {
+    let source = SocketAddr::from((*source.ip(), 0));
+    read_udp(udp, source, local.map(IpAddr::from), port, asked)
 }
 
 /// Asks again what the filter asked: what came before it was there, or when it was for another port, waits in the same queue.
-fn read_udp(udp: &[u8], mut source: SocketAddr, port: u16, asked: &[SocketAddr]) -> Option<Heard> {
+fn read_udp(
+    udp: &[u8],
+    mut source: SocketAddr,
+    local: Option<IpAddr>,
+    port: u16,
+    asked: &[SocketAddr],
+) -> Option<Heard> {
     let (header, payload) = udp.split_at_checked(UDP_HEADER)?;
     let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     source.set_port(field(0));
@@ -148,7 +181,7 @@ fn read_udp(udp: &[u8], mut source: SocketAddr, port: u16, asked: &[SocketAddr])
         Ok(probe) => probe.starts_with(&MARK).then_some(What::Probe(probe)),
         Err(_) => (asked.contains(&source) && stun::is_answer(payload)).then(|| What::Stun(stun::read(payload))),
     };
-    what.filter(|_| is_ours).map(|what| Heard { source, what })
+    what.filter(|_| is_ours).map(|what| Heard { source, local, what })
 }
 
 #[cfg(test)]
@@ -237,11 +270,27 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
+        fn datagrams_of_any_length_have_the_right_checksum(payload in proptest::collection::vec(any::<u8>(), 0..1300)) {
+            let (from, to) = ("fe80::1".parse().unwrap(), "[fe80::2]:51821".parse().unwrap());
+            let mut udp = udp_datagram(from, 7, to, &payload).unwrap();
+            prop_assert_eq!(split_udp(&udp), Some((7, 51_821, &payload[..])));
+            udp.extend(std::iter::repeat_n(0, udp.len() % 2));
+            let pseudo = ["fe80::1", "fe80::2"].map(|text| text.parse::<std::net::Ipv6Addr>().unwrap().octets()).concat();
+            let length = u16::try_from(UDP_HEADER + payload.len()).unwrap().to_be_bytes();
+            let sum: u64 = [&pseudo[..], &[0, UDP], &length, &udp]
+                .concat()
+                .chunks(2)
+                .map(|pair| u64::from(u16::from_be_bytes([pair[0], pair[1]])))
+                .sum();
+            prop_assert_eq!(sum % 0xffff, 0);
+        }
+
+        #[test]
         fn what_is_built_is_read(from: Ipv4Addr, to: Ipv4Addr, ports in (1..=u16::MAX, any::<u16>())) {
             let packet = build(from.into(), SocketAddr::new(to.into(), ports.1), ports.0, 64, &PROBE).unwrap();
             let source = SocketAddr::new(from.into(), ports.0);
-            let what = What::Probe(PROBE);
-            prop_assert_eq!(read_ipv4(&packet, ports.1, &[]), Some(Heard { source, what }));
+            let (what, local) = (What::Probe(PROBE), Some(IpAddr::from(to)));
+            prop_assert_eq!(read_ipv4(&packet, ports.1, &[]), Some(Heard { source, local, what }));
             prop_assert_eq!(read_ipv4(&packet, !ports.1, &[]), None);
             prop_assert_eq!(residue(&packet, IPV4_HEADER, 12..20), 0);
         }
@@ -250,10 +299,10 @@ pub(super) mod tests {
         fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..MAX_SHOWN), port: u16) {
             let source = SocketAddrV6::new([1; 16].into(), 0, 0, 3);
             let asked = [SocketAddr::from(([1, 2, 3, 4], 1)), source.into()];
-            let _ = (read_ipv4(&bytes, port, &asked), read_ipv6(&bytes, source, port, &asked));
+            let _ = (read_ipv4(&bytes, port, &asked), read_ipv6(&bytes, source, None, port, &asked));
             let mut near = build([1, 2, 3, 4].into(), SocketAddr::new([5, 6, 7, 8].into(), port), 1, 64, &PROBE).unwrap();
             near.iter_mut().zip(&bytes).take(IPV4_HEADER).for_each(|(byte, other)| *byte = *other);
-            let _ = (read_ipv4(&near, port, &asked), read_ipv6(&near, source, port, &asked));
+            let _ = (read_ipv4(&near, port, &asked), read_ipv6(&near, source, None, port, &asked));
         }
     }
 }

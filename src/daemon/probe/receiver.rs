@@ -1,12 +1,17 @@
 //! The raw socket that hears probes: it is shown a copy of what arrives for WireGuard, which does not notice.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
+use nix::cmsg_space;
+use nix::libc::in6_pktinfo;
+use nix::sys::socket::sockopt::Ipv6RecvPacketInfo;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt};
 use rustix::fd::OwnedFd;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, recvfrom, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, recv, socket_with};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -37,6 +42,9 @@ impl Receiver {
         let socket = socket_with(domain, SocketType::RAW, flags, Some(ipproto::UDP))?;
         // The kernel's own limit may be lower; then that is what there is.
         set_socket_recv_buffer_size(&socket, BUFFER).ok();
+        if family == Family::V6 {
+            setsockopt(&socket, Ipv6RecvPacketInfo, &true).map_err(io::Error::from)?;
+        }
         Ok(Self {
             family,
             socket: Arc::new(socket),
@@ -84,14 +92,32 @@ impl Receiver {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let mut buffer = [0; MAX_SHOWN];
-        let (len, _, source) = watch.try_io(Interest::READABLE, |socket| {
-            recvfrom(socket, &mut buffer[..], RecvFlags::DONTWAIT).map_err(io::Error::from)
-        })?;
-        let shown = &buffer[..len];
-        Ok(match (self.family, source.map(SocketAddr::try_from)) {
-            (Family::V4, _) => packet::read_ipv4(shown, port, asked),
-            (Family::V6, Some(Ok(SocketAddr::V6(source)))) => packet::read_ipv6(shown, source, port, asked),
-            (Family::V6, Some(Ok(SocketAddr::V4(_)) | Err(_)) | None) => None,
-        })
+        match self.family {
+            Family::V4 => {
+                let (len, _) = watch.try_io(Interest::READABLE, |socket| {
+                    recv(socket, &mut buffer[..], RecvFlags::DONTWAIT).map_err(io::Error::from)
+                })?;
+                Ok(packet::read_ipv4(&buffer[..len], port, asked))
+            }
+            Family::V6 => {
+                let (len, source, local) =
+                    watch.try_io(Interest::READABLE, |socket| receive_ipv6(socket, &mut buffer))?;
+                let read = source.and_then(|source| packet::read_ipv6(&buffer[..len], source, local, port, asked));
+                Ok(read)
+            }
+        }
     }
+}
+
+/// Takes one packet, from where it came, and to which address (RFC 3542, 6.2).
+fn receive_ipv6(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddrV6>, Option<Ipv6Addr>)> {
+    let mut control = cmsg_space!(in6_pktinfo);
+    let mut buffers = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let received = recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut buffers, Some(&mut control), flags)?;
+    let local = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr)),
+        _ => None,
+    });
+    Ok((received.bytes, received.address.map(SocketAddrV6::from), local))
 }

@@ -102,6 +102,7 @@ impl Shell {
             debug: self.config.debug,
             chatty: self.config.settings.chatty,
             overrides: self.overrides_in_words(status),
+            fact_ports: self.shown_ports().await,
         };
         Ok(view::status(status, &device, around))
     }
@@ -229,7 +230,6 @@ impl Shell {
     fn needs_restart(&self, config: &Config) -> Option<&'static str> {
         let (settings, followed) = (&config.settings, &self.config.settings);
         [
-            (settings.port != followed.port, "port"),
             (settings.address_hash != followed.address_hash, "address hash"),
             (config.probe != self.config.probe, "setting for probes"),
             (config.log_format != self.config.log_format, "log format"),

@@ -65,9 +65,9 @@ impl Shell {
                     let applied = self.device.apply(&change).await;
                     restored = restored.and(applied);
                 }
-                Output::Transmit { to, payload } => {
+                Output::Transmit { to, ports, payload } => {
                     // A farewell: whoever is not reached finds out by itself.
-                    self.socket.send(to, &payload).ok();
+                    self.socket.send(to, ports, &payload).ok();
                 }
                 // What is still there in spite of it is for the next start to take away.
                 Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,

@@ -1,7 +1,7 @@
 //! Probes on their way between the node and the raw sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Shell;
 use crate::daemon::clock::{now, since_1970};
@@ -57,9 +57,9 @@ impl Probing {
     }
 
     /// Sends a probe; what cannot be sent is lost.
-    pub(super) fn send(&self, from: Option<u16>, to: SocketAddr, payload: &[u8]) {
+    pub(super) fn send(&self, from: Option<u16>, local: Option<IpAddr>, to: SocketAddr, payload: &[u8]) {
         if let Ok(prober) = &self.prober
-            && let Err(error) = prober.send(from, to, payload)
+            && let Err(error) = prober.send(from, local, to, payload)
         {
             tracing::debug!("no probe sent to {to}: {error}");
         }
@@ -104,9 +104,9 @@ impl Shell {
     /// Hands in what came, as much as is taken in at once.
     pub(super) fn hear_probes(&mut self, readable: io::Result<()>) {
         let mut heard = readable.and_then(|()| self.probing.receive());
-        while let Ok(Some(Heard { source, what })) = heard {
+        while let Ok(Some(Heard { source, local, what })) = heard {
             let input = match &what {
-                What::Probe(payload) => Input::Probe { source, payload },
+                What::Probe(payload) => Input::Probe { source, local, payload },
                 What::Stun(answer) => Input::Stun {
                     source,
                     answer: *answer,

@@ -1,12 +1,12 @@
 //! What happens around the node: the interface is renamed, goes down, loses its address, gets another port.
 
-use std::net::Ipv6Addr;
-
-use super::Shell;
+use super::{PORTS_AGAIN, Shell};
+use crate::control;
 use crate::daemon::clock::now;
+use crate::daemon::holder::{self, Holder};
 use crate::daemon::host::{Host, Observation};
-use crate::daemon::ports::Ports;
-use crate::daemon::socket::Socket;
+use crate::daemon::ports::{Ports, Want};
+use crate::daemon::socket::{Place, Socket};
 use crate::mesh::contest::Verdict;
 use crate::mesh::device::DeviceState;
 use crate::mesh::event::Input;
@@ -26,6 +26,7 @@ impl Shell {
             }
         };
         self.note_name_and_state(&seen).await;
+        self.follow_neighbours(&seen).await;
         let mut addresses = seen.state.tunnel_addresses.iter();
         if seen.up && !addresses.any(|net| net.addr() == self.node.address()) {
             self.put_address_back().await?;
@@ -46,6 +47,7 @@ impl Shell {
         if self.iface != seen.name {
             tracing::warn!("{} is called {} now", self.iface, seen.name);
             self.iface.clone_from(&seen.name);
+            self.socket.rename(&seen.name);
             self.device.rename(&seen.name);
             self.control.rename(&seen.name);
             self.writer.rename(&seen.name).await;
@@ -106,7 +108,7 @@ impl Shell {
         }
     }
 
-    /// Moves to other ports where the device or its routers did.
+    /// Moves to other ports where the device or its routers did, and tries again to have what somebody else had.
     pub(super) async fn follow_ports(&mut self, state: &DeviceState) {
         let Some(ports) = self.ports.follow(&self.config.settings, state, &self.own) else {
             let port = state.listen_port;
@@ -115,29 +117,98 @@ impl Shell {
                 format_args!("no port for facts follows from {port}: the old one stays"),
             );
         };
-        if ports == self.ports {
-            return;
+        let is_due = self.socket.is_makeshift() && now() >= self.ports_at;
+        if ports != self.ports || is_due {
+            self.move_ports(ports).await;
         }
-        match self.socket.follow(&self.iface, self.node.address(), ports).await {
-            Ok(()) => {
+    }
+
+    /// Leaves ports to other WireGuard interfaces, as soon as there are some.
+    async fn follow_neighbours(&mut self, seen: &Observation) {
+        let neighbours = seen.other_wireguard();
+        let was_alone = self.neighbours.is_empty();
+        self.neighbours = neighbours;
+        if was_alone != self.neighbours.is_empty() {
+            self.move_ports(self.ports).await;
+        }
+    }
+
+    async fn move_ports(&mut self, ports: Ports) {
+        self.ports_at = now() + PORTS_AGAIN;
+        match self.socket.follow(ports.wants(!self.neighbours.is_empty())).await {
+            Ok(is_other) => {
+                if ports != self.ports {
+                    tracing::info!("facts are spoken on {ports} now");
+                }
                 self.ports = ports;
-                tracing::info!("facts are spoken on {ports} now");
+                if is_other {
+                    self.tell_ports().await;
+                    self.node.handle(now(), Input::FactPorts);
+                }
             }
             Err(error) => self.warn("socket", &error),
+        }
+    }
+
+    /// Returns how facts are received on each port.
+    pub(super) async fn shown_ports(&self) -> Vec<control::FactPort> {
+        let mut shown = Vec::new();
+        for open in self.socket.opened() {
+            let holder = match open.is_bound {
+                true => None,
+                false => self.holder(open.port).await,
+            };
+            shown.push(control::FactPort {
+                port: open.port,
+                bound: open.is_bound,
+                fallback: open.is_spare,
+                holder: holder.map(|holder| holder.to_string()),
+            });
+        }
+        shown
+    }
+
+    async fn holder(&self, port: u16) -> Option<Holder> {
+        let holder = holder::of(port, self.node.address())?;
+        Some(holder.among(port, &self.neighbours).await)
+    }
+
+    /// Says who has a port that is ours by right, and what that means.
+    pub(super) async fn tell_ports(&self) {
+        let opened = self.socket.opened();
+        let Some(first) = opened.first() else { return };
+        let wanted = self.ports.first;
+        let is_heard = opened.iter().any(|open| open.port == wanted);
+        let holder = match first.port == wanted && first.is_bound {
+            true => None,
+            false => self.holder(wanted).await,
+        };
+        let holder = holder.map_or("another program".to_owned(), |holder| holder.to_string());
+        match (first.is_spare, is_heard) {
+            (true, true) => tracing::warn!(
+                "UDP port {wanted} is taken by {holder}, which receives what wirelink v1 nodes send: facts are spoken on port {} instead",
+                first.port
+            ),
+            (true, false) => tracing::warn!(
+                "UDP port {wanted} is taken by {holder}: facts are spoken on port {} instead, and wirelink v1 nodes are not heard                  (with CAP_NET_RAW they would be); end that program, or choose another port everywhere with `Port`",
+                first.port
+            ),
+            (false, _) if !first.is_bound && self.neighbours.is_empty() => {
+                tracing::info!("UDP port {wanted} is taken by {holder}: facts are received beside it, by a raw socket")
+            }
+            (false, _) if !first.is_bound => tracing::info!(
+                "facts are received on UDP port {wanted} by a raw socket, which leaves the port to {}",
+                self.neighbours.join(", ")
+            ),
+            (false, _) => {}
         }
     }
 }
 
 /// Gives the interface the address of the node, and opens the socket there; or leaves the interface as it is.
-pub(super) async fn settle(
-    iface: &str,
-    host: &mut Host,
-    index: u32,
-    address: Ipv6Addr,
-    ports: Ports,
-) -> anyhow::Result<Socket> {
-    let added = host.ensure_address(address).await?;
-    let socket = Socket::bind(iface, index, address, ports).await;
+pub(super) async fn settle(host: &mut Host, place: Place, wants: Vec<Want>) -> anyhow::Result<Socket> {
+    let added = host.ensure_address(place.address).await?;
+    let socket = Socket::open(place, wants).await;
     if socket.is_err() {
         // Where the interface is gone, that is why.
         if let Err(error) = host.read().await

@@ -11,12 +11,14 @@ use crate::mesh::fact::{Accepted, Origin, Verified, wire};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::liveness::Liveness;
 use crate::mesh::node::Node;
+use crate::mesh::ports::PortPair;
 use crate::mesh::time::Timestamp;
 
 impl Node {
-    pub(super) fn hear(&mut self, now: Timestamp, source: Ipv6Addr, payload: &[u8]) {
+    pub(super) fn hear(&mut self, now: Timestamp, source: Ipv6Addr, ports: PortPair, payload: &[u8]) {
         match self.verify(source, payload) {
             Ok(verified) => {
+                self.ports.note(verified.sender(), ports);
                 self.note_heard(now, verified.sender(), payload.len());
                 self.note_tunnel(now, verified.sender());
                 self.believe(now, source, verified);

@@ -219,7 +219,7 @@ impl Node {
                 };
                 let probe = self.probing.ask(now, &router, to, &mut self.random);
                 is_asked |= probe.is_some() && self.census.healthy.contains(&router);
-                probe.into_iter().for_each(|payload| self.send_probe(to, payload));
+                probe.into_iter().for_each(|payload| self.send_probe(None, to, payload));
             }
         }
         if is_asked {

@@ -1,6 +1,6 @@
 //! Probes and signals on their way in and out, and what they mean for links.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::mesh::event::{NoProbes, Output, RejectReason};
 use crate::mesh::fact::boot::{PORTS, PROBES};
@@ -59,18 +59,28 @@ impl Node {
             self.signal(&peer, Word::default().punching(), standing);
             self.tell_ports(now, &peer);
         }
-        let look = |(from, to, payload)| (Some(from), to, payload);
+        let (local, look) = (None, |(from, to, payload)| (Some(from), to, payload));
         let probes = due.probes.into_iter().map(|(to, payload)| (None, to, payload));
         let datagrams = due.before.into_iter().map(look).chain(probes);
         for (from, to, payload) in datagrams.chain(due.after.into_iter().map(look)) {
-            self.outputs.push_back(Output::Probe { from, to, payload });
+            self.outputs.push_back(Output::Probe {
+                from,
+                local,
+                to,
+                payload,
+            });
         }
     }
 
-    /// Sends a probe, or an answer, from WireGuard's port.
-    pub(super) fn send_probe(&mut self, to: SocketAddr, payload: Vec<u8>) {
+    /// Sends a probe, or an answer, from WireGuard's port, and from the address that was asked, where one was.
+    pub(super) fn send_probe(&mut self, local: Option<IpAddr>, to: SocketAddr, payload: Vec<u8>) {
         let from = None;
-        self.outputs.push_back(Output::Probe { from, to, payload });
+        self.outputs.push_back(Output::Probe {
+            from,
+            local,
+            to,
+            payload,
+        });
     }
 
     /// Tells a peer where it should probe, if that is foreseen, and it cannot see it.
@@ -94,13 +104,18 @@ impl Node {
         };
         let looks = self.probing.foretell(now, peer, place, observer, &mut self.random);
         for (from, to, payload) in looks {
-            let from = Some(from);
-            self.outputs.push_back(Output::Probe { from, to, payload });
+            let (from, local) = (Some(from), None);
+            self.outputs.push_back(Output::Probe {
+                from,
+                local,
+                to,
+                payload,
+            });
         }
     }
 
     /// Takes in what came to WireGuard's port. What comes through the tunnel proves nothing about the way outside.
-    pub(super) fn hear_probe(&mut self, now: Timestamp, source: SocketAddr, payload: &[u8]) {
+    pub(super) fn hear_probe(&mut self, now: Timestamp, source: SocketAddr, local: Option<IpAddr>, payload: &[u8]) {
         if !self.probing.is_able() {
             return;
         }
@@ -114,11 +129,12 @@ impl Node {
         match heard {
             Ok(Heard::Asked { answer, ask_back, .. }) => {
                 let datagrams = [Some(answer), ask_back].into_iter().flatten();
-                datagrams.for_each(|payload| self.send_probe(source, payload));
+                datagrams.for_each(|payload| self.send_probe(local, source, payload));
             }
             Ok(Heard::Looked { peer, answer }) => {
                 if let Some(to) = self.contact(&peer).endpoint {
-                    self.send_probe(to, answer);
+                    let local = local.filter(|local| local.is_ipv4() == to.is_ipv4());
+                    self.send_probe(local, to, answer);
                 }
             }
             Ok(Heard::Shown { about }) => about.iter().for_each(|peer| self.tell_ports(now, peer)),

@@ -75,8 +75,9 @@ impl Node {
             return;
         };
         self.note_sent(to, payload.len());
+        let ports = self.ports.of(to);
         let to = self.settings.address_hash.link_local(to);
-        self.outputs.push_back(Output::Transmit { to, payload });
+        self.outputs.push_back(Output::Transmit { to, ports, payload });
     }
 
     /// Answers a heartbeat at once.

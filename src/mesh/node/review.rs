@@ -60,6 +60,7 @@ impl Node {
         self.auth.retain(is_peer);
         self.gossip.retain(is_peer);
         self.liveness.retain(is_peer);
+        self.ports.retain(is_peer);
         self.probing.retain(is_peer);
         self.seen.retain(is_peer);
         self.routes.retain(is_peer);

@@ -62,7 +62,8 @@ impl Node {
             };
             let Some(payload) = payload else { continue };
             self.note_sent(&told.peer, payload.len());
-            self.outputs.push_back(Output::Transmit { to, payload });
+            let ports = self.ports.of(&told.peer);
+            self.outputs.push_back(Output::Transmit { to, ports, payload });
         }
     }
 }

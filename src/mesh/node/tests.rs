@@ -20,6 +20,7 @@ use self::world::*;
 use super::*;
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::link::State;
+use crate::mesh::ports::PortPair;
 use crate::mesh::prefixes::Prefixes;
 use crate::mesh::settings::TrustLevel;
 
@@ -221,7 +222,14 @@ fn a_packet_alone_changes_nothing() {
     let now = world.now;
     world.machines[A].changes.clear();
     for payload in [&b""[..], b"S", &[0; 3000], &[b'S'; 200]] {
-        world.machines[A].node.handle(now, Input::Packet { source, payload });
+        world.machines[A].node.handle(
+            now,
+            Input::Packet {
+                source,
+                ports: PortPair::default(),
+                payload,
+            },
+        );
     }
     world.carry_out(A);
     assert_eq!(world.machines[A].changes, []);

@@ -98,24 +98,7 @@ impl Pair {
 
     /// Runs a test with the raw sockets of both, on a thread that is its own: whoever runs tests next must not be in there.
     pub(super) fn probe(&self, test: impl AsyncFnOnce([Prober; 2]) + Send) {
-        let run = || {
-            let probers = self.sides.each_ref().map(|side| {
-                let namespace = File::open(side.host.path()).expect("the namespace is there");
-                setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
-                let port = Port {
-                    number: PORT,
-                    fwmark: FWMARK,
-                };
-                Prober::open(port).expect("root may open raw sockets")
-            });
-            let runtime = Builder::new_current_thread().enable_all().build();
-            runtime.expect("an event loop").block_on(test(probers));
-        };
-        std::thread::scope(|scope| {
-            if let Err(panic) = scope.spawn(run).join() {
-                std::panic::resume_unwind(panic);
-            }
-        });
+        probe_between(self.sides.each_ref().map(|side| &side.host), test);
     }
 
     /// Returns where WireGuard of a side is, seen from the other.
@@ -128,6 +111,28 @@ impl Pair {
         };
         SocketAddr::new(address.parse().expect("an address"), PORT)
     }
+}
+
+/// Runs a test with raw sockets on two hosts, on a thread that is its own.
+pub(super) fn probe_between(hosts: [&Namespace; 2], test: impl AsyncFnOnce([Prober; 2]) + Send) {
+    let run = || {
+        let probers = hosts.map(|host| {
+            let namespace = File::open(host.path()).expect("the namespace is there");
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+            let port = Port {
+                number: PORT,
+                fwmark: FWMARK,
+            };
+            Prober::open(port).expect("root may open raw sockets")
+        });
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.expect("an event loop").block_on(test(probers));
+    };
+    std::thread::scope(|scope| {
+        if let Err(panic) = scope.spawn(run).join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }
 
 impl Side {

@@ -26,6 +26,7 @@ use wirelink::daemon::device::Device;
 use wirelink::daemon::host::Host;
 use wirelink::mesh::event::{Input, Output};
 use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
 
@@ -137,7 +138,14 @@ impl V1 {
         if let (length, SocketAddr::V6(from)) = received? {
             let (source, payload) = (*from.ip(), &datagram[..length]);
             let before = self.refused();
-            self.node.handle(self.now(), Input::Packet { source, payload });
+            self.node.handle(
+                self.now(),
+                Input::Packet {
+                    source,
+                    ports: PortPair::default(),
+                    payload,
+                },
+            );
             if self.refused() > before {
                 println!("ERROR refused: {:?}", self.node.refused());
             }
@@ -166,7 +174,7 @@ impl V1 {
                     println!("{:?}", change);
                     self.stage.device.apply(&change).await?;
                 }
-                Output::Transmit { to, payload } => self.stage.send(to, &payload).await,
+                Output::Transmit { to, payload, .. } => self.stage.send(to, &payload).await,
                 Output::Remember(_)
                 | Output::Probe { .. }
                 | Output::Stun { .. }

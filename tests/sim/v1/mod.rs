@@ -117,7 +117,7 @@ impl Node {
     /// Takes in what happened; all it does waits for the next tick.
     pub(crate) fn handle(&mut self, now: Timestamp, input: Input<'_>) {
         match input {
-            Input::Packet { source, payload } => self.hear(now, source, payload),
+            Input::Packet { source, payload, .. } => self.hear(now, source, payload),
             Input::Device(device) => self.device = device.clone(),
             Input::Host(host) => self.host = host,
             Input::Resolved { host, addresses } => drop(self.resolved.insert(host, addresses)),
@@ -126,6 +126,7 @@ impl Node {
             Input::Probe { .. }
             | Input::Stun { .. }
             | Input::Prober { .. }
+            | Input::FactPorts
             | Input::Named(_)
             | Input::Settings(_)
             | Input::Ping { .. }

@@ -197,7 +197,11 @@ impl Node {
             self.random.fill_bytes(&mut nonce);
             if let Some(payload) = self.auth.tag(recipient, nonce, &group) {
                 let to = AddressHash::Sha1.link_local(recipient);
-                self.outputs.push_back(Output::Transmit { to, payload });
+                self.outputs.push_back(Output::Transmit {
+                    to,
+                    ports: None,
+                    payload,
+                });
             }
         }
     }

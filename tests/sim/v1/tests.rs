@@ -7,6 +7,7 @@ use wirelink::mesh::auth::Auth;
 use wirelink::mesh::device::{DeviceChange, DeviceState, PeerState};
 use wirelink::mesh::event::{HostState, Input, Output, Route};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
@@ -88,6 +89,7 @@ impl Bench {
             self.now,
             Input::Packet {
                 source,
+                ports: PortPair::default(),
                 payload: &payload,
             },
         );
@@ -118,7 +120,7 @@ impl Bench {
                     self.device.apply(&change);
                     self.changes.push(change);
                 }
-                Output::Transmit { to, payload } => {
+                Output::Transmit { to, payload, .. } => {
                     let mut peers = self.device.peers.keys();
                     let to = peers.find(|key| AddressHash::Sha1.link_local(key) == to).unwrap();
                     let (sender, facts) = decode(&payload).unwrap();

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use serde_json::Value as Json;
 use wirelink::mesh::event::Input;
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
 
@@ -52,6 +53,7 @@ fn what_the_deployed_program_refuses_is_refused() {
             Timestamp::START,
             Input::Packet {
                 source,
+                ports: PortPair::default(),
                 payload: &datagram,
             },
         );

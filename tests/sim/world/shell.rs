@@ -9,6 +9,7 @@ use wirelink::mesh::event::{Event, Input, Level, Output};
 use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::link::{HEALTH_LIMIT, State};
 use wirelink::mesh::memory::Memory;
+use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
 use wirelink::mesh::stun::Answer;
 use wirelink::mesh::time::Timestamp;
@@ -25,13 +26,13 @@ impl World {
         match output {
             Output::Configure(change) => self.configure(id, change, false),
             Output::Remember(memory) => self.remember(id, &memory),
-            Output::Transmit { to, payload } => {
+            Output::Transmit { to, payload, .. } => {
                 self.hosts[id].facts_sent.add(payload.len());
                 if let Some(packet) = self.hosts[id].fact(to, &payload) {
                     self.emit(id, packet);
                 }
             }
-            Output::Probe { from, to, payload } => self.send_from(id, from, to, Message::Foreign(payload)),
+            Output::Probe { from, to, payload, .. } => self.send_from(id, from, to, Message::Foreign(payload)),
             Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Pong { path, outcome, .. } => self.hosts[id].pongs.push((path, outcome)),
@@ -231,7 +232,14 @@ impl World {
         let now = self.now;
         let host = &mut self.hosts[id];
         if let Some(node) = host.node.as_mut().filter(|_| host.config.probes) {
-            node.handle(now, Input::Probe { source, payload });
+            node.handle(
+                now,
+                Input::Probe {
+                    source,
+                    local: None,
+                    payload,
+                },
+            );
             self.settle(id);
         }
     }
@@ -329,7 +337,14 @@ impl World {
                 host.facts_heard.add(data.len());
                 if let Some(node) = &mut host.node {
                     let payload = data;
-                    node.handle(now, Input::Packet { source, payload });
+                    node.handle(
+                        now,
+                        Input::Packet {
+                            source,
+                            ports: PortPair::default(),
+                            payload,
+                        },
+                    );
                 }
             }
             _ => {}

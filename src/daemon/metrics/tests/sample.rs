@@ -44,6 +44,7 @@ pub(in crate::daemon::metrics) fn snapshot(peers: u8, step: u64) -> Snapshot {
         chatty: false,
         nat: "endpoint-independent".to_owned(),
         no_probes: None,
+        fact_ports: Vec::new(),
         up_seconds: 93_784 + 2 * step,
         debug: false,
         overrides: Vec::new(),

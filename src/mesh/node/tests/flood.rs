@@ -11,6 +11,7 @@ use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::membership::MAX_INTRODUCED;
+use crate::mesh::ports::PortPair;
 use crate::mesh::probe::pairs::{KEY_LABEL, Pairs};
 use crate::mesh::probe::wire::{Kind, Message};
 use crate::mesh::settings::{PeerSettings, TrustLevel};
@@ -70,7 +71,14 @@ impl Victim {
         let source = AddressHash::Sha1.link_local(sender.public_key());
         for group in wire::pack(facts) {
             let payload = &sender.tag(&recipient, [7; 24], &group).unwrap();
-            self.node.handle(self.now, Input::Packet { source, payload });
+            self.node.handle(
+                self.now,
+                Input::Packet {
+                    source,
+                    ports: PortPair::default(),
+                    payload,
+                },
+            );
         }
     }
 
@@ -89,7 +97,14 @@ impl Victim {
         };
         let payload = &pairs.seal(&own, &question).unwrap();
         let source = SocketAddr::from(([198, 51, 100, 7], 5));
-        self.node.handle(self.now, Input::Probe { source, payload });
+        self.node.handle(
+            self.now,
+            Input::Probe {
+                source,
+                local: None,
+                payload,
+            },
+        );
         let outputs: Vec<Output> = std::iter::from_fn(|| self.node.poll_output()).collect();
         let is_answer = |output: &Output| matches!(output, Output::Probe { to, .. } if *to == source);
         outputs.iter().any(is_answer)
@@ -125,7 +140,14 @@ impl Victim {
             for group in wire::pack(&facts) {
                 let payload = self.liar.tag(&recipient, [7; 24], &group).unwrap();
                 let payload = &payload;
-                self.node.handle(self.now, Input::Packet { source, payload });
+                self.node.handle(
+                    self.now,
+                    Input::Packet {
+                        source,
+                        ports: PortPair::default(),
+                        payload,
+                    },
+                );
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::memory::Memory;
+use crate::mesh::ports::PortPair;
 use crate::mesh::settings::FACT_TTL;
 
 /// What the leaves announce: they answer no heartbeats here, so their signs of life are enough.
@@ -96,7 +97,14 @@ impl Leaf {
         let source = AddressHash::Sha1.link_local(self.hub.public_key());
         for group in wire::pack(&facts) {
             let payload = &self.hub.tag(&key, [7; 24], &group).unwrap();
-            self.node.handle(self.now, Input::Packet { source, payload });
+            self.node.handle(
+                self.now,
+                Input::Packet {
+                    source,
+                    ports: PortPair::default(),
+                    payload,
+                },
+            );
         }
         let end = self.now + STEP;
         self.live_until(end);
@@ -137,7 +145,14 @@ impl Leaf {
             let source = AddressHash::Sha1.link_local(&subject);
             for group in wire::pack(&[alive]) {
                 let payload = &other.tag(&key, [7; 24], &group).unwrap();
-                self.node.handle(self.now, Input::Packet { source, payload });
+                self.node.handle(
+                    self.now,
+                    Input::Packet {
+                        source,
+                        ports: PortPair::default(),
+                        payload,
+                    },
+                );
             }
         }
     }

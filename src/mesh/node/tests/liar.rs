@@ -13,6 +13,7 @@ use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Fact, Origin, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::link::candidate::Kind;
+use crate::mesh::ports::PortPair;
 use crate::mesh::settings::{FACT_TTL, TrustLevel};
 
 const STRANGER: usize = 9;
@@ -221,6 +222,50 @@ fn a_liar_does_not_make_another_nat_of_the_one_that_this_node_is_behind() {
     assert_eq!(sees(&mut victim, STRANGER, 6), Nat::AddressDependent);
 }
 
+/// Any user of a member's machine can send from the member's address, from a port of their own.
+#[test]
+fn unverified_datagrams_do_not_move_the_facts_of_a_peer() {
+    let mut world = World::new(1);
+    world.start_all();
+    world.kept = Some(Vec::new());
+    world.run(seconds(30));
+    let (now, hub) = (world.now, world.machines[HUB].key);
+    let source = world.machines[HUB].node.address();
+    let kept = world.kept.take().unwrap();
+    let genuine = kept
+        .into_iter()
+        .find(|(to, from, _)| (*to, *from) == (A, source))
+        .unwrap()
+        .2;
+    let forged = [
+        [0].to_vec(),
+        [&genuine[..genuine.len() - 1], &[!genuine[genuine.len() - 1]]].concat(),
+    ];
+    let node = &mut world.machines[A].node;
+    let ports = |peer| PortPair { own: 51_821, peer };
+    let mut hear = |peer, payload: &[u8]| {
+        let ports = ports(peer);
+        node.handle(now, Input::Packet { source, ports, payload });
+        while node.poll_output().is_some() {}
+        node.send_heartbeat(&hub, 7);
+        let sent = std::iter::from_fn(|| node.poll_output());
+        let told = sent.filter_map(|output| match output {
+            Output::Transmit { ports, .. } => Some(ports),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(hear(51_821, &genuine), [Some(ports(51_821))]);
+    for payload in &forged {
+        assert_eq!(hear(666, payload), [Some(ports(51_821))], "{payload:?}");
+    }
+    assert_eq!(
+        hear(7, &genuine),
+        [Some(ports(7))],
+        "a port that its own word brings is followed"
+    );
+}
+
 #[test]
 fn echo_that_was_not_asked_for_shows_no_endpoint_of_this_node() {
     let mut world = World::new(2);
@@ -275,7 +320,14 @@ fn rejections_are_counted_by_sender_and_seldom_logged() {
     for _ in 0..1000 {
         for source in [hub, own, "fe80::dead".parse().unwrap()] {
             let payload = &[0xd3; 99];
-            world.machines[A].node.handle(now, Input::Packet { source, payload });
+            world.machines[A].node.handle(
+                now,
+                Input::Packet {
+                    source,
+                    ports: PortPair::default(),
+                    payload,
+                },
+            );
         }
     }
     world.machines[A].events.clear();

@@ -11,6 +11,7 @@ use crate::mesh::event::Interface;
 use crate::mesh::link::State;
 use crate::mesh::link::liveness::Liveness;
 use crate::mesh::memory::Memory;
+use crate::mesh::ports::PortPair;
 use crate::mesh::settings::FACT_TTL;
 
 pub(super) const HUB: usize = 0;
@@ -164,7 +165,7 @@ impl World {
                     self.machines[index].device.apply(&change);
                     self.machines[index].changes.push(change);
                 }
-                Output::Transmit { to, payload } => self.send(index, to, payload),
+                Output::Transmit { to, payload, .. } => self.send(index, to, payload),
                 Output::Notify(event) => self.machines[index].events.push(event),
                 Output::Probe { .. } | Output::Stun { .. } | Output::Pong { .. } => {}
                 Output::Resolve(host) => panic!("nothing to resolve: {host:?}"),
@@ -232,6 +233,7 @@ impl World {
                 now,
                 Input::Packet {
                     source,
+                    ports: PortPair::default(),
                     payload: &payload,
                 },
             );
