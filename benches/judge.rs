@@ -60,7 +60,7 @@ fn policy(own: PublicKey, router: PublicKey) -> TrustPolicy {
         prefix: text.parse().expect("a prefix"),
         into_tunnel: true,
     };
-    policy.observe_routes(TunnelRoutes::new(&[route("10.0.0.0/24"), route("10.8.0.0/16")]));
+    policy.observe_routes(TunnelRoutes::new(&[route("10.0.0.0/24"), route("10.8.0.0/16")]), false);
     policy
 }
 

@@ -7,8 +7,8 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | FactPorts | Device(&DeviceState) | Host(HostState) | Resolved | Settings | Ping | Timeout | Stop
-//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | Resolve | Pong | Notify(Event)  one ordered queue
+//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | FactPorts | Device(&DeviceState) | Host(HostState) | Routed | Resolved | Settings | Ping | Timeout | Stop
+//! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | FindRoute | Resolve | Pong | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
 //!          -> Auth::verify   Verified   the tag holds and the key derives the source address
@@ -29,6 +29,7 @@
 //! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside), `node/nat.rs` (what that shows of a NAT) |
 //! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
 //! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
+//! | where WireGuard's own packets go | [`mesh::outward`]: by the main table, or, where rules route, as the kernel answers |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests); [`mesh::ports`]: to which UDP port |
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
@@ -93,6 +94,7 @@
 //! | handshake slots of a link that probes; paths on which no handshake came about | 16 each | 48 | 6 in all |
 //! | signs of life; ports between which it was heard; secrets | one for each peer | 110; 40; 115 | 1 |
 //! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts, 64 places of its own, and 32 places with what became of asking there; heartbeats, 32 of each, and what they show | one for each peer | 130; 8,300; 1,300 | 40 |
+//! | addresses about which the kernel is asked, where rules route; peers with endpoints that lead into the tunnel | 4,096 each | 60 | 0.5 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |

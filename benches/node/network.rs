@@ -304,6 +304,7 @@ impl Network {
                 Output::Remember(_)
                 | Output::Probe { .. }
                 | Output::Stun { .. }
+                | Output::FindRoute(_)
                 | Output::Resolve(_)
                 | Output::Pong { .. }
                 | Output::Notify(_) => {}

@@ -295,7 +295,7 @@ impl World {
                 Output::Transmit { payload, .. } => assert!(payload.len() <= wire::MAX_SENT),
                 Output::Notify(event) => drop(event.to_string()),
                 Output::Remember(memory) => memory.check().expect("no more than a file may hold"),
-                Output::Probe { .. } | Output::Stun { .. } | Output::Pong { .. } => {}
+                Output::Probe { .. } | Output::FindRoute(_) | Output::Stun { .. } | Output::Pong { .. } => {}
                 Output::Resolve(host) => panic!("nothing to resolve: {host:?}"),
             }
         }

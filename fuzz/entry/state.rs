@@ -78,6 +78,7 @@ fn carry_out(node: &mut Node, device: &mut DeviceState) {
             Output::Remember(memory) => assert_eq!(memory.check(), Ok(())),
             Output::Transmit { .. }
             | Output::Probe { .. }
+            | Output::FindRoute(_)
             | Output::Stun { .. }
             | Output::Resolve(_)
             | Output::Pong { .. }

@@ -13,11 +13,12 @@ use rtnetlink::packet_route::address::{
 };
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use self::link::Seen;
-use self::route::{BestRoutes, DefaultRoutes, note_default, note_route, relevant};
-pub(super) use self::route::{is_default, leads_into, unicast_prefix};
+use self::route::{BestRoutes, DefaultRoutes, is_usual, note_default, note_route, question, relevant};
+pub(super) use self::route::{destination, is_default, leads_into, unicast_prefix};
 use super::netlink::NetlinkError;
 use super::rtnl::{ENODEV, Rtnl};
 use super::watch::Watch;
@@ -156,7 +157,8 @@ impl Host {
         self.iface.clone_from(&tunnel.interface.name);
         let (tunnel_addresses, deprecated) = self.read_addresses(&mut links).await?;
         let (routes, out) = self.read_routes().await?;
-        self.watch.care_about(&routes);
+        let ruled = self.has_rules().await?;
+        self.watch.care_about(&routes, ruled);
         let ways_out = out.iter().filter_map(|index| links.get(index));
         let ways_out = ways_out.map(|link| link.interface.name.clone()).collect();
         let uplinks = links.values().filter(|link| link.is_uplink());
@@ -170,6 +172,7 @@ impl Host {
                 tunnel_addresses,
                 deprecated,
                 routes,
+                ruled,
                 ways_out,
                 mtu: u16::try_from(tunnel.mtu).ok(),
             },
@@ -227,6 +230,42 @@ impl Host {
         }
         let ways_out = out.into_values().flat_map(|(_, interfaces)| interfaces);
         Ok((relevant(&best), ways_out.collect()))
+    }
+
+    /// Returns whether there are other rules than the kernel's own.
+    async fn has_rules(&mut self) -> Result<bool, HostError> {
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut query = RuleMessage::default();
+            query.header.family = family;
+            let rules = match self.rtnl.dump(RouteNetlinkMessage::GetRule(query)).await {
+                Ok(rules) => rules,
+                // A kernel without rules has none.
+                Err(NetlinkError::Refused(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let is_other =
+                |rule: &RouteNetlinkMessage| matches!(rule, RouteNetlinkMessage::NewRule(rule) if !is_usual(rule));
+            if rules.iter().any(is_other) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asks the kernel whether a packet with this mark goes into the tunnel; one for which there is no way does not.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub async fn leads_into_tunnel(&mut self, address: IpAddr, mark: u32) -> Result<bool, HostError> {
+        let question = RouteNetlinkMessage::GetRoute(question(address, mark));
+        match self.rtnl.request(question, 0).await {
+            Ok(found) => Ok(found.iter().any(|message| match message {
+                RouteNetlinkMessage::NewRoute(route) => leads_into(route, self.index),
+                _ => false,
+            })),
+            Err(NetlinkError::Refused(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits until something changed that [`Host::read`] may show, and then a moment longer for more; may be cancelled.

@@ -10,7 +10,6 @@ use super::host::{Host, Observation};
 use super::ports::Ports;
 use super::resolver::Resolver;
 use super::wg_quick;
-use ipnet::IpNet;
 
 use crate::config::Config;
 use crate::mesh::device::DeviceState;

@@ -206,6 +206,10 @@ fn owner(folder: &Path) -> Option<u32> {
 async fn ask(name: &str) -> io::Result<Option<(Option<u32>, Holder)>> {
     let stream = match timeout(CONNECT, UnixStream::connect(name)).await {
         Err(_) => return Ok(Some((None, Holder { pid: None, age: None }))),
+        // So many wait in line that nobody else may.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Ok(Some((None, Holder { pid: None, age: None })));
+        }
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
         Ok(Err(error)) => return Err(error),
         Ok(Ok(stream)) => stream,
@@ -356,7 +360,7 @@ mod tests {
         }
         let taken = Lock::take("wg0", unused(6), Some(&folder)).await;
         fs::remove_dir_all(&folder).unwrap();
-        assert!(taken.is_ok() || others.len() > 10_000, "{taken:?}");
+        assert!(taken.is_ok(), "{taken:?}, {} wait in line", others.len());
     }
 
     #[test]

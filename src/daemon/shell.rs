@@ -324,6 +324,7 @@ impl Shell {
                     payload,
                 } => self.probing.send(from, local, to, &payload),
                 Output::Stun { to, transaction } => self.probing.ask(to, transaction),
+                Output::FindRoute(address) => self.find_route(address).await,
                 Output::Resolve(host) => self.resolver.ask(host),
                 Output::Pong { id, path, outcome } => self.pinging.tell(id, path, outcome),
                 Output::Notify(event) => self.note(&event),
@@ -350,6 +351,7 @@ impl Shell {
             Output::Transmit { .. }
             | Output::Probe { .. }
             | Output::Stun { .. }
+            | Output::FindRoute(_)
             | Output::Resolve(_)
             | Output::Pong { .. }
             | Output::Notify(_) => false,

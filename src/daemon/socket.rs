@@ -205,10 +205,7 @@ async fn open(old: &mut Vec<Ear>, place: &Place, wants: &[Want]) -> Result<Vec<E
                 tracing::debug!("UDP port {} on {}: {error}", want.port, place.iface);
                 refusal = refusal.or(Some((want.port, error)));
                 // A port that nobody else could have any more is given up.
-                match had.filter(|had| !had.is_bound()) {
-                    Some(had) => ears.push(had),
-                    None => {}
-                }
+                ears.extend(had.filter(|had| !had.is_bound()));
             }
         }
     }

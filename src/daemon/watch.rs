@@ -12,7 +12,7 @@ use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::sys::AsyncSocket as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::host::{is_default, leads_into, unicast_prefix};
+use super::host::{destination, is_default, leads_into, unicast_prefix};
 use super::netlink::{NetlinkError, Task};
 use super::rtnl::may_be_wireguard;
 use crate::mesh::event::Route;
@@ -29,12 +29,14 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// The kernel drops notices that do not fit; then everything is read again.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
 ];
 
 type Notices = BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
@@ -43,6 +45,8 @@ type Notices = BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
 pub(super) struct Watch {
     index: u32,
     tunnel_prefixes: Vec<IpNet>,
+    /// Whether rules lead to other tables than the main one.
+    ruled: bool,
     subscription: Option<(Notices, Task)>,
     due: Option<Instant>,
     /// When to look once more after that.
@@ -67,6 +71,7 @@ impl Watch {
         Ok(Self {
             index,
             tunnel_prefixes: Vec::new(),
+            ruled: false,
             subscription: Some(subscribe()?),
             due: None,
             again: None,
@@ -75,7 +80,8 @@ impl Watch {
 
     /// Restricts notices about routes to what is into the tunnel, an exception from that, or a way out: a router with all routes
     /// of the Internet hears of many others every second.
-    pub(super) fn care_about(&mut self, routes: &[Route]) {
+    pub(super) fn care_about(&mut self, routes: &[Route], ruled: bool) {
+        self.ruled = ruled;
         let into_tunnel = routes.iter().filter(|route| route.into_tunnel);
         self.tunnel_prefixes = into_tunnel.map(|route| route.prefix).collect();
     }
@@ -146,11 +152,11 @@ impl Watch {
     }
 
     fn concerns_route(&self, route: &RouteMessage) -> bool {
-        unicast_prefix(route).is_some_and(|prefix| {
-            is_default(&prefix)
-                || leads_into(route, self.index)
-                || self.tunnel_prefixes.iter().any(|tunnel| tunnel.contains(&prefix))
-        })
+        let leads_out = |prefix: &IpNet| is_default(prefix) || leads_into(route, self.index);
+        match unicast_prefix(route) {
+            Some(prefix) => leads_out(&prefix) || self.tunnel_prefixes.iter().any(|tunnel| tunnel.contains(&prefix)),
+            None => self.ruled && destination(route).is_some_and(|prefix| leads_out(&prefix)),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::identity::PublicKey;
 use super::link::Missing;
 use super::link::fit::Narrow;
 use super::memory::Memory;
+pub use super::outward::Leads;
 use super::overlap::Overlap;
 use super::ping::{NoPing, Path};
 use super::ports::PortPair;
@@ -69,6 +70,13 @@ pub enum Input<'a> {
     Device(&'a DeviceState),
     /// The machine was looked at.
     Host(HostState),
+    /// The kernel was asked where a packet of WireGuard's goes, after [`Output::FindRoute`].
+    Routed {
+        /// The address that was asked about.
+        address: IpAddr,
+        /// Where a packet to it goes.
+        leads: Leads,
+    },
     /// A name was looked up, after [`Output::Resolve`]; no addresses where that failed.
     Resolved {
         /// What was asked for.
@@ -130,6 +138,8 @@ pub enum Output {
         /// What the answer repeats.
         transaction: Transaction,
     },
+    /// Ask the kernel where a packet of WireGuard's to this address goes, its mark included, and answer with [`Input::Routed`].
+    FindRoute(IpAddr),
     /// Look a name up and answer with [`Input::Resolved`].
     Resolve(Host),
     /// Tell whoever asked by [`Input::Ping`]; nothing is told of an answer that does not come within [`PATIENCE`](super::ping::PATIENCE).

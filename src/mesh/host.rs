@@ -19,6 +19,8 @@ pub struct HostState {
     /// Routes of the main table: all that lead into the tunnel (masked, link-local ones left out), and of the others those
     /// that are a more specific exception from one of them.
     pub routes: Vec<Route>,
+    /// Whether rules of the operator's route beside the main table: then what that says of a packet of WireGuard's may be wrong.
+    pub ruled: bool,
     /// The interfaces, the device left out, to which the default routes of the main table lead.
     pub ways_out: BTreeSet<String>,
     /// The longest packet that the WireGuard device takes, where that is known.

@@ -4,7 +4,7 @@
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
 //! Layers, each of which may use those before it: `time`, `identity`, `ports`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
-//! `host`, `prefix`, `settings`, `memory`, `tally`, `overlap`, `role`; then the deciding modules, which do not import one another (`trust`,
+//! `host`, `prefix`, `outward`, `settings`, `memory`, `tally`, `overlap`, `role`; then the deciding modules, which do not import one another (`trust`,
 //! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `ping`, `silence`, `stun`, `turns`); then
 //! `event`, `rejections`, `census`, `contest`, `node`, `status`.
 
@@ -28,6 +28,7 @@ pub mod memory;
 pub mod mirror;
 pub mod names;
 pub mod node;
+pub mod outward;
 pub mod overlap;
 pub mod ping;
 pub mod plan;

@@ -23,7 +23,7 @@ mod stun;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
@@ -123,6 +123,8 @@ pub struct Node {
     agenda: Agenda,
     roles: Roles,
     members_full: bool,
+    /// The peers of which an endpoint is refused because it leads into the tunnel.
+    tunnelled: BTreeSet<PublicKey>,
     removal_at: Option<Timestamp>,
     last_pass: Option<Timestamp>,
     last_resync: Option<Timestamp>,
@@ -170,6 +172,7 @@ impl Node {
             agenda: Agenda::default(),
             roles: Roles::default(),
             members_full: false,
+            tunnelled: BTreeSet::new(),
             removal_at: None,
             last_pass: None,
             last_resync: None,
@@ -196,6 +199,8 @@ impl Node {
             Input::Device(read) => {
                 self.count_traffic(now, read);
                 self.places.observe(now, read);
+                let used = read.peers.values().filter_map(|peer| peer.endpoint);
+                used.for_each(|endpoint| self.find_route(endpoint.ip()));
                 match &mut self.device {
                     Some(device) => device.read(read),
                     None => self.device = Some(Mirror::new(read)),
@@ -204,9 +209,11 @@ impl Node {
             Input::Host(host) => {
                 let own_addresses = host.tunnel_addresses.iter().map(IpNet::addr).collect();
                 let has_moved = self.trust.observe_addresses(own_addresses);
-                if self.trust.observe_routes(TunnelRoutes::new(&host.routes)) || has_moved {
-                    self.gossip.trust_changed();
+                if self.trust.observe_routes(TunnelRoutes::new(&host.routes), host.ruled) || has_moved {
+                    self.routes_changed();
                 }
+                let asked = self.trust.outward().asked().into_iter();
+                self.outputs.extend(asked.map(Output::FindRoute));
                 self.protected.observe_host(&host);
                 if self.host.whereabouts() != host.whereabouts() {
                     self.doubt_everything(now);
@@ -215,7 +222,15 @@ impl Node {
                 self.agenda.add_all();
                 self.expect_news(now);
             }
+            Input::Routed { address, leads } => {
+                if self.trust.outward().answer(address, leads) {
+                    self.routes_changed();
+                    self.agenda.add_all();
+                    self.expect_news(now);
+                }
+            }
             Input::Resolved { host, addresses } => {
+                addresses.iter().for_each(|address| self.find_route(address.ip()));
                 let named = self.places.answer(&host, addresses);
                 self.agenda.add_peers(named);
                 self.expect_news(now);
@@ -236,6 +251,19 @@ impl Node {
             }
             Input::Stop => self.restore(now),
         }
+    }
+
+    /// Has the kernel asked where a packet to an address goes, unless that is known.
+    fn find_route(&mut self, address: IpAddr) {
+        if self.trust.outward().ask(address) {
+            self.outputs.push_back(Output::FindRoute(address));
+        }
+    }
+
+    /// Begins anew with what was refused for where it leads.
+    fn routes_changed(&mut self) {
+        self.tunnelled.clear();
+        self.gossip.trust_changed();
     }
 
     /// Returns what to do next, until there is nothing more.

@@ -74,6 +74,9 @@ reasons! {
     /// All that is known of it is in an address family that this machine lacks.
     NoFamily: "no-family", "it has only addresses of a family that this machine lacks",
         "both machines need IPv4, or both IPv6";
+    /// All that is known of it would be sent through WireGuard itself.
+    ThroughTunnel: "through-tunnel", "from here, its addresses lead into the tunnel",
+        "WireGuard's own packets must leave past the tunnel: by a route to its address, or an `ip rule` for the `fwmark` of the interface";
     /// A path answers probes, and WireGuard begins there.
     Handshaking: "handshaking", "a path was found, WireGuard begins",
         "a moment";

@@ -30,6 +30,7 @@ use super::fact::attribute::Speaker;
 use super::fact::value::{Metadata, Value};
 use super::fact::{Accepted, Fact, Origin, Timed, Verified};
 use super::identity::PublicKey;
+use super::outward::{Leads, Outward};
 use super::prefix::{self, TunnelRoutes};
 use super::role::Holding;
 use super::settings::{FACT_TTL, Settings, TrustLevel};
@@ -45,7 +46,7 @@ pub struct TrustPolicy {
     routers: BTreeSet<PublicKey>,
     /// What the operator gave to peers with networks.
     sites: BTreeMap<PublicKey, Holding>,
-    tunnel: TunnelRoutes,
+    outward: Outward,
     own_addresses: BTreeSet<IpAddr>,
 }
 
@@ -102,7 +103,7 @@ impl TrustPolicy {
             peers: BTreeSet::new(),
             routers: BTreeSet::new(),
             sites: BTreeMap::new(),
-            tunnel: TunnelRoutes::default(),
+            outward: Outward::default(),
             own_addresses: BTreeSet::new(),
         }
     }
@@ -133,11 +134,14 @@ impl TrustPolicy {
         is_news
     }
 
-    /// Takes in what routes through the tunnel; returns whether that is news.
-    pub fn observe_routes(&mut self, tunnel: TunnelRoutes) -> bool {
-        let is_news = self.tunnel != tunnel;
-        self.tunnel = tunnel;
-        is_news
+    /// Takes in what routes through the tunnel, and whether rules route beside the main table; returns whether that is news.
+    pub fn observe_routes(&mut self, tunnel: TunnelRoutes, ruled: bool) -> bool {
+        self.outward.observe(tunnel, ruled)
+    }
+
+    /// Returns what is known of the way to addresses.
+    pub fn outward(&mut self) -> &mut Outward {
+        &mut self.outward
     }
 
     /// Takes in the addresses of this node inside the tunnel; returns whether that is news.
@@ -200,10 +204,17 @@ impl TrustPolicy {
         if endpoint.port() == 0 || !prefix::is_global_unicast(endpoint.ip()) {
             return Err(Refusal::NotAnEndpoint);
         }
-        if self.tunnel.lead_to(endpoint.ip()) {
-            Err(Refusal::ThroughTunnel)
-        } else {
-            Ok(())
+        match self.outward.leads(endpoint.ip()) {
+            Leads::IntoTunnel => Err(Refusal::ThroughTunnel),
+            Leads::Outside => Ok(()),
+        }
+    }
+
+    /// Returns whether an endpoint may be believed: one to which the way is not known yet may turn out to be one to try.
+    fn may_be_endpoint(&self, endpoint: &SocketAddr) -> Result<(), Refusal> {
+        match self.is_endpoint(endpoint) {
+            Err(Refusal::ThroughTunnel) if self.outward.known(endpoint.ip()).is_none() => Ok(()),
+            judged => judged,
         }
     }
 
@@ -286,7 +297,7 @@ impl TrustPolicy {
 
     fn plausible(&self, value: &Value) -> Result<(), Refusal> {
         match value {
-            Value::Endpoint(endpoint) => self.is_endpoint(endpoint),
+            Value::Endpoint(endpoint) => self.may_be_endpoint(endpoint),
             Value::AllowedIp(prefix) if prefix::is_reserved(prefix) => Err(Refusal::ReservedPrefix),
             Value::AllowedIp(prefix) if self.is_own_address(prefix) => Err(Refusal::OwnAddress),
             Value::MemberMetadata(metadata) if metadata.items_len() > Metadata::MAX_LEN => Err(Refusal::TooLong),

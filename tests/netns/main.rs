@@ -28,6 +28,7 @@ mod ports;
 mod probes;
 mod reasons;
 mod router;
+mod rules;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "the two worlds share it, and neither needs all")]
 mod scenario;

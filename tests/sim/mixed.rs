@@ -172,6 +172,7 @@ impl Mixed {
                 }
                 Output::Remember(_)
                 | Output::Probe { .. }
+                | Output::FindRoute(_)
                 | Output::Stun { .. }
                 | Output::Resolve(_)
                 | Output::Pong { .. }

@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(50);
 type Named = BTreeSet<Reason>;
 
 /// What brings reasons about.
-const CAUSES: [fn(&mut Named); 15] = [
+const CAUSES: [fn(&mut Named); 16] = [
     a_firewall_that_lets_nothing_in,
     two_nats_that_show_no_port,
     a_hub_that_was_never_heard,
@@ -40,6 +40,7 @@ const CAUSES: [fn(&mut Named); 15] = [
     prefixes_that_nobody_names,
     a_peer_that_was_never_there,
     a_peer_of_the_other_family,
+    a_peer_behind_the_own_tunnel,
 ];
 
 /// Whoever adds a reason adds a cause.
@@ -344,6 +345,17 @@ fn a_peer_of_the_other_family(named: &mut Named) {
     for pair in PAIRS {
         expect(named, &mut stage, pair, Reason::NoFamily, 60 * SECOND);
     }
+}
+
+/// A route of the operator's leads to the peer's address through the hub.
+fn a_peer_behind_the_own_tunnel(named: &mut Named) {
+    let scenario = table::public_public();
+    let mut stage = Stage::new(&scenario, 1);
+    let (a, address) = (stage.id("a"), stage.address("b")[0]);
+    let around = ipnet::IpNet::new(address, 31).expect("a prefix length").trunc();
+    stage.world.hosts[a].config.peers[0].allowed_ips.push(around);
+    stage.act(Act::StartAll);
+    expect(named, &mut stage, ("a", "b"), Reason::ThroughTunnel, 60 * SECOND);
 }
 
 /// Has the operator of a leaf write the other address of the hub.

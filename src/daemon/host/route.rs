@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use crate::mesh::event::Route;
 
@@ -56,16 +57,24 @@ fn metric(route: &RouteMessage) -> u32 {
 
 /// Returns the destination of a route that ordinary traffic takes or is stopped by, in the main table.
 pub(in crate::daemon) fn unicast_prefix(route: &RouteMessage) -> Option<IpNet> {
+    destination(route).filter(|_| is_in_main(route))
+}
+
+fn is_in_main(route: &RouteMessage) -> bool {
     let table = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Table(table) => Some(*table),
         _ => None,
     });
-    let in_main = table.unwrap_or_else(|| route.header.table.into()) == u32::from(RouteHeader::RT_TABLE_MAIN);
+    table.unwrap_or_else(|| route.header.table.into()) == u32::from(RouteHeader::RT_TABLE_MAIN)
+}
+
+/// Returns the destination of a route of any table that ordinary traffic takes or is stopped by.
+pub(in crate::daemon) fn destination(route: &RouteMessage) -> Option<IpNet> {
     let counts = matches!(
         route.header.kind,
         RouteType::Unicast | RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit | RouteType::Throw
     );
-    if !in_main || !counts || route.header.tos != 0 || route.header.flags.contains(RouteFlags::Cloned) {
+    if !counts || route.header.tos != 0 || route.header.flags.contains(RouteFlags::Cloned) {
         return None;
     }
     let destination = route.attributes.iter().find_map(|attribute| match attribute {
@@ -81,6 +90,42 @@ pub(in crate::daemon) fn unicast_prefix(route: &RouteMessage) -> Option<IpNet> {
     IpNet::new(destination?, route.header.destination_prefix_length)
         .ok()
         .map(|prefix| prefix.trunc())
+}
+
+/// Returns the question where a packet with this mark goes.
+pub(super) fn question(address: IpAddr, mark: u32) -> RouteMessage {
+    let mut question = RouteMessage::default();
+    let (family, length, destination) = match address {
+        IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
+        IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
+    };
+    question.header.address_family = family;
+    question.header.destination_prefix_length = length;
+    question.attributes.push(RouteAttribute::Destination(destination));
+    if mark != 0 {
+        question.attributes.push(RouteAttribute::Mark(mark));
+    }
+    question
+}
+
+/// Says whether a rule is one of those that the kernel makes by itself: they lead to the tables local, main and default.
+pub(super) fn is_usual(rule: &RuleMessage) -> bool {
+    // RT_TABLE_LOCAL and RT_TABLE_DEFAULT (linux/rtnetlink.h).
+    const LOCAL: u8 = 255;
+    const DEFAULT: u8 = 253;
+    let is_plain = |attribute: &RuleAttribute| match attribute {
+        RuleAttribute::Table(_) | RuleAttribute::Priority(_) | RuleAttribute::Protocol(_) | RuleAttribute::Other(_) => {
+            true
+        }
+        RuleAttribute::SuppressPrefixLen(length) => *length == u32::MAX,
+        _ => false,
+    };
+    let leads_to = rule.header.table;
+    let usual = [LOCAL, RouteHeader::RT_TABLE_MAIN, DEFAULT];
+    rule.header.action == RuleAction::ToTable
+        && (rule.header.src_len, rule.header.dst_len, rule.header.tos) == (0, 0, 0)
+        && usual.contains(&leads_to)
+        && rule.attributes.iter().all(is_plain)
 }
 
 /// Says whether a route, or one of its next hops, uses the interface.

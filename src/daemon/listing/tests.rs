@@ -48,7 +48,14 @@ fn node_with(members: u16) -> (Node, Timestamp) {
             ttl,
         }]) {
             let payload = &teller.tag(&recipient, [7; 24], &group).expect("a secret");
-            node.handle(now, Input::Packet { source, payload });
+            node.handle(
+                now,
+                Input::Packet {
+                    source,
+                    ports: Default::default(),
+                    payload,
+                },
+            );
         }
     }
     (node, now)

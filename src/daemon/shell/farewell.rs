@@ -74,6 +74,7 @@ impl Shell {
                 Output::Remember(_)
                 | Output::Probe { .. }
                 | Output::Stun { .. }
+                | Output::FindRoute(_)
                 | Output::Resolve(_)
                 | Output::Pong { .. }
                 | Output::Notify(_) => {}

@@ -15,6 +15,8 @@ use crate::mesh::stun::Transaction;
 pub(super) struct Probing {
     prober: Result<Prober, NoProbes>,
     epoch: u64,
+    /// The mark of WireGuard's packets when it was looked at last.
+    fwmark: u32,
 }
 
 impl Probing {
@@ -31,6 +33,7 @@ impl Probing {
         }
         Self {
             prober,
+            fwmark: device.fwmark(),
             epoch: u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -123,6 +126,9 @@ impl Shell {
     /// Goes where WireGuard goes: another listen port, another fwmark.
     pub(super) fn follow_probes(&mut self, state: &DeviceState) {
         let before = self.probing.missing();
+        // Rules may have packets with another mark go another way.
+        self.look_again |= self.device.fwmark() != self.probing.fwmark;
+        self.probing.fwmark = self.device.fwmark();
         if let Err(error) = self.probing.follow(port(&self.device, state)) {
             self.warn(
                 "probes",

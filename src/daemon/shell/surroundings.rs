@@ -1,5 +1,7 @@
 //! What happens around the node: the interface is renamed, goes down, loses its address, gets another port.
 
+use std::net::IpAddr;
+
 use super::{PORTS_AGAIN, Shell};
 use crate::control;
 use crate::daemon::clock::now;
@@ -9,7 +11,7 @@ use crate::daemon::ports::{Ports, Want};
 use crate::daemon::socket::{Place, Socket};
 use crate::mesh::contest::Verdict;
 use crate::mesh::device::DeviceState;
-use crate::mesh::event::Input;
+use crate::mesh::event::{Input, Leads};
 
 impl Shell {
     /// Looks at the machine, and sees to it that the node has its address.
@@ -41,6 +43,20 @@ impl Shell {
         self.own.clone_from(&seen.state.tunnel_addresses);
         self.node.handle(now(), Input::Host(seen.state));
         Ok(())
+    }
+
+    /// Asks the kernel where WireGuard's packets to an address go.
+    pub(super) async fn find_route(&mut self, address: IpAddr) {
+        match self.host.leads_into_tunnel(address, self.device.fwmark()).await {
+            Ok(into_tunnel) => {
+                let leads = if into_tunnel { Leads::IntoTunnel } else { Leads::Outside };
+                self.node.handle(now(), Input::Routed { address, leads });
+            }
+            Err(error) => self.warn(
+                "route",
+                format_args!("the kernel does not say how {address} is reached: {error}"),
+            ),
+        }
     }
 
     async fn note_name_and_state(&mut self, seen: &Observation) {

@@ -13,6 +13,10 @@ use crate::mesh::link::liveness::Liveness;
 use crate::mesh::node::Node;
 use crate::mesh::ports::PortPair;
 use crate::mesh::time::Timestamp;
+use crate::mesh::trust::Refusal;
+
+/// The most subjects of which it is noted that an endpoint leads into the tunnel.
+const MAX_TUNNELLED: usize = 4096;
 
 impl Node {
     pub(super) fn hear(&mut self, now: Timestamp, source: Ipv6Addr, ports: PortPair, payload: &[u8]) {
@@ -52,12 +56,26 @@ impl Node {
         let judged: Vec<_> = self.trust.judge(verified).collect();
         for result in judged {
             match result {
-                Ok(accepted) => self.accept(now, &sender, source, accepted),
+                Ok(accepted) => {
+                    if let Some(endpoint) = accepted.fact().value.endpoint() {
+                        self.find_route(endpoint.ip());
+                    }
+                    self.accept(now, &sender, source, accepted);
+                }
                 Err((refusal, timed)) => {
+                    self.note_tunnelled(refusal, &timed.fact.subject);
                     self.gossip.heard_in_vain(&sender, timed.fact.hash(), timed.ttl);
                     self.reject(now, RejectReason::Refused(refusal), Some(sender), source.into());
                 }
             }
+        }
+    }
+
+    /// Takes in that an endpoint of a peer is refused for where it leads.
+    fn note_tunnelled(&mut self, refusal: Refusal, subject: &PublicKey) {
+        // A member may become a peer a little later; who does not is forgotten when others do.
+        if refusal == Refusal::ThroughTunnel && self.tunnelled.len() < MAX_TUNNELLED {
+            self.tunnelled.insert(*subject);
         }
     }
 

@@ -179,6 +179,7 @@ impl Node {
 
     /// Takes in where a peer sees this node.
     pub(super) fn note_seen(&mut self, now: Timestamp, peer: &PublicKey, seen: SocketAddr) {
+        self.find_route(seen.ip());
         if self.trust.is_endpoint(&seen).is_err() {
             return;
         }

@@ -11,6 +11,7 @@ use crate::mesh::node::Node;
 use crate::mesh::prefix::is_reserved;
 use crate::mesh::reason::Reason;
 use crate::mesh::time::Timestamp;
+use crate::mesh::trust::Refusal;
 
 /// How long nothing is wrong with a peer that is not found yet.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,15 +86,14 @@ impl Node {
     }
 
     fn about_places(&self, key: &PublicKey) -> Reason {
-        let mut facts = self.store.about(key);
-        let is_somewhere = facts.any(|(fact, _)| {
-            let endpoint = fact.value.endpoint();
-            endpoint.is_some_and(|endpoint| self.trust.is_endpoint(&endpoint).is_ok())
-        });
-        if is_somewhere {
-            Reason::NoFamily
-        } else {
-            Reason::NoEndpoint
+        let endpoints = || self.store.about(key).filter_map(|(fact, _)| fact.value.endpoint());
+        let mut judged = endpoints().map(|endpoint| self.trust.is_endpoint(&endpoint));
+        let leads_into_tunnel = judged.any(|judged| judged == Err(Refusal::ThroughTunnel));
+        let is_somewhere = endpoints().any(|endpoint| self.trust.is_endpoint(&endpoint).is_ok());
+        match is_somewhere {
+            _ if leads_into_tunnel || self.tunnelled.contains(key) => Reason::ThroughTunnel,
+            true => Reason::NoFamily,
+            false => Reason::NoEndpoint,
         }
     }
 }

@@ -61,6 +61,7 @@ impl Node {
         self.gossip.retain(is_peer);
         self.liveness.retain(is_peer);
         self.ports.retain(is_peer);
+        self.tunnelled.retain(is_peer);
         self.probing.retain(is_peer);
         self.seen.retain(is_peer);
         self.routes.retain(is_peer);

@@ -32,6 +32,7 @@ impl Node {
     /// Returns where a server is, one address for each family that is needed; its name is asked for where that is not known, or wrong.
     fn stun_addresses(&mut self, now: Timestamp, host: &Host, [v4, v6]: [bool; 2]) -> Vec<SocketAddr> {
         let known = self.places.names.addresses(host);
+        known.iter().for_each(|address| self.find_route(address.ip()));
         let usable = known
             .iter()
             .filter(|address| self.trust.is_endpoint(address).is_ok() && !self.stun.is_silent(now, address));
@@ -57,6 +58,8 @@ impl Node {
         if let Err(refusal) = self.trust.is_endpoint(&source) {
             return self.reject(now, RejectReason::Refused(refusal), None, source.ip());
         }
+        // Only what was asked is heard.
+        answer.iter().for_each(|answer| self.find_route(answer.seen.ip()));
         let sound = answer.filter(|answer| self.trust.is_endpoint(&answer.seen).is_ok());
         let sound = sound.ok_or(Dropped::Malformed);
         match sound.and_then(|answer| self.stun.hear(now, source, answer)) {

@@ -40,7 +40,7 @@ fn overridden(levels: &[(PublicKey, TrustLevel)], said: &[(PublicKey, TrustLevel
         prefix: "10.0.0.0/24".parse().unwrap(),
         into_tunnel: true,
     };
-    policy.observe_routes(TunnelRoutes::new(&[route]));
+    policy.observe_routes(TunnelRoutes::new(&[route]), false);
     policy
 }
 

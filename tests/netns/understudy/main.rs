@@ -177,6 +177,7 @@ impl V1 {
                 Output::Transmit { to, payload, .. } => self.stage.send(to, &payload).await,
                 Output::Remember(_)
                 | Output::Probe { .. }
+                | Output::FindRoute(_)
                 | Output::Stun { .. }
                 | Output::Resolve(_)
                 | Output::Pong { .. }

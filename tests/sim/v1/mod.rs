@@ -127,6 +127,7 @@ impl Node {
             | Input::Stun { .. }
             | Input::Prober { .. }
             | Input::FactPorts
+            | Input::Routed { .. }
             | Input::Named(_)
             | Input::Settings(_)
             | Input::Ping { .. }

@@ -129,6 +129,7 @@ impl Bench {
                 }
                 Output::Remember(_)
                 | Output::Probe { .. }
+                | Output::FindRoute(_)
                 | Output::Stun { .. }
                 | Output::Resolve(_)
                 | Output::Pong { .. }

@@ -50,6 +50,7 @@ impl World {
                 Output::Remember(memory) => self.remember(id, &memory),
                 Output::Transmit { .. } => self.carry_out(id, output),
                 Output::Probe { .. }
+                | Output::FindRoute(_)
                 | Output::Stun { .. }
                 | Output::Pong { .. }
                 | Output::Resolve(_)

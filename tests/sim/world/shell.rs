@@ -34,6 +34,8 @@ impl World {
             }
             Output::Probe { from, to, payload, .. } => self.send_from(id, from, to, Message::Foreign(payload)),
             Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
+            // Nothing but the main table routes.
+            Output::FindRoute(_) => {}
             Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
             Output::Pong { path, outcome, .. } => self.hosts[id].pongs.push((path, outcome)),
             Output::Notify(event) => self.hear(id, event),

@@ -172,6 +172,7 @@ impl Leaf {
                 }
                 Output::Transmit { .. }
                 | Output::Probe { .. }
+                | Output::FindRoute(_)
                 | Output::Stun { .. }
                 | Output::Resolve(_)
                 | Output::Pong { .. }

@@ -286,9 +286,14 @@ fn echo_that_was_not_asked_for_shows_no_endpoint_of_this_node() {
         for runs in wire::pack_compact(auth.public_key(), &lies) {
             let payload = &auth.tag_compact(&recipient, &runs).unwrap();
             let source = AddressHash::Sha1.link_local(auth.public_key());
-            world.machines[A]
-                .node
-                .handle(world.now, Input::Packet { source, payload });
+            world.machines[A].node.handle(
+                world.now,
+                Input::Packet {
+                    source,
+                    ports: PortPair::default(),
+                    payload,
+                },
+            );
         }
     }
     assert_eq!(seen(&world), before);

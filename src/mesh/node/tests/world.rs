@@ -167,7 +167,7 @@ impl World {
                 }
                 Output::Transmit { to, payload, .. } => self.send(index, to, payload),
                 Output::Notify(event) => self.machines[index].events.push(event),
-                Output::Probe { .. } | Output::Stun { .. } | Output::Pong { .. } => {}
+                Output::Probe { .. } | Output::Stun { .. } | Output::Pong { .. } | Output::FindRoute(_) => {}
                 Output::Resolve(host) => panic!("nothing to resolve: {host:?}"),
             }
         }
