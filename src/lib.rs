@@ -127,6 +127,10 @@
 //!   `chacha20`'s.
 //! - A node may listen on two ports: wg-quick leaves the listen port of most leaves to chance, and v1 derives the port for facts
 //!   from it. The second is what follows from the routers' endpoints (`daemon/socket.rs`).
+//! - A port for facts is not bound where another WireGuard interface may want it: a socket for our address alone keeps a wildcard bind
+//!   out, as the kernel's WireGuard makes it. A raw socket hears beside it (`daemon/socket/ear.rs`), at the price of an ICMPv6 "port
+//!   unreachable" for each datagram while nobody has the port.
+//! - An abstract socket's name is no lock, as anybody can take it: the lock is a file in the state folder (`daemon/lock.rs`).
 //! - Nodes of ours send one another *compact groups* ([`mesh::fact::wire`]): a sign of life takes 36 bytes instead of 124, which every
 //!   5 s is the difference between 7 and 25 bytes a second, and facts about one subject share its key. They are tagged with keyed
 //!   BLAKE2s, and a boot ID announces who reads them.

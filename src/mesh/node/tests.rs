@@ -45,8 +45,8 @@ fn two_leaves_find_each_other_through_the_hub() {
         Some(HUB),
         "the network stays with the hub"
     );
-    assert_eq!(world.machines[HUB].node.is_router(), true);
-    assert_eq!(world.machines[A].node.is_router(), false);
+    assert!(world.machines[HUB].node.is_router());
+    assert!(!world.machines[A].node.is_router());
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_changed_role_is_found_out() {
     let hub = world.machines[HUB].key;
     world.machines[A].device.peers.get_mut(&hub).unwrap().allowed_ips = [prefix("10.0.0.1/32")].into();
     world.run(seconds(10));
-    assert_eq!(world.machines[A].node.is_router(), true);
+    assert!(world.machines[A].node.is_router());
 }
 
 #[test]
