@@ -40,7 +40,7 @@
 //! | who is served, and what may wait for readers | `daemon/seats`, `daemon/held`; `daemon/listing` writes the facts in pieces |
 //! | how is it, and who may ask | [`control`] (what can be asked, and the answers), `daemon/control` (the socket), `daemon/metrics` (HTTP, a file, the page), `daemon/view` (from the node's words to those) |
 //! | what happened, and where it is said | [`mesh::event`] (each with a code), `daemon/history` (the last thousand, for whoever asks), `daemon/logs` (text, fields for the journal, JSON) |
-//! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect` |
+//! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect`; commands that messages suggest are in [`advice`] |
 //! | what systemd is told, and how it is ended | `daemon/systemd` (ready, status, watchdog), `daemon/stop`; `cli/unit` is what the units run as root beside it |
 //! | what this process may do | `daemon/confine`: capabilities, landlock, seccomp |
 //! | what may reach a terminal or a log, of text from outside | [`printable`] |
@@ -198,6 +198,8 @@
 //! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
 //! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
 
+#[cfg(feature = "daemon")]
+pub mod advice;
 #[cfg(feature = "daemon")]
 pub mod cli;
 #[cfg(feature = "daemon")]

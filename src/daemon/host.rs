@@ -22,6 +22,7 @@ pub(super) use self::route::{destination, is_default, leads_into, unicast_prefix
 use super::netlink::NetlinkError;
 use super::rtnl::{ENODEV, Rtnl};
 use super::watch::Watch;
+use crate::advice;
 use crate::mesh::event::{HostState, Interface, Route};
 
 /// The prefix of all addresses of a network's nodes.
@@ -43,12 +44,14 @@ pub enum HostError {
     #[error("may not change the addresses of {0}: run as root or with CAP_NET_ADMIN")]
     Permission(String),
     /// The interface cannot have IPv6 addresses.
-    #[error("{0} cannot have an IPv6 address, its MTU is {1}: IPv6 needs 1280 or more, try `ip link set {0} mtu 1280`")]
+    #[error("{0} cannot have an IPv6 address, its MTU is {1}: IPv6 needs 1280 or more, try `{cmd}`", cmd = advice::set_mtu(.0, 1280))]
     SmallMtu(String, u32),
     /// IPv6 is switched off.
     #[error(
-        "IPv6 is switched off on {0}: wirelink needs it inside the tunnel, try `sysctl net.ipv6.conf.{0}.disable_ipv6=0`, or \
-         with NetworkManager `nmcli connection modify {0} ipv6.method link-local` and `nmcli connection up {0}`"
+        "IPv6 is switched off on {0}: wirelink needs it inside the tunnel, try `{cmd}`, or \
+         with NetworkManager `nmcli connection modify {name} ipv6.method link-local` and `nmcli connection up {name}`",
+        cmd = advice::allow_ipv6(.0),
+        name = advice::quoted(.0)
     )]
     NoIpv6(String),
     /// The kernel refuses for another reason.

@@ -72,7 +72,7 @@ fn each_fault_of_a_machine_with_a_daemon_is_found() {
     let named = json!({ "Peers": [{ "PublicKey": key, "Endpoints": ["gone.invalid:7"] }] });
     settle(&mut lab, "a", &named);
     expect(&lab, "a", 1, &[["names", "fail", "gone.invalid"]]);
-    settle(&mut lab, "a", &json!({ "Chatty": 7 }));
+    settle(&mut lab, "a", &json!({ "Chatty": "perhaps" }));
     expect(&lab, "a", 1, &[["settings", "fail", "not a boolean"]]);
     settle(&mut lab, "a", &json!({}));
     expect(&lab, "a", 0, &[]);

@@ -3,6 +3,7 @@
 //! It needs root; `tests/run lab` installs what else it needs. `WIRELINK_LAB=kernel` takes the kernel's WireGuard, where it
 //! has one, instead of wireguard-go.
 
+mod advice;
 mod bed;
 mod borders;
 mod claims;

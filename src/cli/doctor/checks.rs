@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::firewall::{Entry, Packet, nft};
-use super::iptables::iptables;
-use super::look::{Clock, Rules, Seen, Silence};
+use super::firewall::{Entry, Packet};
+use super::look::{Clock, Filter, Rules, Seen, Silence};
 use super::{Finding, State};
+use crate::advice::{self, Opening, let_in};
 use crate::cli::humane;
 use crate::daemon::host::Observation;
 use crate::daemon::inspect::{self, Inspection, Router};
@@ -55,7 +55,7 @@ fn daemon(seen: &Seen) -> Finding {
         }
         Err(Silence::NotRunning(why)) => {
             let iface = &seen.iface;
-            Finding::fail("daemon", why).remedy(format!("start it: `systemctl enable --now wirelink@{iface}`"))
+            Finding::fail("daemon", why).remedy(format!("start it: `{}`", advice::start(iface)))
         }
         Err(Silence::Deaf(why)) => Finding::fail("daemon", why)
             .remedy("run this as root or in the group wirelink; where it still does not answer, restart it"),
@@ -152,53 +152,57 @@ fn fact_port(seen: &Seen, device: &inspect::Seen) -> Option<u16> {
 
 /// Judges whether the packet filter lets in what comes to WireGuard's port, and facts from the tunnel.
 fn firewall(seen: &Seen, device: &inspect::Seen) -> Vec<Finding> {
-    if let Rules::Unreadable(why) = &seen.rules {
-        return vec![Finding::unknown("firewall", format!("its rules cannot be read: {why}"))];
-    }
-    let outer = Packet::outer(device.listen_port, &seen.iface);
-    let facts = fact_port(seen, device).map(|port| Packet::inner(port, &seen.iface));
-    let what = |packet: &Packet<'_>| match packet.is_inner {
-        true => format!("facts from {} (UDP port {})", seen.iface, packet.port),
-        false => format!("what comes to WireGuard's UDP port {}", packet.port),
+    let rules = match &seen.rules {
+        Rules::Read(rules) => rules,
+        Rules::Unreadable(why) => {
+            return vec![Finding::unknown("firewall", format!("its rules cannot be read: {why}"))];
+        }
     };
-    let judged = [Some(outer), facts].into_iter().flatten().map(|packet| {
-        let entry = match &seen.rules {
-            Rules::Nft(rules) => nft(rules, packet),
-            Rules::Iptables(four, six) => iptables(if packet.is_inner { six } else { four }, packet),
-            Rules::Unreadable(_) => Entry::Open,
-        };
-        (what(&packet), packet, entry)
-    });
-    let closed = judged.filter_map(|(what, packet, entry)| blocked(&what, packet, entry));
-    let closed: Vec<Finding> = closed.collect();
+    let outer = Packet::outer(device.listen_port, &seen.iface);
+    // It is enough that it comes in on one of the ways out.
+    let ways: Vec<Packet<'_>> = seen.ways_out.iter().map(|name| outer.coming_from(name)).collect();
+    let ways = if ways.is_empty() { vec![outer] } else { ways };
+    let judged = ways.into_iter().map(|packet| (packet, rules.judge(packet)));
+    let outer = judged.min_by_key(|(_, entry)| entry.severity());
+    let facts = fact_port(seen, device).map(|port| Packet::inner(port, &seen.iface));
+    let facts = facts.map(|packet| (packet, rules.judge(packet)));
+    let judged = [outer, facts].into_iter().flatten();
+    let closed: Vec<Finding> = judged
+        .filter_map(|(packet, entry)| blocked(rules, packet, entry))
+        .collect();
     if closed.is_empty() {
         return vec![Finding::ok(
             "firewall",
-            "as far as its rules are understood, it lets WireGuard and facts in",
+            "its rules for what comes in let WireGuard and facts pass",
         )];
     }
     closed
 }
 
-fn blocked(what: &str, packet: Packet<'_>, entry: Entry) -> Option<Finding> {
-    let allow = if packet.is_inner {
-        format!("allow it, for example `iifname {} accept`", packet.iface)
-    } else {
-        format!("allow it, for example `udp dport {} accept`", packet.port)
+fn blocked(rules: &Filter, packet: Packet<'_>, entry: Entry) -> Option<Finding> {
+    let what = match packet.is_inner {
+        true => format!("facts from {} (UDP port {})", packet.iface, packet.port),
+        false => format!("what comes to WireGuard's UDP port {}", packet.port),
     };
-    match entry {
-        Entry::Open => None,
-        Entry::Answers(chain) => Some(
-            Finding::warn(
-                "firewall",
-                format!("{chain} lets in {what} only where this machine spoke first, as it seems"),
-            )
-            .remedy(format!("direct links may fail; {allow}")),
-        ),
-        Entry::Closed(chain) => {
-            Some(Finding::fail("firewall", format!("{chain} drops {what}, as it seems")).remedy(allow))
-        }
-    }
+    let opening = match packet.is_inner {
+        true => Opening::Interface(packet.iface),
+        false => Opening::Port(packet.port),
+    };
+    let allow = |chain: &str| format!("allow it: `{}`", let_in(rules.keeper(chain, packet), opening));
+    Some(match entry {
+        Entry::Open => return None,
+        Entry::Unclear(chain, why) => Finding::unknown(
+            "firewall",
+            format!("whether {chain} lets in {what} depends on {why}, which is not understood here"),
+        )
+        .remedy(format!("see its rules; where they do not, {}", allow(&chain))),
+        Entry::Answers(chain) => Finding::warn(
+            "firewall",
+            format!("{chain} lets in {what} only where this machine spoke first"),
+        )
+        .remedy(format!("direct links may fail; {}", allow(&chain))),
+        Entry::Closed(chain) => Finding::fail("firewall", format!("{chain} drops {what}")).remedy(allow(&chain)),
+    })
 }
 
 fn clock(clock: Clock) -> Finding {
@@ -224,7 +228,7 @@ fn mtu(host: &Observation) -> Finding {
         // 0 means that the interface bounds nothing.
         _ if (1..IPV6_MTU).contains(&mtu) => {
             Finding::fail("mtu", format!("{name} has MTU {mtu}, and IPv6 needs {IPV6_MTU}"))
-                .remedy(format!("`ip link set {name} mtu 1420`, or MTU= in its file"))
+                .remedy(format!("`{}`, or MTU= in its file", advice::set_mtu(name, 1420)))
         }
         Some((uplink, outer)) if mtu + OVERHEAD > *outer => {
             let most = outer.saturating_sub(80).max(IPV6_MTU);
@@ -232,7 +236,7 @@ fn mtu(host: &Observation) -> Finding {
                 "mtu",
                 format!("{name} has MTU {mtu}, too much for {uplink} with {outer}: packets are fragmented"),
             )
-            .remedy(format!("`ip link set {name} mtu {most}`"))
+            .remedy(format!("`{}`", advice::set_mtu(name, most)))
         }
         Some((uplink, outer)) => Finding::ok("mtu", format!("{name} has {mtu}, {uplink} has {outer}")),
         None => Finding::warn(
@@ -246,7 +250,7 @@ fn mtu(host: &Observation) -> Finding {
 fn ipv6(seen: &Seen, machine: &Inspection, host: &Observation) -> Finding {
     if !host.up {
         return Finding::fail("ipv6", format!("{} is down", host.name))
-            .remedy(format!("`ip link set {} up`", host.name));
+            .remedy(format!("`{}`", advice::bring_up(&host.name)));
     }
     if let Err(error) = host.expect_ipv6() {
         return Finding::fail("ipv6", error.to_string());

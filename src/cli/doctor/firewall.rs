@@ -1,12 +1,128 @@
-//! Whether rules of nftables let a packet in. A guess that says so: what is not understood counts as a match, so that a rule for a list
-//! of addresses, say, is no reason to complain.
+//! Whether a packet filter lets a packet in. Rules are followed in their order; a match that is not understood is an answer of its own,
+//! so that neither "open" nor "closed" is said where nobody can know.
 
-use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 
-use serde_json::Value;
+use ipnet::IpNet;
 
-/// How deep chains may call one another.
-const DEPTH: usize = 16;
+/// How deep chains may call one another (the kernel's NFT_JUMP_STACK_SIZE).
+pub(super) const DEPTH: usize = 16;
+
+/// Link-local addresses, between which facts travel (RFC 4291, 2.5.6).
+const LINK_LOCAL: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+
+/// Whether a rule is for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Truth {
+    No,
+    Unknown,
+    Yes,
+}
+
+impl Truth {
+    pub(super) const fn of(is_so: bool) -> Self {
+        if is_so { Self::Yes } else { Self::No }
+    }
+
+    pub(super) const fn not(self) -> Self {
+        match self {
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+            Self::Yes => Self::No,
+        }
+    }
+
+    /// Returns whether any of some is so.
+    pub(super) fn any(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().max().unwrap_or(Self::No)
+    }
+
+    /// Returns whether all of some are so.
+    pub(super) fn all(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().min().unwrap_or(Self::Yes)
+    }
+}
+
+/// What may become of a packet: one of these, or several where a match was not understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fate {
+    accepted: bool,
+    dropped: bool,
+    /// It goes back to the chain that called this one.
+    returned: bool,
+    /// It goes on to the next rule.
+    goes_on: bool,
+}
+
+impl Fate {
+    const NONE: Self = Self {
+        accepted: false,
+        dropped: false,
+        returned: false,
+        goes_on: false,
+    };
+    pub(super) const ACCEPTED: Self = Self {
+        accepted: true,
+        ..Self::NONE
+    };
+    pub(super) const DROPPED: Self = Self {
+        dropped: true,
+        ..Self::NONE
+    };
+    pub(super) const RETURNED: Self = Self {
+        returned: true,
+        ..Self::NONE
+    };
+    pub(super) const GOES_ON: Self = Self {
+        goes_on: true,
+        ..Self::NONE
+    };
+    /// Nobody can know.
+    pub(super) const ANY: Self = Self {
+        accepted: true,
+        dropped: true,
+        returned: false,
+        goes_on: true,
+    };
+
+    /// Returns what may become of it behind a rule that is for it, or not, and does this.
+    pub(super) fn then(self, is_for_it: Truth, rule: Self) -> Self {
+        if !self.goes_on || is_for_it == Truth::No {
+            return self;
+        }
+        Self {
+            accepted: self.accepted || rule.accepted,
+            dropped: self.dropped || rule.dropped,
+            returned: self.returned || rule.returned,
+            goes_on: rule.goes_on || is_for_it == Truth::Unknown,
+        }
+    }
+
+    /// Returns whether it may still come to the next rule.
+    pub(super) const fn may_go_on(self) -> bool {
+        self.goes_on
+    }
+
+    /// Returns what a chain with this fate does to a packet that jumps there, or goes there for good.
+    pub(super) const fn of_call(self, is_for_good: bool) -> Self {
+        let comes_back = self.goes_on || self.returned;
+        Self {
+            returned: comes_back && is_for_good,
+            goes_on: comes_back && !is_for_good,
+            ..self
+        }
+    }
+
+    /// Returns what becomes of it at the end of the first chain.
+    pub(super) const fn at_end(self, policy_drops: bool) -> Self {
+        let is_left = self.goes_on || self.returned;
+        Self {
+            accepted: self.accepted || (is_left && !policy_drops),
+            dropped: self.dropped || (is_left && policy_drops),
+            ..Self::NONE
+        }
+    }
+}
 
 /// What should come in.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +131,10 @@ pub(super) struct Packet<'a> {
     pub(super) port: u16,
     /// The WireGuard interface.
     pub(super) iface: &'a str,
-    /// Whether it comes from there, over IPv6; else it comes from anywhere but there.
+    /// Whether it comes from there, over IPv6; else it comes over IPv4, from anywhere but there.
     pub(super) is_inner: bool,
+    /// The interface from which it comes, where that is known.
+    from: Option<&'a str>,
     /// The state of its connection.
     state: &'static str,
 }
@@ -25,29 +143,64 @@ pub(super) struct Packet<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Open,
+    /// It depends on something that is not understood here, in this chain.
+    Unclear(String, String),
     /// It comes in as an answer only; by this chain.
     Answers(String),
     /// This chain drops it.
     Closed(String),
 }
 
+impl Entry {
+    /// Judges a chain by what it does to a packet, and to the same as an answer. The function also says what was not understood.
+    pub(super) fn of<'a>(name: &str, packet: Packet<'a>, mut pass: impl FnMut(Packet<'a>) -> (Fate, String)) -> Self {
+        let (fate, unclear) = pass(packet);
+        match (fate.accepted, fate.dropped) {
+            (true, false) | (false, false) => Self::Open,
+            (true, true) => Self::Unclear(name.to_owned(), unclear),
+            (false, true) => match pass(packet.as_answer()).0 {
+                answered if answered.accepted => Self::Answers(name.to_owned()),
+                _ => Self::Closed(name.to_owned()),
+            },
+        }
+    }
+
+    /// Orders what several chains do, each of which the packet has to pass.
+    pub(super) fn severity(&self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::Unclear(..) => 1,
+            Self::Answers(_) => 2,
+            Self::Closed(_) => 3,
+        }
+    }
+}
+
 impl<'a> Packet<'a> {
     /// A packet of WireGuard.
     pub(super) fn outer(port: u16, iface: &'a str) -> Self {
-        let (is_inner, state) = (false, "new");
         Self {
             port,
             iface,
-            is_inner,
-            state,
+            is_inner: false,
+            from: None,
+            state: "new",
+        }
+    }
+
+    /// The same from a certain interface.
+    pub(super) fn coming_from(self, name: &'a str) -> Self {
+        Self {
+            from: Some(name),
+            ..self
         }
     }
 
     /// A packet with facts.
     pub(super) fn inner(port: u16, iface: &'a str) -> Self {
-        let is_inner = true;
         Self {
-            is_inner,
+            is_inner: true,
+            from: Some(iface),
             ..Self::outer(port, iface)
         }
     }
@@ -60,191 +213,51 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Says whether it may come from an interface of this name, where a closing asterisk stands for anything.
-    pub(super) fn may_come_from(&self, name: &str) -> bool {
-        let is_ours = match name.strip_suffix('*') {
-            Some(begin) => self.iface.starts_with(begin),
-            None => name == self.iface,
-        };
-        if self.is_inner {
-            is_ours
-        } else {
-            !is_ours && name != "lo"
+    /// Says whether it comes from an interface of this name, where a closing asterisk stands for anything.
+    pub(super) fn comes_from(&self, name: &str) -> Truth {
+        let (begin, is_glob) = name.strip_suffix('*').map_or((name, false), |begin| (begin, true));
+        let is = |of: &str| if is_glob { of.starts_with(begin) } else { of == begin };
+        match self.from {
+            Some(from) => Truth::of(is(from)),
+            None if begin.is_empty() && is_glob => Truth::Yes,
+            // "wg*" is for tunnels.
+            None if name == "lo" || is(self.iface) => Truth::No,
+            None => Truth::Unknown,
         }
     }
 
-    /// Says whether it is in this state, or in one of these, separated by commas.
-    pub(super) fn has_state(&self, states: &str) -> bool {
-        states
-            .split(',')
-            .any(|state| state.trim().eq_ignore_ascii_case(self.state))
+    /// Says whether its state is one of these, separated by commas.
+    pub(super) fn has_state(&self, states: &str) -> Truth {
+        let mut states = states.split(',');
+        Truth::of(states.any(|state| state.trim().eq_ignore_ascii_case(self.state)))
     }
-}
 
-/// Judges the ruleset that `nft -j list ruleset` prints.
-pub(super) fn nft(ruleset: &Value, packet: Packet<'_>) -> Entry {
-    let ruleset = Ruleset::read(ruleset);
-    let inputs = ruleset.chains.iter().filter(|chain| is_in_the_way(chain, packet));
-    let judged = inputs.filter(|chain| ruleset.drops_the_rest(chain)).map(|chain| {
-        let name = format!(
-            "chain {} of table {} {}",
-            text(chain, "name"),
-            text(chain, "family"),
-            text(chain, "table")
-        );
-        let lets_in = |packet| ruleset.lets_in(chain, text(chain, "name"), packet, DEPTH);
-        match (lets_in(packet), lets_in(packet.as_answer())) {
-            (true, _) => Entry::Open,
-            (false, true) => Entry::Answers(name),
-            (false, false) => Entry::Closed(name),
+    /// Says whether one of its addresses, either of them, is in a network.
+    pub(super) fn is_in(&self, net: IpNet) -> Truth {
+        let is_v6 = matches!(net, IpNet::V6(_));
+        if is_v6 != self.is_inner {
+            return Truth::No;
         }
-    });
-    judged.max_by_key(severity).unwrap_or(Entry::Open)
-}
-
-fn severity(entry: &Entry) -> u8 {
-    match entry {
-        Entry::Open => 0,
-        Entry::Answers(_) => 1,
-        Entry::Closed(_) => 2,
-    }
-}
-
-/// Says whether a chain looks at what comes in for this machine. What is in the tunnel is IPv6; WireGuard mostly goes over IPv4.
-fn is_in_the_way(chain: &Value, packet: Packet<'_>) -> bool {
-    let family = text(chain, "family");
-    let sees = match packet.is_inner {
-        true => matches!(family, "inet" | "ip6"),
-        false => matches!(family, "inet" | "ip"),
-    };
-    sees && text(chain, "hook") == "input" && text(chain, "type") == "filter"
-}
-
-fn text<'a>(of: &'a Value, key: &str) -> &'a str {
-    of[key].as_str().unwrap_or_default()
-}
-
-struct Ruleset<'a> {
-    chains: Vec<&'a Value>,
-    /// By family, table and chain.
-    rules: BTreeMap<[&'a str; 3], Vec<&'a [Value]>>,
-}
-
-impl<'a> Ruleset<'a> {
-    fn read(ruleset: &'a Value) -> Self {
-        let objects = || ruleset["nftables"].as_array().into_iter().flatten();
-        let mut rules = BTreeMap::<_, Vec<_>>::new();
-        for rule in objects().filter_map(|object| object.get("rule")) {
-            let place = ["family", "table", "chain"].map(|key| text(rule, key));
-            let expressions = rule["expr"].as_array().map_or(&[][..], Vec::as_slice);
-            rules.entry(place).or_default().push(expressions);
+        if net.prefix_len() == 0 {
+            return Truth::Yes;
         }
-        let chains = objects().filter_map(|object| object.get("chain")).collect();
-        Self { chains, rules }
-    }
-
-    fn rules(&self, of: &'a Value, chain: &'a str) -> &[&'a [Value]] {
-        let place = [text(of, "family"), text(of, "table"), chain];
-        self.rules.get(&place).map_or(&[], Vec::as_slice)
-    }
-
-    /// Says whether what no rule of a chain takes is dropped: by its policy, or by a last rule for all.
-    fn drops_the_rest(&self, chain: &'a Value) -> bool {
-        let last = self.rules(chain, text(chain, "name")).last();
-        let is_for_all = |rule: &&[Value]| {
-            let is_verdict = |part: &Value| part.get("drop").or(part.get("reject")).is_some();
-            rule.iter().any(is_verdict) && rule.iter().all(|part| part.get("match").is_none())
-        };
-        text(chain, "policy") == "drop" || last.is_some_and(is_for_all)
-    }
-
-    /// Says whether some rule of a chain, or of one that it calls, may accept the packet.
-    fn lets_in(&self, of: &'a Value, chain: &'a str, packet: Packet<'_>, depth: usize) -> bool {
-        if depth == 0 {
-            return true;
+        let (first, length) = (net.network(), net.prefix_len());
+        match first {
+            IpAddr::V6(first) => {
+                let (link_local, shortest) = LINK_LOCAL;
+                let covers = length <= 64 && net.contains(&IpAddr::V6(link_local));
+                let is_part = length > shortest && first.is_unicast_link_local();
+                if covers {
+                    Truth::Yes
+                } else if is_part {
+                    Truth::Unknown
+                } else {
+                    Truth::No
+                }
+            }
+            // None of these is the address of another machine, or of this one from there.
+            IpAddr::V4(first) if first.is_loopback() || first.is_multicast() || first.octets()[0] >= 240 => Truth::No,
+            IpAddr::V4(_) => Truth::Unknown,
         }
-        self.rules(of, chain).iter().any(|rule| {
-            let matches = rule.iter().filter_map(|part| part.get("match"));
-            let fits = matches.into_iter().all(|wanted| fits(wanted, packet));
-            fits && rule.iter().any(|part| self.accepts(of, part, packet, depth))
-        })
-    }
-
-    /// Says whether a statement may accept the packet: a verdict, a call, or a map of verdicts.
-    fn accepts(&self, of: &'a Value, part: &'a Value, packet: Packet<'_>, depth: usize) -> bool {
-        if part.get("accept").is_some() {
-            return true;
-        }
-        if let Some(map) = part.get("vmap") {
-            let Some(entries) = map["data"]["set"].as_array() else {
-                // A map with a name: what it holds stands elsewhere.
-                return true;
-            };
-            return entries
-                .iter()
-                .any(|entry| is_value(&map["key"], &entry[0], packet) && self.accepts(of, &entry[1], packet, depth));
-        }
-        let called = part.get("jump").or(part.get("goto"));
-        called.is_some_and(|call| self.lets_in(of, text(call, "target"), packet, depth - 1))
-    }
-}
-
-/// Says whether the packet may fit a match.
-fn fits(wanted: &Value, packet: Packet<'_>) -> bool {
-    let is = is_value(&wanted["left"], &wanted["right"], packet);
-    let is_known = is_known(&wanted["left"]);
-    match text(wanted, "op") {
-        "!=" if is_known => !is,
-        _ => is,
-    }
-}
-
-/// Says whether what a match looks at is understood here.
-fn is_known(left: &Value) -> bool {
-    let key = left["meta"]["key"].as_str();
-    let field = left["payload"]["field"].as_str();
-    matches!(key, Some("iifname" | "iif" | "l4proto" | "nfproto"))
-        || matches!(field, Some("dport" | "protocol" | "nexthdr"))
-        || left["ct"]["key"] == "state"
-}
-
-/// Says whether what is looked at may have this value in the packet.
-fn is_value(left: &Value, right: &Value, packet: Packet<'_>) -> bool {
-    let (meta, payload) = (text(&left["meta"], "key"), &left["payload"]);
-    let any = |is: &dyn Fn(&Value) -> bool| values(right).iter().any(|value| is(value));
-    let udp = |value: &Value| value == "udp" || value == 17;
-    match (meta, text(payload, "field")) {
-        ("iifname" | "iif", _) => any(&|value| value.as_str().is_none_or(|name| packet.may_come_from(name))),
-        ("l4proto", _) | (_, "protocol" | "nexthdr") => any(&udp),
-        ("nfproto", _) => any(&|value| (value == "ipv6") == packet.is_inner),
-        // Of TCP, of ICMP.
-        (_, field) if !field.is_empty() && !of_udp(text(payload, "protocol")) => false,
-        (_, "dport") => any(&|value| is_port(value, packet.port)),
-        _ if left["ct"]["key"] == "state" => any(&|value| value.as_str().is_some_and(|state| packet.has_state(state))),
-        _ => true,
-    }
-}
-
-fn of_udp(protocol: &str) -> bool {
-    matches!(protocol, "udp" | "th" | "ip" | "ip6" | "ether" | "")
-}
-
-/// Returns the values of a set, or the one value.
-fn values(right: &Value) -> Vec<&Value> {
-    let set = right.get("set").unwrap_or(right);
-    set.as_array()
-        .map_or_else(|| vec![set], |values| values.iter().collect())
-}
-
-fn is_port(value: &Value, port: u16) -> bool {
-    let number = |value: &Value| value.as_u64();
-    match (number(value), value["range"].as_array()) {
-        (Some(one), _) => one == u64::from(port),
-        (None, Some(range)) => {
-            let bounds: Vec<u64> = range.iter().filter_map(number).collect();
-            matches!(bounds[..], [from, to] if (from..=to).contains(&u64::from(port)))
-        }
-        // A set with a name.
-        (None, None) => true,
     }
 }

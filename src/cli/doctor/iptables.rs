@@ -1,74 +1,174 @@
-//! The same for rules as `iptables-save` prints them.
+//! The rules of iptables, of either kind, as `iptables-save` prints them.
 
-use super::firewall::{Entry, Packet};
+use std::net::IpAddr;
 
-/// How deep chains may call one another.
-const DEPTH: usize = 16;
+use ipnet::IpNet;
+
+use super::firewall::{DEPTH, Entry, Fate, Packet, Truth};
 
 /// Judges the chain INPUT.
 pub(super) fn iptables(saved: &str, packet: Packet<'_>) -> Entry {
     let filter = saved.split("*filter").nth(1).unwrap_or_default();
-    let filter: Vec<&str> = filter.lines().take_while(|line| *line != "COMMIT").collect();
-    let drops = filter.iter().any(|line| line.starts_with(":INPUT DROP"));
-    let last = rules(&filter, "INPUT").last();
-    let ends_closed = last.is_some_and(|rule| matches!(rule[..], ["-j", "DROP" | "REJECT", ..]));
-    if !drops && !ends_closed {
-        return Entry::Open;
-    }
-    let lets_in = |packet| lets_in(&filter, "INPUT", packet, DEPTH);
-    match (lets_in(packet), lets_in(packet.as_answer())) {
-        (true, _) => Entry::Open,
-        (false, true) => Entry::Answers("INPUT of iptables".to_owned()),
-        (false, false) => Entry::Closed("INPUT of iptables".to_owned()),
-    }
-}
-
-/// Returns the rules of a chain, in words.
-fn rules<'a>(filter: &[&'a str], chain: &str) -> impl Iterator<Item = Vec<&'a str>> {
-    let begin = format!("-A {chain} ");
-    let lines: Vec<&str> = filter.iter().filter_map(|line| line.strip_prefix(&*begin)).collect();
-    lines.into_iter().map(|line| line.split_whitespace().collect())
-}
-
-fn lets_in(filter: &[&str], chain: &str, packet: Packet<'_>, depth: usize) -> bool {
-    depth == 0
-        || rules(filter, chain).any(|rule| {
-            fits(&rule, packet)
-                && match target(&rule) {
-                    Some("ACCEPT") => true,
-                    Some("DROP" | "REJECT" | "RETURN" | "LOG") | None => false,
-                    Some(called) => lets_in(filter, called, packet, depth - 1),
-                }
-        })
-}
-
-fn target<'a>(rule: &[&'a str]) -> Option<&'a str> {
-    let at = rule.iter().position(|word| matches!(*word, "-j" | "-g"))?;
-    rule.get(at + 1).copied()
-}
-
-/// Says whether the packet may fit all that a rule wants; what is not understood, it fits.
-fn fits(rule: &[&str], packet: Packet<'_>) -> bool {
-    (0..rule.len().saturating_sub(1)).all(|at| {
-        let value = rule[at + 1];
-        let fits = match rule[at] {
-            "-i" => packet.may_come_from(&value.replace('+', "*")),
-            "-p" => matches!(value, "udp" | "17" | "all"),
-            "--dport" | "--dports" => value.split(',').any(|ports| is_port(ports, packet.port)),
-            "--state" | "--ctstate" => packet.has_state(value),
-            _ => return true,
+    let filter: Vec<Vec<String>> = filter.lines().take_while(|line| *line != "COMMIT").map(words).collect();
+    let policy_drops = filter
+        .iter()
+        .any(|line| matches!(&line[..], [name, policy, ..] if name == ":INPUT" && policy == "DROP"));
+    Entry::of("INPUT of iptables", packet, |packet| {
+        let mut walk = Walk {
+            filter: &filter,
+            packet,
+            unclear: None,
         };
-        let is_inverted = at > 0 && rule[at - 1] == "!";
-        fits != is_inverted
+        let fate = walk.chain("INPUT", DEPTH).at_end(policy_drops);
+        (fate, walk.unclear.unwrap_or_default())
     })
 }
 
-fn is_port(ports: &str, port: u16) -> bool {
+/// Returns the words of a line; one in quotes is one word, in which a backslash takes the meaning from the next character.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' => {
+                is_quoted = !is_quoted;
+                word.get_or_insert_default();
+            }
+            '\\' if is_quoted => word.get_or_insert_default().extend(characters.next()),
+            c if c.is_whitespace() && !is_quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// A packet on its way.
+struct Walk<'a> {
+    filter: &'a [Vec<String>],
+    packet: Packet<'a>,
+    /// What was not understood first.
+    unclear: Option<String>,
+}
+
+impl Walk<'_> {
+    fn chain(&mut self, name: &str, depth: usize) -> Fate {
+        let Some(depth) = depth.checked_sub(1) else {
+            self.unclear
+                .get_or_insert("chains that call one another in a circle".to_owned());
+            return Fate::ANY;
+        };
+        let rules = self
+            .filter
+            .iter()
+            .filter(|line| matches!(&line[..], [add, chain, ..] if add == "-A" && chain == name));
+        let mut fate = Fate::GOES_ON;
+        for rule in rules {
+            if !fate.may_go_on() {
+                break;
+            }
+            let (is_for_it, unclear) = fits(&rule[2..], self.packet);
+            let after = match (is_for_it, target(rule)) {
+                (Truth::No, _) | (_, None) => continue,
+                (_, Some(target)) => fate.then(is_for_it, self.verdict(target, depth)),
+            };
+            if is_for_it == Truth::Unknown && after != fate {
+                self.unclear = self.unclear.take().or(unclear);
+            }
+            fate = after;
+        }
+        fate
+    }
+
+    fn verdict(&mut self, (way, target): (&str, &str), depth: usize) -> Fate {
+        let is_chain = |line: &Vec<String>| line.first().and_then(|first| first.strip_prefix(':')) == Some(target);
+        match target {
+            "ACCEPT" => Fate::ACCEPTED,
+            "DROP" | "REJECT" | "TARPIT" => Fate::DROPPED,
+            "RETURN" => Fate::RETURNED,
+            "LOG" | "NFLOG" | "ULOG" | "MARK" | "CONNMARK" | "SECMARK" | "CONNSECMARK" | "SET" | "AUDIT" | "TRACE"
+            | "TCPMSS" | "CT" | "CLASSIFY" | "CHECKSUM" | "DSCP" | "TOS" | "TTL" | "HL" => Fate::GOES_ON,
+            _ if self.filter.iter().any(is_chain) => self.chain(target, depth).of_call(way == "-g"),
+            other => {
+                self.unclear.get_or_insert(format!("the target {other}"));
+                Fate::ANY
+            }
+        }
+    }
+}
+
+/// Returns how a rule goes on, and where.
+fn target(rule: &[String]) -> Option<(&str, &str)> {
+    let at = rule.iter().position(|word| matches!(&**word, "-j" | "-g"))?;
+    Some((&rule[at], rule.get(at + 1)?))
+}
+
+/// Says whether the packet fits all that a rule wants, and what of it is not understood.
+fn fits(rule: &[String], packet: Packet<'_>) -> (Truth, Option<String>) {
+    let (mut is_for_it, mut unclear) = (Truth::Yes, None);
+    let mut at = 0;
+    while at < rule.len() {
+        let (is_inverted, option) = match &*rule[at] {
+            "!" if at + 1 < rule.len() => (true, &*rule[at + 1]),
+            option => (false, option),
+        };
+        at += 1 + usize::from(is_inverted);
+        if matches!(option, "-j" | "-g") {
+            break;
+        }
+        // The values of an option are all words up to the next one.
+        let end = rule[at..].iter().position(|word| word.starts_with('-') || word == "!");
+        let values = &rule[at..end.map_or(rule.len(), |end| at + end)];
+        at += values.len();
+        let holds = holds(option, values, packet);
+        if holds == Truth::Unknown {
+            unclear.get_or_insert_with(|| [&[option.to_owned()], values].concat().join(" "));
+        }
+        is_for_it = is_for_it.min(if is_inverted { holds.not() } else { holds });
+    }
+    (is_for_it, unclear)
+}
+
+fn holds(option: &str, values: &[String], packet: Packet<'_>) -> Truth {
+    let value = values.first().map_or("", String::as_str);
+    match option {
+        // The modules say nothing by themselves, but for those that have no options.
+        "-m" => match value {
+            "socket" | "rpfilter" | "ipvs" => Truth::Unknown,
+            _ => Truth::Yes,
+        },
+        "--comment" | "--limit" | "--limit-burst" | "-c" => Truth::Yes,
+        option if option.starts_with("--hashlimit") => Truth::of(option != "--hashlimit-above"),
+        "-i" => packet.comes_from(&value.replace('+', "*")),
+        "-p" => Truth::of(matches!(value, "udp" | "17" | "all")),
+        "--dport" | "--dports" | "--destination-port" => {
+            Truth::any(value.split(',').map(|ports| is_port(ports, packet.port)))
+        }
+        "--state" | "--ctstate" => packet.has_state(value),
+        "-s" | "-d" => net(value).map_or(Truth::Unknown, |net| packet.is_in(net)),
+        "--dst-type" => Truth::of(value.split(',').any(|kind| kind == "LOCAL")),
+        "--src-type" => match value {
+            "UNICAST" => Truth::Yes,
+            _ => Truth::of(false),
+        },
+        "--pkt-type" => Truth::of(value == "unicast"),
+        "--rt-type" | "--tcp-flags" | "--icmp-type" | "--icmpv6-type" => Truth::No,
+        _ => Truth::Unknown,
+    }
+}
+
+fn net(text: &str) -> Option<IpNet> {
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn is_port(ports: &str, port: u16) -> Truth {
     let (from, to) = ports.split_once(':').unwrap_or((ports, ports));
     let bound = |text: &str, open: u16| if text.is_empty() { Ok(open) } else { text.parse() };
     match (bound(from, 0), bound(to, u16::MAX)) {
-        (Ok(from), Ok(to)) => (from..=to).contains(&port),
+        (Ok(from), Ok(to)) => Truth::of((from..=to).contains(&port)),
         // A name.
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => true,
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => Truth::Unknown,
     }
 }

@@ -8,6 +8,10 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::runtime::Builder;
 
+use super::firewall::{Entry, Packet};
+use super::iptables::iptables;
+use super::nft::nft;
+use crate::advice::Keeper;
 use crate::cli::UsageError;
 use crate::cli::client::{NoDaemon, Reader, Which, unexpected};
 use crate::config::{self, Config, Flags};
@@ -28,6 +32,8 @@ pub(super) struct Seen {
     pub(super) capabilities: Option<u64>,
     pub(super) clock: Clock,
     pub(super) rules: Rules,
+    /// The interfaces over which the rest of the world is reached.
+    pub(super) ways_out: Vec<String>,
 }
 
 /// Why a daemon says nothing.
@@ -49,15 +55,48 @@ pub(super) struct Clock {
     pub(super) synchronised: Option<bool>,
 }
 
-/// The packet filter.
+/// The rules of the packet filter.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Rules {
-    /// `nft -j list ruleset`.
-    Nft(Value),
-    /// `iptables-save` and `ip6tables-save`.
-    Iptables(String, String),
-    /// It may not be looked at, or there are no programs for it.
+    /// All that there are.
+    Read(Filter),
+    /// They may not be looked at, or there are no programs for it.
     Unreadable(String),
+}
+
+/// The rules of all programs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Filter {
+    /// `nft -j list ruleset`.
+    pub(super) nft: Option<Value>,
+    /// `iptables-save` and `ip6tables-save`, each of both kinds that there are.
+    pub(super) iptables: Vec<[String; 2]>,
+}
+
+impl Filter {
+    /// Returns what becomes of a packet, which has to pass all of them.
+    pub(super) fn judge(&self, packet: Packet<'_>) -> Entry {
+        let nft = self
+            .nft
+            .iter()
+            .map(|rules| nft(rules, packet, !self.iptables.is_empty()));
+        let iptables = self
+            .iptables
+            .iter()
+            .map(|saved| iptables(&saved[usize::from(packet.is_inner)], packet));
+        nft.chain(iptables).max_by_key(Entry::severity).unwrap_or(Entry::Open)
+    }
+
+    /// Returns who keeps a chain, by what it is called in an [`Entry`].
+    pub(super) fn keeper<'a>(&self, chain: &'a str, packet: Packet<'_>) -> Keeper<'a> {
+        let words: Vec<&str> = chain.split(' ').collect();
+        match words[..] {
+            [_, _, _, _, _, "firewalld"] => Keeper::Firewalld,
+            ["chain", name, _, _, family, table] => Keeper::Nftables([family, table, name]),
+            _ if self.iptables.iter().flatten().any(|saved| saved.contains(":ufw-")) => Keeper::Ufw,
+            _ => Keeper::Iptables(packet.is_inner),
+        }
+    }
 }
 
 /// Looks at everything.
@@ -95,6 +134,7 @@ pub(super) fn look(which: &Which) -> anyhow::Result<Seen> {
         capabilities: capabilities(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
         clock: clock(),
         rules: rules(),
+        ways_out: ways_out(&fs::read_to_string("/proc/net/route").unwrap_or_default()),
     })
 }
 
@@ -138,18 +178,43 @@ fn clock() -> Clock {
     }
 }
 
-/// Reads the rules of nftables, which has those of a modern iptables, too; of an old iptables where there is no `nft`.
+/// Reads the rules of nftables and of iptables. That of today keeps its rules in nftables, where what it calls `xt` cannot be read; that
+/// of old has its own, where its modules are loaded.
 fn rules() -> Rules {
     let nft = output("nft", &["-j", "list", "ruleset"]);
-    let parsed = nft.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("nft: {error}")));
-    let why = match parsed {
-        Ok(rules) => return Rules::Nft(rules),
-        Err(why) => why,
-    };
-    match (output("iptables-save", &[]), output("ip6tables-save", &[])) {
-        (Ok(four), Ok(six)) => Rules::Iptables(four, six),
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => Rules::Unreadable(why),
+    let nft = nft.and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| format!("nft: {error}")));
+    let both = |programs: [&str; 2]| Some([output(programs[0], &[]).ok()?, output(programs[1], &[]).ok()?]);
+    let has_old = ["ip_tables_names", "ip6_tables_names"].iter().any(|name| {
+        let tables = fs::read_to_string(format!("/proc/net/{name}"));
+        tables.is_ok_and(|tables| !tables.is_empty())
+    });
+    let old = || both(["iptables-legacy-save", "ip6tables-legacy-save"]).filter(|_| has_old);
+    let iptables: Vec<_> = [both(["iptables-save", "ip6tables-save"]), old()]
+        .into_iter()
+        .flatten()
+        .collect();
+    match nft {
+        Err(why) if iptables.is_empty() => Rules::Unreadable(why),
+        nft => Rules::Read(Filter {
+            nft: nft.ok(),
+            iptables,
+        }),
     }
+}
+
+/// Returns the interfaces of default routes in `/proc/net/route` (proc_pid_net(5)): destinations and masks in hexadecimal.
+pub(super) fn ways_out(table: &str) -> Vec<String> {
+    let rows = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let defaults = rows.filter(|row| row.get(1) == Some(&"00000000") && row.get(7) == Some(&"00000000"));
+    let mut names: Vec<String> = defaults
+        .filter_map(|row| row.first().map(|name| (*name).to_owned()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Runs a program; returns what it prints.

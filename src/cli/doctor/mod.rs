@@ -7,6 +7,7 @@ mod checks;
 mod firewall;
 mod iptables;
 mod look;
+mod nft;
 #[cfg(test)]
 mod tests;
 

@@ -3,9 +3,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::checks::all;
-use super::firewall::{Entry, Packet, nft};
+use super::firewall::{Entry, Packet};
 use super::iptables::iptables;
-use super::look::{Clock, Rules, Seen, Silence, capabilities};
+use super::look::{Clock, Filter, Rules, Seen, Silence, capabilities, ways_out};
+use super::nft::nft;
 use super::{Finding, State};
 use crate::control::FactPort;
 use crate::daemon::host::Observation;
@@ -25,6 +26,13 @@ fn router() -> Router {
         endpoint: Some("192.0.2.1:51820".parse().expect("an endpoint")),
         handshake: Some(Duration::from_secs(60)),
     }
+}
+
+fn read(nft: Value) -> Rules {
+    Rules::Read(Filter {
+        nft: Some(nft),
+        iptables: Vec::new(),
+    })
 }
 
 /// A machine on which all is well.
@@ -79,7 +87,8 @@ fn well() -> Seen {
             built: Some(DAY),
             synchronised: Some(true),
         },
-        rules: Rules::Nft(json!({ "nftables": [] })),
+        rules: read(json!({ "nftables": [] })),
+        ways_out: vec!["eth0".to_owned()],
     }
 }
 
@@ -255,16 +264,119 @@ fn iifname(op: &str, name: &str) -> Value {
     json!({ "match": { "op": op, "left": { "meta": { "key": "iifname" } }, "right": name } })
 }
 
-/// What becomes of a packet of WireGuard, and of one with facts: closed, answers only, open.
+fn letter(entry: &Entry) -> char {
+    match entry {
+        Entry::Open => 'o',
+        Entry::Unclear(..) => 'u',
+        Entry::Answers(_) => 'a',
+        Entry::Closed(_) => 'c',
+    }
+}
+
+/// A packet of WireGuard, which comes from `eth0`, and one with facts.
+fn packets() -> [Packet<'static>; 2] {
+    [
+        Packet::outer(51820, "wg0").coming_from("eth0"),
+        Packet::inner(51821, "wg0"),
+    ]
+}
+
+/// What becomes of both: closed, answers only, unclear, open.
 fn judged(ruleset: &Value) -> String {
-    [Packet::outer(51820, "wg0"), Packet::inner(51821, "wg0")]
-        .map(|packet| match nft(ruleset, packet) {
-            Entry::Open => 'o',
-            Entry::Answers(_) => 'a',
-            Entry::Closed(_) => 'c',
-        })
+    packets()
+        .map(|packet| letter(&nft(ruleset, packet, false)))
         .into_iter()
         .collect()
+}
+
+fn judged_by(filter: &Filter) -> String {
+    packets()
+        .map(|packet| letter(&filter.judge(packet)))
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn real_rulesets_are_judged_as_their_firewalls_do() {
+    let nft = |text: &str| Filter {
+        nft: Some(serde_json::from_str(text).expect("JSON of nft")),
+        iptables: Vec::new(),
+    };
+    let saved = |four: &str, six: &str| Filter {
+        nft: None,
+        iptables: vec![[four.to_owned(), six.to_owned()]],
+    };
+    assert_eq!(judged_by(&nft(include_str!("rules/firewalld.json"))), "aa");
+    assert_eq!(judged_by(&nft(include_str!("rules/firewalld-open.json"))), "oo");
+    let ufw = saved(include_str!("rules/ufw.save"), include_str!("rules/ufw6.save"));
+    assert_eq!(judged_by(&ufw), "aa");
+    let ufw = saved(
+        include_str!("rules/ufw-open.save"),
+        include_str!("rules/ufw-open6.save"),
+    );
+    assert_eq!(judged_by(&ufw), "oo");
+    assert_eq!(judged_by(&saved(include_str!("rules/iptables-nft.save"), "")), "ao");
+    assert_eq!(judged_by(&saved(include_str!("rules/iptables-legacy.save"), "")), "co");
+    assert_eq!(judged_by(&saved(include_str!("rules/docker-libvirt.save"), "")), "oo");
+    // Without iptables-save, what it calls xt is not known.
+    let bare = nft(include_str!("rules/iptables-nft.json"));
+    assert_eq!(judged_by(&bare), "uo");
+    let both = Filter {
+        iptables: vec![[include_str!("rules/iptables-nft.save").to_owned(), String::new()]],
+        ..bare
+    };
+    assert_eq!(judged_by(&both), "ao");
+    for (text, expected) in [
+        (include_str!("rules/fw4.json"), "aa"),
+        (include_str!("rules/fw4-open.json"), "oo"),
+    ] {
+        let filter = nft(text);
+        let [outer, inner] = packets().map(|packet| match packet.is_inner {
+            true => packet,
+            false => packet.coming_from("wan"),
+        });
+        let letters = [outer, inner].map(|packet| letter(&filter.judge(packet)));
+        assert_eq!(letters.iter().collect::<String>(), expected);
+        let unknown = filter.judge(Packet::outer(51820, "wg0"));
+        assert_eq!(letter(&unknown), 'u', "it may come from the LAN");
+    }
+}
+
+#[test]
+fn ways_out_are_those_of_default_routes() {
+    let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+        eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+        docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
+        tun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0\n";
+    assert_eq!(ways_out(table), ["eth0"]);
+    assert!(ways_out("").is_empty());
+}
+
+#[test]
+fn first_rule_that_is_for_a_packet_counts() {
+    let (accept, drop) = (json!({ "accept": null }), json!({ "drop": null }));
+    let port = || dport("udp", &json!(51820));
+    assert_eq!(
+        judged(&ruleset("inet", &[json!([port(), drop]), json!([accept])])),
+        "co"
+    );
+    assert_eq!(
+        judged(&ruleset("inet", &[json!([port(), accept]), json!([drop])])),
+        "oc"
+    );
+    let mark = json!({ "match": { "op": "==", "left": { "meta": { "key": "mark" } }, "right": 7 } });
+    assert_eq!(judged(&ruleset("inet", &[json!([mark, accept])])), "uu");
+    assert_eq!(judged(&ruleset("inet", &[json!([mark, drop]), json!([accept])])), "uu");
+    assert_eq!(
+        judged(&ruleset("inet", &[json!([mark, accept]), json!([accept])])),
+        "oo"
+    );
+    let Entry::Unclear(_, why) = nft(&ruleset("inet", &[json!([mark, accept])]), packets()[0], false) else {
+        panic!("it is not understood")
+    };
+    assert_eq!(why, "meta mark");
+    let dnat = json!({ "match": { "op": "in", "left": { "ct": { "key": "status" } }, "right": "dnat" } });
+    assert_eq!(judged(&ruleset("inet", &[json!([dnat, accept])])), "cc");
 }
 
 #[test]
@@ -296,7 +408,7 @@ fn rules_of_nftables_are_understood_as_far_as_they_concern_us() {
         (vec![json!([iifname("==", "wg*"), accept])], "co"),
         (vec![json!([iifname("==", "lo"), accept])], "cc"),
         (vec![json!([iifname("!=", "wg0"), accept])], "oc"),
-        (vec![json!([from_somewhere, accept])], "oo"),
+        (vec![json!([from_somewhere, accept])], "uc"),
         (vec![json!([{ "counter": null }, accept])], "oo"),
     ] {
         assert_eq!(judged(&ruleset("inet", &rules)), expected, "{rules:?}");
@@ -320,17 +432,12 @@ fn a_chain_that_is_called_counts_and_a_circle_ends() {
     assert_eq!(judged(&rules), "oc");
     let objects = rules["nftables"].as_array_mut().expect("a list");
     objects.push(rule("ours", json!([{ "goto": { "target": "ours" } }])));
-    assert_eq!(
-        judged(&rules),
-        "oo",
-        "what has no end is not understood, and no reason to complain"
-    );
+    assert_eq!(judged(&rules), "ou", "what has no end is not understood");
 }
 
 #[test]
 fn rules_of_iptables_are_understood_too() {
-    let outer = Packet::outer(51820, "wg0");
-    let inner = Packet::inner(51821, "wg0");
+    let [outer, inner] = packets();
     let save = |policy: &str, rules: &str| format!("*filter\n:INPUT {policy} [0:0]\n:OURS - [0:0]\n{rules}\nCOMMIT\n");
     for (policy, rules, expected) in [
         ("ACCEPT", "", "oo"),
@@ -339,6 +446,14 @@ fn rules_of_iptables_are_understood_too() {
             "DROP",
             "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             "aa",
+        ),
+        ("DROP", "-A INPUT -m comment --comment \"a -j ACCEPT\" -j DROP", "cc"),
+        ("DROP", "-A INPUT -m mark --mark 0x1/0x1 -j ACCEPT", "uu"),
+        ("ACCEPT", "-A INPUT -m mark ! --mark 0x1/0x1 -j DROP", "uu"),
+        (
+            "DROP",
+            "-A INPUT -s 192.0.2.0/24 -p udp -m udp --dport 51820 -j ACCEPT",
+            "uc",
         ),
         ("DROP", "-A INPUT -p udp -m udp --dport 51820 -j ACCEPT", "oc"),
         (
@@ -356,11 +471,7 @@ fn rules_of_iptables_are_understood_too() {
             "cc",
         ),
     ] {
-        let judged = [outer, inner].map(|packet| match iptables(&save(policy, rules), packet) {
-            Entry::Open => 'o',
-            Entry::Answers(_) => 'a',
-            Entry::Closed(_) => 'c',
-        });
+        let judged = [outer, inner].map(|packet| letter(&iptables(&save(policy, rules), packet)));
         assert_eq!(judged.into_iter().collect::<String>(), expected, "{policy} {rules}");
     }
 }
@@ -368,12 +479,12 @@ fn rules_of_iptables_are_understood_too() {
 #[test]
 fn what_the_packet_filter_drops_is_said_with_what_to_do() {
     let mut seen = well();
-    seen.rules = Rules::Nft(ruleset("inet", &[json!([iifname("==", "wg0"), { "accept": null }])]));
+    seen.rules = read(ruleset("inet", &[json!([iifname("==", "wg0"), { "accept": null }])]));
     let found = complaints(&seen);
     let [one] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
         one.words(),
-        "FAIL firewall    chain input of table inet filter drops what comes to WireGuard's UDP port 51820, as it seems; allow it, \
-         for example `udp dport 51820 accept`\n"
+        "FAIL firewall    chain input of table inet filter drops what comes to WireGuard's UDP port 51820; allow it: `nft insert \
+         rule inet filter input udp dport 51820 accept`\n"
     );
 }
