@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::clock::since_1970;
 use super::netlink::NetlinkError;
 use super::rtnl::{self, Rtnl};
+use crate::advice;
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::identity::{PrivateKey, PublicKey};
 use crate::mesh::time::Timestamp;
@@ -31,7 +32,7 @@ const USERSPACE_WOBBLE: Duration = Duration::from_millis(1500);
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// No interface has this name.
-    #[error("there is no interface {0}: make it first, for example with `wg-quick up {0}`")]
+    #[error("there is no interface {0}: make it first, for example with `wg-quick up {name}`", name = advice::quoted(.0))]
     NoSuchInterface(String),
     /// The interface was there and is not any more.
     #[error("interface {0} is gone")]
@@ -42,6 +43,12 @@ pub enum DeviceError {
     /// The interface is something else.
     #[error("interface {0} is not WireGuard: the kernel does not call it that, and there is no socket {1}")]
     NotWireGuard(String, String),
+    /// The interface is AmneziaWG, by this sign.
+    #[error(
+        "interface {0} is AmneziaWG ({1}): its packets are no longer WireGuard's, and wirelink works beside WireGuard alone, in the \
+         kernel or by wireguard-go"
+    )]
+    Amnezia(String, String),
     /// The process lacks the right.
     #[error("may not control the WireGuard interface {0}: run as root or with CAP_NET_ADMIN")]
     Permission(String),
@@ -55,7 +62,7 @@ pub enum DeviceError {
     #[error("the kernel has no WireGuard support loaded: try `modprobe wireguard`")]
     NoModule,
     /// The device has no private key yet.
-    #[error("interface {0} has no private key: give it one, for example with `wg set {0} private-key FILE`")]
+    #[error("interface {0} has no private key: give it one, for example with `{cmd}`", cmd = advice::set_private_key(.0))]
     NoPrivateKey(String),
     /// The userspace WireGuard lacks what safe changes need.
     #[error(
@@ -97,6 +104,7 @@ impl DeviceError {
             | Self::BadName(_)
             | Self::Permission(_)
             | Self::SocketPermission(_)
+            | Self::Amnezia(..)
             | Self::Unsupported(_)
             | Self::Refused(..)
             | Self::Malformed(..) => false,
@@ -115,6 +123,7 @@ impl DeviceError {
             Self::Gone(_) => "gone",
             Self::BadName(_) => "bad name",
             Self::NotWireGuard(..) => "not WireGuard",
+            Self::Amnezia(..) => "AmneziaWG",
             Self::Permission(_) => "permission",
             Self::SocketPermission(_) => "socket permission",
             Self::StaleSocket(_) => "stale socket",

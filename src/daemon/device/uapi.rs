@@ -17,6 +17,9 @@ use crate::mesh::identity::{PrivateKey, PublicKey};
 /// Where implementations put their sockets; the first is a link to the second on most machines.
 const FOLDERS: [&str; 2] = ["/var/run/wireguard", "/run/wireguard"];
 
+/// Where amneziawg-go puts its own.
+const AMNEZIA: [&str; 2] = ["/var/run/amneziawg", "/run/amneziawg"];
+
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// When one that does not understand what is asked for is asked again.
@@ -62,11 +65,22 @@ impl Uapi {
             // One that is about to end refuses everything, too.
             tokio::time::sleep(SECOND_QUESTION).await;
             if !uapi.updates_only(&nobody).await? {
+                if let Ok(reply) = uapi.exchange("get=1\n\n").await {
+                    uapi.expect_wireguard(&reply)?;
+                }
                 return Err(DeviceError::Unsupported(uapi.iface));
             }
         }
         uapi.removal = uapi.find_removal(&nobody).await?;
         Ok(uapi)
+    }
+
+    /// Refuses AmneziaWG, which speaks the same protocol and has keys of its own.
+    fn expect_wireguard(&self, reply: &[u8]) -> Result<(), DeviceError> {
+        uapi_text::amnezia_key(reply).map_or(Ok(()), |key| {
+            let sign = format!("its device has the key {key}");
+            Err(DeviceError::Amnezia(self.iface.clone(), sign))
+        })
     }
 
     /// Returns whether a change of a peer that is not there makes none.
@@ -98,6 +112,7 @@ impl Uapi {
     /// Reads the private key.
     pub(super) async fn identity(&self) -> Result<PrivateKey, DeviceError> {
         let reply = self.exchange("get=1\n\n").await?;
+        self.expect_wireguard(&reply)?;
         let key = uapi_text::private_key(&reply).map_err(|error| self.malformed(error))?;
         key.ok_or_else(|| DeviceError::NoPrivateKey(self.iface.clone()))
     }
@@ -105,6 +120,7 @@ impl Uapi {
     /// Reads everything else. The private key only gives the public one, which this interface does not tell.
     pub(super) async fn read(&self) -> Result<Reading, DeviceError> {
         let reply = self.exchange("get=1\n\n").await?;
+        self.expect_wireguard(&reply)?;
         let dump = uapi_text::parse(&reply).map_err(|error| self.malformed(error))?;
         self.check(dump.errno)?;
         dump.reading
@@ -311,8 +327,22 @@ fn find_socket(iface: &str) -> Result<String, DeviceError> {
             Err(_) => {}
         }
     }
+    if let Some(sign) = amnezia(iface) {
+        return Err(DeviceError::Amnezia(iface.to_owned(), sign));
+    }
     let [path, _] = paths;
     Err(DeviceError::NotWireGuard(iface.to_owned(), path))
+}
+
+/// Returns by what an interface without a socket of WireGuard shows itself as AmneziaWG's: a socket elsewhere, or the kind of the link.
+fn amnezia(iface: &str) -> Option<String> {
+    let sockets = AMNEZIA.map(|folder| format!("{folder}/{iface}.sock"));
+    let socket = sockets.into_iter().find(|path| std::fs::metadata(path).is_ok());
+    let kind = || std::fs::read_to_string(format!("/sys/class/net/{iface}/uevent"));
+    let is_kind = || kind().is_ok_and(|text| text.lines().any(|line| line == "DEVTYPE=amneziawg"));
+    socket
+        .map(|path| format!("its socket is {path}"))
+        .or_else(|| is_kind().then(|| "the kernel calls it that".to_owned()))
 }
 
 #[cfg(test)]

@@ -57,6 +57,17 @@ pub(super) fn private_key(reply: &[u8]) -> Result<Option<PrivateKey>, BadReply> 
     Ok((*bytes != [0; 32]).then(|| PrivateKey::from_bytes(&bytes)))
 }
 
+/// Returns a key of the device in a reply that WireGuard has not and AmneziaWG has: junk packets, padding, and types of messages.
+pub(super) fn amnezia_key(reply: &[u8]) -> Option<&'static str> {
+    const KEYS: [&str; 20] = [
+        "jc", "jmin", "jmax", "s1", "s2", "s3", "s4", "h1", "h2", "h3", "h4", "i1", "i2", "i3", "i4", "i5", "j1", "j2",
+        "j3", "itime",
+    ];
+    let of_device = lines(reply).ok()?.take_while(|line| !line.starts_with("public_key="));
+    let mut keys = of_device.filter_map(|line| Some(line.split_once('=')?.0));
+    keys.find_map(|key| KEYS.into_iter().find(|known| *known == key))
+}
+
 /// Parses a reply to `get=1`. Keys that are not known are skipped: the protocol grows.
 pub(super) fn parse(reply: &[u8]) -> Result<Dump, BadReply> {
     let (mut listen_port, mut fwmark) = (0, 0);
@@ -284,6 +295,15 @@ mod tests {
         let reading = parse(reply().as_bytes()).unwrap().reading.unwrap();
         let key = private_key(reply().as_bytes()).unwrap().unwrap();
         assert_eq!(key.public_key(), reading.public_key);
+    }
+
+    #[test]
+    fn keys_of_amneziawg_are_recognised() {
+        assert_eq!(amnezia_key(reply().as_bytes()), None);
+        let amnezia = format!("private_key={SECRET}\njc=4\njmin=40\nh1=1234\npublic_key={A}\nerrno=0\n\n");
+        assert_eq!(amnezia_key(amnezia.as_bytes()), Some("jc"));
+        let later = format!("public_key={A}\ns1=7\nerrno=0\n\n");
+        assert_eq!(amnezia_key(later.as_bytes()), None, "a key of a peer is another");
     }
 
     #[test]

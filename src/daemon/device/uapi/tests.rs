@@ -201,3 +201,24 @@ async fn sources_are_forgotten_by_setting_the_endpoints_that_are_there() {
     nobody.client(Removal::Single).forget_sources().await.unwrap();
     assert_eq!(nobody.requests().await.len(), 1, "nothing is set");
 }
+
+#[tokio::test]
+async fn amneziawg_is_named_and_refused() {
+    const AMNEZIA: &str = "private_key=e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a\njc=4\njmin=40\n\
+        s1=0\nh1=1\nerrno=0\n\n";
+    let server = Server::new(vec![AMNEZIA, AMNEZIA]);
+    let client = server.client(Removal::Single);
+    for error in [client.read().await.map(drop), client.identity().await.map(drop)] {
+        let error = error.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("AmneziaWG (its device has the key jc)"), "{text}");
+        assert!(!text.contains("e84b5a6d") && text.contains("wireguard-go"), "{text}");
+    }
+    server.requests().await;
+    // One that refuses the question is asked what it is.
+    let server = Server::new(vec!["errno=-22\n\n", "errno=-22\n\n", AMNEZIA]);
+    let path = server.path.to_str().unwrap().to_owned();
+    let error = Uapi::question("wg0", path).await.unwrap_err();
+    assert!(matches!(error, DeviceError::Amnezia(..)), "{error}");
+    server.requests().await;
+}
