@@ -87,6 +87,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
             .map(drop)
             .context("standard output cannot be written");
     }
+    daemon::need_files()?;
     // Before there is another thread.
     tracing::info!("{}", daemon::confine(&loaded.config));
     let stop = Stop::default();

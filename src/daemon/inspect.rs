@@ -124,8 +124,8 @@ async fn seen(config: &Config, backend: String, state: &DeviceState, around: Opt
 /// Looks up every name in the settings, and in the file of wg-quick where that counts.
 async fn look_up(config: &Config) -> Vec<(String, Result<usize, String>)> {
     let of_peers = config.settings.peers.values().flat_map(|peer| &peer.endpoints).cloned();
-    let file = config.wg_quick.as_ref().and_then(|path| std::fs::read(path).ok());
-    let of_file = file.map(|text| wg_quick::parse(&text).names).unwrap_or_default();
+    let file = config.wg_quick.as_deref().and_then(|path| wg_quick::names(path).ok());
+    let of_file = file.unwrap_or_default();
     let mut hosts: Vec<settings::Host> = of_peers.chain(of_file.into_values()).collect();
     hosts.retain(|host| matches!(host, settings::Host::Name { .. }));
     hosts.sort();

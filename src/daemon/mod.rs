@@ -30,7 +30,7 @@ mod view;
 mod watch;
 mod wg_quick;
 
-pub use confine::{Held, confine};
+pub use confine::{Held, TooFewFiles, confine, need_files};
 pub use netlink::NetlinkError;
 pub use restore::restore;
 pub use state::form;

@@ -99,9 +99,17 @@ impl WgQuick {
 /// # Errors
 /// When the file cannot be read.
 pub fn names_only(path: &Path) -> io::Result<String> {
-    let (file, _) = WgQuick::new(path.to_owned()).open()?;
     let peer = |(key, host): (&PublicKey, &Host)| format!("[Peer]\nPublicKey = {key}\nEndpoint = {host}\n");
-    Ok(parse(&text(file)?).names.iter().map(peer).collect())
+    Ok(names(path)?.iter().map(peer).collect())
+}
+
+/// Returns the names in a file by their peers; the file is opened, bounded and wiped as the daemon does.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn names(path: &Path) -> io::Result<BTreeMap<PublicKey, Host>> {
+    let (file, _) = WgQuick::new(path.to_owned()).open()?;
+    Ok(parse(&text(file)?).names)
 }
 
 /// Returns all that is in a file. It holds secrets: no second copy of them is made, and this one is wiped.

@@ -959,3 +959,19 @@ fn a_variable_that_is_no_setting_is_a_warning() {
         "the dump is alone on standard output"
     );
 }
+
+#[test]
+fn too_few_open_files_are_a_clear_exit() {
+    let directory = Directory::new();
+    let program = env!("CARGO_BIN_EXE_wirelink");
+    let line = format!("ulimit -n 20; exec {program} --iface wlnone");
+    let said = output(
+        Command::new("sh")
+            .args(["-c", &line])
+            .env_clear()
+            .env("WIRELINK_CONFIG_PATH", &directory.0)
+            .stdin(Stdio::null()),
+    );
+    assert_eq!(said.status.code(), Some(1), "{}", stderr(&said));
+    contains(&stderr(&said), &["20 files open", "LimitNOFILE=", "ulimit -n"]);
+}

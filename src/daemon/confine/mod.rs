@@ -10,7 +10,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use self::files::Places;
@@ -38,6 +38,8 @@ pub fn confine(config: &Config) -> Held {
     let rights = rights::give_up(config, &places);
     // A core would hold the private key. systemd-coredump keeps to this, too.
     setrlimit(Resource::Core, no_core).ok();
+    // Nor may another process of this user look into this one (ptrace(2), prctl(2)).
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     let no_new_privileges = rustix::thread::set_no_new_privs(true).is_ok();
     Held {
         rights,
@@ -45,6 +47,37 @@ pub fn confine(config: &Config) -> Held {
         files: files::restrict(&places),
         syscalls: syscalls::restrict(),
     }
+}
+
+/// How few open files are too few: sockets for facts and probes, for WireGuard, for whoever asks, and for names.
+const FEW_FILES: u64 = 32;
+/// How many are enough: all seats on the control socket and over HTTP, beside those.
+const ENOUGH_FILES: u64 = 256;
+
+/// There is room for too few open files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this process may have {0} files open at a time, and wirelink needs {FEW_FILES} at the least: raise LimitNOFILE= in its unit, or \
+     `ulimit -n`"
+)]
+pub struct TooFewFiles(u64);
+
+/// Sees that enough files can be open at a time, and takes as many as the hard limit gives.
+///
+/// # Errors
+/// When that is too few: a daemon without links, or without a socket, would be the worse surprise.
+pub fn need_files() -> Result<(), TooFewFiles> {
+    let limit = getrlimit(Resource::Nofile);
+    let (current, most) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
+    if current >= ENOUGH_FILES {
+        return Ok(());
+    }
+    let wanted = Rlimit {
+        current: Some(ENOUGH_FILES.min(most)),
+        maximum: limit.maximum,
+    };
+    let had = setrlimit(Resource::Nofile, wanted).map_or(current, |()| ENOUGH_FILES.min(most));
+    if had < FEW_FILES { Err(TooFewFiles(had)) } else { Ok(()) }
 }
 
 /// Makes the folders that are written to: later it cannot be said yet that they may be. What fails here is said by who needs it.
