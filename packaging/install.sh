@@ -91,6 +91,13 @@ install_all() {
 
 uninstall() {
     [ -z "$with_systemd" ] || systemctl stop 'wl-quick@*.service' 'wirelink@*.service'
+    # What was left there for nodes of wirelink v1 goes, too: nobody else could take it away any more.
+    for state in /var/lib/wirelink/*.json; do
+        [ -z "$on_this_machine" ] || [ ! -e "$state" ] || {
+            iface=${state##*/}
+            "$TARGET/bin/wirelink" restore --iface "${iface%.json}" >/dev/null 2>&1 || true
+        }
+    done
     files | while read -r _ _ place; do
         rm -f "$TARGET/$place"
     done

@@ -33,6 +33,7 @@
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests); [`mesh::ports`]: to which UDP port |
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
+//! | when a v1 node acts before its tick | [`mesh::nudge`], `node/nudge.rs` |
 //! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] says it, [`mesh::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
@@ -72,7 +73,7 @@
 //! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
 //!    before the device is changed, so that it is known whenever a run ends, and is forgotten when the device shows it to be gone,
 //!    not when that is planned. A stop puts the device back as it was before the first start, the next run's or `wirelink restore`
-//!    where one could not.
+//!    where one could not. A peer of wirelink v1 that still sends here directly, and cannot be told otherwise, stays until one of these.
 //! 7. Everything learned has an age and a source; every table that a peer can grow has a bound, and reaching it is an event. The
 //!    table below adds the bounds up.
 //! 8. Deciding modules do not import one another; they meet in `node`. `clippy.toml` bans clocks, global randomness and hash maps
@@ -96,6 +97,7 @@
 //! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts, 64 places of its own, and 32 places with what became of asking there; heartbeats, 32 of each, and what they show | one for each peer | 130; 8,300; 1,300 | 40 |
 //! | addresses about which the kernel is asked, where rules route; peers with endpoints that lead into the tunnel | 4,096 each | 60 | 0.5 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
+//! | when peers are nudged that may be v1 nodes | one for each peer | 80 | 0.1 for a thousand peers |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
 //! | what happened lately, for who asks later | 1,000 | 400 | 0.4 |
@@ -138,6 +140,11 @@
 //!   nothing about those, and behind two routers leaves forgot each other. Endpoints that a node of no more trust than every peer has
 //!   names of others are not passed on: v1 makes the word of a liar that of the router, and enough of such endpoints kept two leaves
 //!   apart.
+//! - A v1 node acts every 5 s, or as soon as it heard 100 facts. So news for it, and the move to a direct link with it, are followed by 132
+//!   signs of life in six datagrams, once a second at most ([`mesh::nudge`]): both sides move in the same moment, and a v1 hub introduces
+//!   leaves at once.
+//! - A link with a v1 node stays up while there is a session, also without signs of life: the device of one whose daemon ended goes on to send
+//!   directly. And v1 hubs vouch only while they were heard within 75 s: what they told may expire before their sign of life does.
 //! - Facts live for 255 s at most, whatever they say, and metadata of more than 512 bytes is not believed.
 //! - What passes two routers must pass the same two on its way back, because WireGuard drops what comes from another peer than its
 //!   source address belongs to: a leaf leaves to its router what is in the network of another router, and routers leave each other

@@ -64,6 +64,9 @@ _wirelink() {
             wirelink,watch)
                 cmd="wirelink__subcmd__watch"
                 ;;
+            wirelink__subcmd__unit,after-stop)
+                cmd="wirelink__subcmd__unit__subcmd__after__subcmd__stop"
+                ;;
             wirelink__subcmd__unit,before-start)
                 cmd="wirelink__subcmd__unit__subcmd__before__subcmd__start"
                 ;;
@@ -471,12 +474,34 @@ _wirelink() {
             return 0
             ;;
         wirelink__subcmd__unit)
-            opts="-h --help before-start before-stop"
+            opts="-h --help before-start before-stop after-stop"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wirelink__subcmd__unit__subcmd__after__subcmd__stop)
+            opts="-i -h --iface --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --iface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

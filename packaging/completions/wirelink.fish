@@ -104,13 +104,16 @@ complete -c wirelink -n "__fish_wirelink_using_subcommand export" -s h -l help -
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -s i -l iface -d 'The WireGuard interface [default: wg0]' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -l address-hash -d 'How addresses follow from keys, if the daemon was told so by a flag: sha1 or blake2s' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand restore" -s h -l help -d 'Print help'
-complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop" -s h -l help -d 'Print help'
-complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop" -f -a "before-start" -d 'Copy the settings to where the daemon may read them'
-complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop" -f -a "before-stop" -d 'Have the daemon leave the interface as it is, where it is started again at once'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop after-stop" -s h -l help -d 'Print help'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop after-stop" -f -a "before-start" -d 'Copy the settings to where the daemon may read them'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop after-stop" -f -a "before-stop" -d 'Have the daemon leave the interface as it is, where it is started again at once'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and not __fish_seen_subcommand_from before-start before-stop after-stop" -f -a "after-stop" -d 'Put back what the daemon left for v1 nodes, where wg-quick takes the interface away'
 complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-start" -s i -l iface -d 'The WireGuard interface' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-start" -s h -l help -d 'Print help'
 complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-stop" -s i -l iface -d 'The WireGuard interface' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from before-stop" -s h -l help -d 'Print help'
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from after-stop" -s i -l iface -d 'The WireGuard interface' -r
+complete -c wirelink -n "__fish_wirelink_using_subcommand unit; and __fish_seen_subcommand_from after-stop" -s h -l help -d 'Print help'
 complete -c wirelink -n "__fish_wirelink_using_subcommand demo" -s v -l verbose -d 'Show what the three daemons log'
 complete -c wirelink -n "__fish_wirelink_using_subcommand demo" -l userspace -d 'Use the embedded userspace WireGuard even where the kernel has one'
 complete -c wirelink -n "__fish_wirelink_using_subcommand demo" -s h -l help -d 'Print help'

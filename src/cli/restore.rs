@@ -27,9 +27,22 @@ pub struct RestoreArgs {
 /// # Errors
 /// When a daemon runs beside it; when it is missing, or may not be changed.
 pub fn run(args: &RestoreArgs, mut output: impl Write) -> anyhow::Result<()> {
+    let (iface, changes) = interface(args.iface.clone(), args.address_hash.clone())?;
+    let said = match changes {
+        0 => format!("{iface}: nothing to restore"),
+        1 => format!("{iface} is as it was: 1 change"),
+        changes => format!("{iface} is as it was: {changes} changes"),
+    };
+    go_on(writeln!(output, "{said}"))
+        .map(drop)
+        .context("standard output cannot be written")
+}
+
+/// Puts an interface back; returns its name, and how many changes that took.
+pub(super) fn interface(iface: Option<String>, address_hash: Option<String>) -> anyhow::Result<(String, usize)> {
     let flags = Flags {
-        iface: args.iface.clone(),
-        address_hash: args.address_hash.clone(),
+        iface,
+        address_hash,
         ..Flags::default()
     };
     let config = config::load(&flags, std::env::vars_os())?.config;
@@ -38,12 +51,5 @@ pub fn run(args: &RestoreArgs, mut output: impl Write) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the event loop cannot be set up")?;
-    let said = match runtime.block_on(daemon::restore(config))? {
-        0 => format!("{iface}: nothing to restore"),
-        1 => format!("{iface} is as it was: 1 change"),
-        changes => format!("{iface} is as it was: {changes} changes"),
-    };
-    go_on(writeln!(output, "{said}"))
-        .map(drop)
-        .context("standard output cannot be written")
+    Ok((iface, runtime.block_on(daemon::restore(config))?))
 }

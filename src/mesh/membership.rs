@@ -175,6 +175,11 @@ impl Membership {
         now.since(self.started) > FACT_TTL && self.vouchers.values().any(|since| now.since(*since) >= VOUCHED_FOR)
     }
 
+    /// Returns whether these are the ones who vouched at the last decision.
+    pub fn is_vouched_by(&self, vouchers: &BTreeSet<PublicKey>) -> bool {
+        self.vouchers.keys().eq(vouchers)
+    }
+
     /// Returns whether somebody who vouches was heard for long enough to have claimed all prefixes.
     pub fn has_heard_out(&self, now: Timestamp) -> bool {
         self.vouchers.values().any(|since| now.since(*since) >= HEARD_OUT)

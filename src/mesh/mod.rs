@@ -28,6 +28,7 @@ pub mod memory;
 pub mod mirror;
 pub mod names;
 pub mod node;
+pub mod nudge;
 pub mod outward;
 pub mod overlap;
 pub mod ping;

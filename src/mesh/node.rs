@@ -8,6 +8,7 @@ mod hear;
 mod links;
 mod names;
 mod nat;
+mod nudge;
 mod observe;
 mod operator;
 mod pass;
@@ -43,6 +44,7 @@ use super::link::Link;
 use super::link::liveness::Heard;
 use super::membership::Membership;
 use super::mirror::Mirror;
+use super::nudge::Nudges;
 use super::overlap::Protected;
 use super::ping::Pings;
 use super::ports::HeardPorts;
@@ -101,6 +103,10 @@ pub struct Node {
     endpoints: Endpoints,
     recall: Recall,
     gossip: Gossip,
+    /// Which v1 nodes should act before their next tick.
+    nudges: Nudges,
+    /// Whether something was learned since others were last told anything.
+    has_urgent_news: bool,
     probing: Probing,
     /// Why there are no probes, where that is so.
     no_probes: Option<NoProbes>,
@@ -156,6 +162,8 @@ impl Node {
             endpoints: Endpoints::default(),
             recall: Recall::new(now),
             gossip: Gossip::new(own_key, BootId::announcing(OURS, &mut random)),
+            nudges: Nudges::new(now),
+            has_urgent_news: false,
             probing: Probing::new(own_key, now, settings.predicts_ports()),
             no_probes: Some(NoProbes::NotSupported),
             echoes: Limiter::new(now),

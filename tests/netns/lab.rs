@@ -2,7 +2,7 @@
 
 mod interface;
 mod logs;
-mod others;
+pub(crate) mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -287,7 +287,10 @@ impl Lab {
                 let (starter, interface) = (&self.starter, self.interface(name));
                 format!("{starter} {WIRELINK} {} --iface {interface} {flags}", self.flags)
             }
-            Program::V1 => self.v1(name),
+            Program::V1 => {
+                self.ready_address(name);
+                self.v1(name)
+            }
         };
         let settings = Some(self.settings(name)).filter(|folder| folder.exists());
         let settings = settings.map(|folder| ("WIRELINK_CONFIG_PATH", folder));

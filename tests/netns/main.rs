@@ -19,6 +19,7 @@ mod machine;
 mod manager;
 mod matrix;
 mod metrics;
+mod mixed;
 mod names;
 mod namespace;
 mod neighbours;

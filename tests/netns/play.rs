@@ -60,13 +60,19 @@ pub(crate) fn play(scenario: &Scenario) {
     lab.expect_as_found(&gone);
 }
 
-/// The same beside v1 nodes, which leave their devices as they are: ours end as they were found, and no way must follow.
+/// The same beside v1 nodes, which leave their devices as they are: ours keep what those still send to, and are as they were found once
+/// that is taken away.
 fn play_beside_v1(lab: &mut Lab, mut course: Course<'_>) {
     for step in &course.scenario().script {
         course.take(step.act);
         take(lab, &course, step);
     }
     act(lab, Act::StopAll);
+    let ours = lab
+        .names()
+        .into_iter()
+        .filter(|name| lab.program(name) == Program::Ours);
+    ours.for_each(|name| lab.restore(name));
     lab.expect_as_found(&[]);
 }
 

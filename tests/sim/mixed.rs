@@ -1,5 +1,6 @@
 //! v1 nodes and ours in one network: a hub and two leaves on public addresses, on modelled WireGuard, and nothing else.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::event::{HostState, Input, Interface, Output, Route};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::memory::Memory;
 use wirelink::mesh::ports::PortPair;
 use wirelink::mesh::settings::Settings;
 use zeroize::Zeroizing;
@@ -14,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::host::{read_udp, udp};
 use crate::program::Program;
 use crate::scenario::Program::{self as Kind, Ours, V1};
-use crate::wire::{Host, Wire, seconds};
+use crate::wire::{Host, Wire, packet, seconds};
 use crate::wireguard::Tunnel;
 
 const HUB: usize = 0;
@@ -26,6 +28,12 @@ struct Mixed {
     programs: Vec<Program>,
     /// How much of what was delivered has been read.
     read: usize,
+    /// Whose programs do not run.
+    silent: BTreeSet<usize>,
+    /// The packets of users that arrived, by host.
+    arrived: [usize; 3],
+    /// What the programs had written down last.
+    memories: BTreeMap<usize, Memory>,
 }
 
 fn private(host: usize) -> PrivateKey {
@@ -84,6 +92,9 @@ impl Mixed {
             wire,
             programs,
             read: 0,
+            silent: BTreeSet::new(),
+            arrived: [0; 3],
+            memories: BTreeMap::new(),
         };
         for leaf in LEAVES {
             mixed.add_peer(HUB, leaf, IpNet::from(inner(leaf)), None);
@@ -107,10 +118,8 @@ impl Mixed {
     fn run(&mut self, time: Duration) {
         let end = self.wire.now + time;
         loop {
-            let due = self
-                .programs
-                .iter()
-                .filter_map(|program| Some(program.poll_timeout()?.at));
+            let running = (0..self.programs.len()).filter(|host| !self.silent.contains(host));
+            let due = running.filter_map(|host| Some(self.programs[host].poll_timeout()?.at));
             let next = due
                 .chain(self.wire.next())
                 .min()
@@ -132,8 +141,12 @@ impl Mixed {
         for arrived in arrived {
             let program = &mut self.programs[arrived.to];
             let IpAddr::V6(source) = arrived.packet.source else {
+                self.arrived[arrived.to] += 1;
                 continue;
             };
+            if self.silent.contains(&arrived.to) {
+                continue;
+            }
             if let Some((_, FACTS, payload)) = read_udp(&arrived.packet) {
                 program.handle(
                     now,
@@ -151,7 +164,8 @@ impl Mixed {
     fn deadlines(&mut self) {
         let now = self.wire.now;
         for host in 0..self.programs.len() {
-            if self.programs[host].poll_timeout().is_some_and(|due| due.at <= now) {
+            let is_due = self.programs[host].poll_timeout().is_some_and(|due| due.at <= now);
+            if is_due && !self.silent.contains(&host) {
                 let device = self.wire.hosts[host].tunnel.device().clone();
                 self.programs[host].handle(now, Input::Device(&device));
                 self.programs[host].handle(now, Input::Timeout);
@@ -170,8 +184,8 @@ impl Mixed {
                     // Nothing is sent where there is no endpoint yet.
                     let _ = self.wire.try_send(host, packet);
                 }
-                Output::Remember(_)
-                | Output::Probe { .. }
+                Output::Remember(memory) => drop(self.memories.insert(host, *memory)),
+                Output::Probe { .. }
                 | Output::FindRoute(_)
                 | Output::Stun { .. }
                 | Output::Resolve(_)
@@ -181,13 +195,44 @@ impl Mixed {
         }
     }
 
+    /// Returns whether a host sends to another directly.
+    fn sends_directly(&self, at: usize, to: usize) -> bool {
+        let peer = self.wire.hosts[at].tunnel.device().peers.get(&key(to));
+        peer.is_some_and(|peer| peer.allowed_ips.contains(&IpNet::from(inner(to))))
+    }
+
     /// Returns whether the leaves send to each other directly.
     fn is_direct(&self) -> bool {
         let [one, other] = LEAVES;
-        [(one, other), (other, one)].into_iter().all(|(at, of)| {
-            let peer = self.wire.hosts[at].tunnel.device().peers.get(&key(of));
-            peer.is_some_and(|peer| peer.allowed_ips.contains(&IpNet::from(inner(of))))
-        })
+        self.sends_directly(one, other) && self.sends_directly(other, one)
+    }
+
+    /// Has the program of a host crash, or not start yet.
+    fn silence(&mut self, host: usize) {
+        self.silent.insert(host);
+    }
+
+    /// Has the program of a host stop as its operator stops it.
+    fn stop(&mut self, host: usize) {
+        let device = self.wire.hosts[host].tunnel.device().clone();
+        self.programs[host].handle(self.wire.now, Input::Device(&device));
+        self.programs[host].handle(self.wire.now, Input::Stop);
+        self.drain(host);
+        self.silence(host);
+    }
+
+    /// Has users of both leaves send to each other each second for so long; returns how many packets were lost.
+    fn lost_within(&mut self, time: Duration) -> usize {
+        let [one, other] = LEAVES;
+        let before = self.arrived[one] + self.arrived[other];
+        let rounds = time.as_secs() as usize;
+        for _ in 0..rounds {
+            for (from, to) in [(one, other), (other, one)] {
+                let _ = self.wire.try_send(from, packet(from, to));
+            }
+            self.run(seconds(1.0));
+        }
+        2 * rounds - (self.arrived[one] + self.arrived[other] - before)
     }
 
     /// Returns how long it takes until that is so.
@@ -255,4 +300,145 @@ fn a_hub_of_ours_with_v1_leaves() {
 #[test]
 fn a_hub_of_ours_with_a_leaf_of_each_kind() {
     works([Ours, Ours, V1]);
+}
+
+/// Starts a network whose leaves are direct.
+#[track_caller]
+fn direct(kinds: [Kind; 3]) -> Mixed {
+    let mut mixed = Mixed::start(kinds);
+    assert!(
+        mixed.until_direct(seconds(180.0)).is_some(),
+        "{kinds:?}: the leaves do not meet"
+    );
+    mixed.run(seconds(300.0));
+    assert_eq!(mixed.lost_within(seconds(10.0)), 0, "{kinds:?}");
+    mixed
+}
+
+#[test]
+fn v1_leaf_whose_daemon_dies_stays_direct() {
+    for kinds in [[Ours, V1, Ours], [V1, V1, Ours], [Ours, Ours, V1]] {
+        let mut mixed = direct(kinds);
+        let dead = LEAVES.into_iter().find(|leaf| kinds[*leaf] == V1);
+        mixed.silence(dead.expect("a v1 leaf"));
+        assert_eq!(mixed.lost_within(seconds(1200.0)), 0, "{kinds:?}");
+        assert!(mixed.is_direct());
+    }
+}
+
+#[test]
+fn quiet_link_to_dead_v1_daemon_stays_direct() {
+    let mut mixed = direct([Ours, V1, Ours]);
+    mixed.silence(LEAVES[0]);
+    mixed.run(seconds(1200.0));
+    assert_eq!(mixed.lost_within(seconds(60.0)), 0);
+}
+
+#[test]
+fn leaves_stay_direct_when_the_v1_hub_dies() {
+    for minutes in 0..3 {
+        let mut mixed = direct([V1, Ours, Ours]);
+        mixed.run(seconds(60.0 * f64::from(minutes)));
+        mixed.silence(HUB);
+        assert_eq!(mixed.lost_within(seconds(1200.0)), 0, "after {minutes} minutes");
+    }
+}
+
+#[test]
+fn dead_v1_machine_is_left_to_the_hub() {
+    let mut mixed = direct([Ours, V1, Ours]);
+    mixed.silence(LEAVES[0]);
+    // A restart of the machine, where nobody but its hub is known.
+    let now = mixed.wire.now;
+    mixed.wire.hosts[LEAVES[0]].tunnel = Tunnel::new(key(LEAVES[0]), 51820, 77);
+    mixed.add_peer(
+        LEAVES[0],
+        HUB,
+        net(inner(HUB), 24).trunc(),
+        Some(mixed.wire.hosts[HUB].address),
+    );
+    mixed.wire.hosts[LEAVES[0]]
+        .tunnel
+        .set_keepalive(now, &key(HUB), Some(25));
+    mixed.wire.collect(LEAVES[0]);
+    mixed.run(seconds(200.0));
+    assert!(!mixed.sends_directly(LEAVES[1], LEAVES[0]));
+}
+
+#[test]
+fn stop_beside_v1_leaf_loses_nothing_and_is_undone_later() {
+    for kinds in [[Ours, V1, Ours], [V1, V1, Ours]] {
+        let mut mixed = direct(kinds);
+        let [other, own] = LEAVES;
+        mixed.stop(own);
+        assert_eq!(mixed.lost_within(seconds(1200.0)), 0, "{kinds:?}");
+        let introduced = mixed.memories[&own].introduced.clone();
+        assert!(introduced.routes_to(&key(other)), "the next start knows it");
+        let device = mixed.wire.hosts[own].tunnel.device().clone();
+        let changes = introduced.on(&device).undo(&device, AddressHash::Sha1, &|_| true);
+        changes.into_iter().for_each(|change| mixed.wire.apply(own, change));
+        let peers: Vec<PublicKey> = mixed.wire.hosts[own].tunnel.device().peers.keys().copied().collect();
+        assert_eq!(peers, [key(HUB)]);
+    }
+}
+
+#[test]
+fn stop_beside_our_own_leaf_takes_it_away() {
+    let mut mixed = direct([V1, Ours, Ours]);
+    mixed.stop(LEAVES[1]);
+    assert!(
+        !mixed.wire.hosts[LEAVES[1]]
+            .tunnel
+            .device()
+            .peers
+            .contains_key(&key(LEAVES[0]))
+    );
+    assert!(mixed.memories[&LEAVES[1]].introduced.is_empty());
+}
+
+#[test]
+fn v1_leaf_moves_in_the_same_moment() {
+    for (kinds, phase) in [[Ours, V1, Ours], [Ours, Ours, V1], [V1, V1, Ours]]
+        .into_iter()
+        .flat_map(|kinds| (0..10).map(move |phase| (kinds, phase)))
+    {
+        let mut mixed = Mixed::start(kinds);
+        let late = LEAVES[1];
+        mixed.silence(late);
+        mixed.run(Duration::from_millis(20_000 + 530 * phase));
+        mixed.silent.clear();
+        let [one, other] = LEAVES;
+        let mut waited = 0;
+        while !mixed.sends_directly(one, other) && !mixed.sends_directly(other, one) {
+            mixed.run(Duration::from_millis(10));
+            waited += 1;
+            assert!(waited < 6000, "{kinds:?} {phase}");
+        }
+        let mut gap = 0;
+        while !mixed.is_direct() {
+            mixed.run(Duration::from_millis(10));
+            gap += 10;
+        }
+        println!("{kinds:?} {phase}: after {} ms, {gap} ms apart", 10 * waited);
+        assert!(gap <= 200, "{kinds:?} {phase}: one side moves {gap} ms after the other");
+    }
+}
+
+#[test]
+fn v1_hub_makes_no_leaf_of_ours_wait_for_its_tick() {
+    for phase in 0..10 {
+        let mut mixed = Mixed::start([V1, Ours, Ours]);
+        mixed.silence(LEAVES[0]);
+        mixed.silence(LEAVES[1]);
+        mixed.run(Duration::from_millis(20_000 + 530 * phase));
+        mixed.silent.clear();
+        let mut waited = 0;
+        while !mixed.is_direct() {
+            mixed.run(Duration::from_millis(10));
+            waited += 10;
+            assert!(waited < 60_000, "{phase}");
+        }
+        println!("{phase}: direct after {waited} ms");
+        assert!(waited <= 2000, "{phase}: {waited} ms");
+    }
 }

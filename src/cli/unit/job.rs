@@ -6,20 +6,37 @@ use std::process::{Command, Stdio};
 ///
 /// Where systemd does not answer, nothing is kept.
 pub(super) fn keeps_links(iface: &str, unit: &str) -> bool {
+    jobs().is_some_and(|jobs| keeps(&jobs, iface, unit))
+}
+
+/// Returns whether wg-quick takes the interface away, or makes it again: where its file says `SaveConfig`, it writes down what is on it.
+pub(super) fn ends_interface(iface: &str) -> bool {
+    jobs().is_some_and(|jobs| of(&jobs, &wg_quick(iface)).is_some())
+}
+
+/// Returns the list of jobs, where systemd answers.
+fn jobs() -> Option<String> {
     let asked = Command::new("systemctl")
         .args(["list-jobs", "--plain", "--no-legend", "--no-pager", "--full"])
         .stdin(Stdio::null())
         .output();
-    asked.is_ok_and(|said| said.status.success() && keeps(&String::from_utf8_lossy(&said.stdout), iface, unit))
+    let said = asked.ok().filter(|said| said.status.success())?;
+    Some(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+/// Returns what is done with a unit.
+fn of<'a>(jobs: &'a str, unit: &str) -> Option<&'a str> {
+    let mut jobs = jobs.lines().map(|line| line.split_whitespace().skip(1));
+    jobs.find_map(|mut words| (words.next() == Some(unit)).then(|| words.next()).flatten())
+}
+
+fn wg_quick(iface: &str) -> String {
+    format!("wg-quick@{iface}.service")
 }
 
 /// Reads a list of jobs, a line each: its number, the unit, what is done with it, how far that is.
 fn keeps(jobs: &str, iface: &str, unit: &str) -> bool {
-    let job_of = |name: &str| {
-        let mut jobs = jobs.lines().map(|line| line.split_whitespace().skip(1));
-        jobs.find_map(|mut words| (words.next() == Some(name)).then(|| words.next()).flatten())
-    };
-    job_of(unit) == Some("restart") && job_of(&format!("wg-quick@{iface}.service")).is_none()
+    of(jobs, unit) == Some("restart") && of(jobs, &wg_quick(iface)).is_none()
 }
 
 /// Returns the unit of a daemon, by its control group (cgroups(7)); none where it is not one of ours.

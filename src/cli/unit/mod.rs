@@ -13,6 +13,7 @@ use rustix::net::sockopt;
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 
 use super::client::Which;
+use super::restore;
 use crate::config::CONFIG_COPY;
 
 /// How long the daemon may take to end before systemd ends it.
@@ -41,6 +42,12 @@ enum Moment {
         /// The name of the unit
         unit: String,
     },
+    /// Put back what the daemon left for v1 nodes, where wg-quick takes the interface away
+    AfterStop {
+        /// The WireGuard interface
+        #[arg(short, long)]
+        iface: String,
+    },
 }
 
 /// Does what the moment needs.
@@ -59,6 +66,11 @@ pub fn run(args: &UnitArgs) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        // SaveConfig would make it the operator's.
+        Moment::AfterStop { iface } if job::ends_interface(iface) => {
+            restore::interface(Some(iface.clone()), None).map(drop)
+        }
+        Moment::AfterStop { .. } => Ok(()),
     }
 }
 

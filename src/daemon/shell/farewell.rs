@@ -1,11 +1,15 @@
 //! The end of a node: the interface stays as it is, or is put back as it was found.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::time::timeout;
 
 use super::{DeviceError, Input, Output, Shell, now};
+use crate::mesh::event::PeerName;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::memory::Memory;
 
 /// How long putting the device back may take.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -36,28 +40,39 @@ impl Shell {
             tracing::info!("stopped; {} is gone", self.iface);
             return Ok(());
         }
-        let device = match timeout(FAREWELL, self.restore()).await {
-            Ok(restored) => restored.map_err(anyhow::Error::from),
+        let left = match timeout(FAREWELL, self.restore()).await {
+            Ok(left) => left.map_err(anyhow::Error::from),
             Err(_) => Err(anyhow!("it took longer than {} s", FAREWELL.as_secs())),
         };
         // Whatever became of the device: nobody answers at the address any more.
         let address = self.host.remove_address().await;
-        device
-            .and(address.map_err(anyhow::Error::from))
+        let left = left
+            .and_then(|left| address.map(|_| left).map_err(anyhow::Error::from))
             .with_context(|| format!("{} is not as it was found", self.iface))?;
-        tracing::info!("stopped; {} is as it was found", self.iface);
+        let iface = &self.iface;
+        if left.is_empty() {
+            tracing::info!("stopped; {iface} is as it was found");
+        } else {
+            let left = left.join(", ");
+            tracing::warn!(
+                "stopped; {iface} is as it was found but for {left}: wirelink v1 there goes on to send here directly, so the peer and its \
+                 prefixes stay. The next start takes them over; `wirelink restore --iface {iface}` takes them away, which loses what is \
+                 still sent directly for some minutes"
+            );
+        }
         Ok(())
     }
 
     /// Takes off the device what the node put there; one failure does not keep the rest on it.
-    async fn restore(&mut self) -> Result<(), DeviceError> {
+    /// Returns the names of peers that keep what they were given.
+    async fn restore(&mut self) -> Result<Vec<String>, DeviceError> {
         // What the node still wanted would only have to be taken back.
         self.held = None;
         while self.node.poll_output().is_some() {}
         let state = self.device.read(now()).await?;
         self.node.handle(now(), Input::Device(&state));
         self.node.handle(now(), Input::Stop);
-        let mut restored = Ok(());
+        let (mut restored, mut left) = (Ok(()), Memory::default());
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Configure(change) => {
@@ -70,7 +85,10 @@ impl Shell {
                     self.socket.send(to, ports, &payload).ok();
                 }
                 // What is still there in spite of it is for the next start to take away.
-                Output::Remember(memory) if restored.is_ok() => self.writer.save(memory).await,
+                Output::Remember(memory) if restored.is_ok() => {
+                    left = (*memory).clone();
+                    self.writer.save(memory).await;
+                }
                 Output::Remember(_)
                 | Output::Probe { .. }
                 | Output::Stun { .. }
@@ -80,6 +98,36 @@ impl Shell {
                 | Output::Notify(_) => {}
             }
         }
-        restored
+        restored?;
+        self.take_away_unwritten(&mut left).await?;
+        let is_wanted = self.config.settings.leave_peers;
+        Ok(if is_wanted { Vec::new() } else { left_peers(&left) })
     }
+
+    /// Takes off the device what the node would leave there, where that is written down nowhere: the next start would take it for the
+    /// operator's.
+    async fn take_away_unwritten(&mut self, left: &mut Memory) -> Result<(), DeviceError> {
+        if left.introduced.is_empty() || self.writer.is_kept() || self.config.settings.leave_peers {
+            return Ok(());
+        }
+        let state = self.device.read(now()).await?;
+        let introduced = std::mem::take(&mut left.introduced).on(&state);
+        for change in introduced.undo(&state, self.config.settings.address_hash, &|_| true) {
+            self.device.apply(&change).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the names of the peers that have something because of the node.
+fn left_peers(memory: &Memory) -> Vec<String> {
+    let introduced = &memory.introduced;
+    let given = introduced.prefixes.values().map(|given| given.peer);
+    let peers: BTreeSet<PublicKey> = introduced.peers.iter().copied().chain(given).collect();
+    let name = |key: &PublicKey| memory.peers.get(key)?.named.as_ref()?.name.clone();
+    let named = peers.iter().map(|key| PeerName {
+        key: *key,
+        name: name(key),
+    });
+    named.map(|peer| peer.to_string()).collect()
 }

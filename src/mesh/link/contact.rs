@@ -54,6 +54,11 @@ impl Contact {
         !self.basic && self.liveness.is_some_and(|liveness| liveness.boot_id().can(PROBES))
     }
 
+    /// Returns whether the peer was heard, and runs wirelink v1.
+    pub fn is_v1(&self) -> bool {
+        !self.basic && self.liveness.is_some_and(|liveness| liveness.announcement().is_none())
+    }
+
     /// Returns when one of the signals next ceases to count.
     pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
         let silence = self.liveness.map(|liveness| liveness.expires());
@@ -66,8 +71,10 @@ impl Contact {
         self.is_healthy(now) && (self.basic || self.liveness.is_some_and(|liveness| liveness.is_fresh(now)))
     }
 
+    /// Returns whether the link stays up. The device of a v1 node goes on to send directly when its daemon ends, and when it runs
+    /// without hearing us, for as long as there is a session; so does this side.
     pub(super) fn is_kept(&self, now: Timestamp) -> bool {
-        self.is_healthy(now) && (self.basic || self.is_alive(now))
+        self.is_healthy(now) && (self.basic || self.is_v1() || self.is_alive(now))
     }
 
     /// Returns how often the peer should be told that this node is alive, and how long that counts.

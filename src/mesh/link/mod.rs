@@ -6,7 +6,7 @@
 //!          slot (`slot`). With a session: waiting for what confirms it
 //! Up       a live handshake, and heartbeats are answered ([`pulse`]), or, of a v1 node, signs of life are heard. Traffic takes this way
 //!          when the other side says the same ([`agreement`])
-//! Suspect  was Up, and nothing comes back, or its handshake is too old: traffic goes back to a router
+//! Suspect  was Up, and nothing comes back, or its handshake is too old (of a v1 node only that): traffic goes back to a router
 //! ```
 //!
 //! Handshakes are WireGuard's business; this machine only chooses where they are sent, while Probing, and where a session that is not
@@ -38,9 +38,11 @@ use self::candidate::{Candidate, Kind};
 pub use self::contact::{Contact, HEALTH_LIMIT};
 use self::fit::{Fit, Found, Sized};
 pub use self::heard::Answer;
+use self::liveness::V1_TTL;
 use self::nominee::Nominee;
 pub use self::nominee::{Proof, Reach};
 use self::pulse::Pulse;
+use self::resumed::Resumed;
 use self::slot::Slots;
 use super::time::Timestamp;
 
@@ -91,6 +93,8 @@ pub struct Link {
     better: Better,
     /// Whether the peer says how it stands to the link, as of the last look.
     agrees: bool,
+    /// When it last did.
+    agreed_at: Option<Timestamp>,
     /// Whether both sides send directly.
     agreement: Option<Box<Agreement>>,
     /// How often it failed lately, and until when it is not trusted again.
@@ -102,7 +106,7 @@ pub struct Link {
     /// Whether the operator wants no direct link for now.
     paused: bool,
     /// Until when traffic goes on to take this way at most, because it did when the last run ended.
-    resumed: Option<Timestamp>,
+    resumed: Option<Resumed>,
     /// The endpoint that WireGuard had when the peer was first seen.
     found: Option<Box<SocketAddr>>,
     /// The last endpoint with a live session, and until when that counts as one. Both are missing of most of a thousand peers.
@@ -154,6 +158,7 @@ impl Link {
             fits: None,
             better: Better::default(),
             agrees: false,
+            agreed_at: None,
             agreement: None,
             failures: 0,
             not_before: Timestamp::START,
@@ -189,6 +194,11 @@ impl Link {
     /// Returns since when the link has been in its state.
     pub fn since(&self) -> Timestamp {
         self.since
+    }
+
+    /// Returns whether the peer was one of ours lately, whatever it seems to be now: a member may lie about itself.
+    pub fn was_ours_lately(&self, now: Timestamp) -> bool {
+        self.agreed_at.is_some_and(|at| now.since(at) < V1_TTL)
     }
 
     /// Returns whether the link works, as far as this side knows.
@@ -270,6 +280,7 @@ impl Link {
         }
         self.agrees = contact.beats();
         if self.agrees {
+            self.agreed_at = Some(now);
             self.agreement.get_or_insert_default();
         }
     }
@@ -354,7 +365,7 @@ impl Link {
                 let slots = slots.or(nominee.is_none().then_some(self.since + PROBES_FIRST));
                 nominee.into_iter().chain(slots).min()
             }
-            State::Up if contact.basic => staleness,
+            State::Up if contact.basic || contact.is_v1() => staleness,
             State::Up => silence.min(staleness),
             State::Suspect(_) => staleness,
         };
@@ -362,7 +373,7 @@ impl Link {
             .into_iter()
             .chain(said)
             .chain(self.moves_at())
-            .chain(self.resumed)
+            .chain(self.resumed.map(|resumed| resumed.until))
             .chain(self.better.next(now))
             .chain(fit)
             .map(|at| at.max(now + MOMENT));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mesh::device::{DeviceChange, DeviceState};
 use crate::mesh::identity::{AddressHash, PublicKey};
+use crate::mesh::prefix::is_reserved;
 
 /// What this node put on the device, or is about to: an entry that never came to be there does no harm, as it undoes only what
 /// the device shows.
@@ -114,6 +115,32 @@ impl Introduced {
             .peers
             .get(key)
             .is_some_and(|peer| peer.is_touched(|prefix| *prefix == address || explains(prefix)))
+    }
+
+    /// Parts what is there for these peers from the rest, which is the second.
+    #[must_use]
+    pub fn split(self, peers: &BTreeSet<PublicKey>) -> (Self, Self) {
+        let (theirs, others) = self.peers.into_iter().partition(|peer| peers.contains(peer));
+        let (their_prefixes, prefixes) =
+            (self.prefixes.into_iter()).partition(|(_, given)| peers.contains(&given.peer));
+        let (their_endpoints, endpoints) = (self.endpoints.into_iter()).partition(|(peer, _)| peers.contains(peer));
+        let theirs = Self {
+            peers: theirs,
+            prefixes: their_prefixes,
+            endpoints: their_endpoints,
+        };
+        let others = Self {
+            peers: others,
+            prefixes,
+            endpoints,
+        };
+        (theirs, others)
+    }
+
+    /// Returns whether a peer has a prefix for traffic because of this node.
+    pub fn routes_to(&self, peer: &PublicKey) -> bool {
+        let mut given = self.prefixes.iter().filter(|(_, given)| given.peer == *peer);
+        given.any(|(prefix, _)| !is_reserved(prefix))
     }
 
     /// Returns the changes after which the device is as it was before: what is there because of this node goes or returns.

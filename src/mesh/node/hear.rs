@@ -130,6 +130,7 @@ impl Node {
         }
         // That it lives longer can wait for the next deadline: others renew in time.
         if is_news {
+            self.has_urgent_news = true;
             self.expect_news(now);
         }
     }
@@ -168,6 +169,8 @@ impl Node {
     fn hear_alive(&mut self, now: Timestamp, sender: &PublicKey, liveness: Liveness) {
         let before = self.liveness.insert(*sender, liveness);
         let is_new = self.gossip.heard_boot_id(now, sender, liveness.boot_id());
+        // A new boot ID has everything told to it again.
+        self.has_urgent_news |= is_new;
         if is_new && let Some(link) = self.links.get_mut(sender) {
             link.restart();
         }

@@ -130,6 +130,9 @@ impl Node {
         } else {
             self.probing.aim(now, key, &better, None);
         }
+        if step.left.is_some() && state == State::Up && contact.is_v1() {
+            self.nudges.want(*key, now);
+        }
         if let Some(found) = step.found {
             self.tell_found(key, found);
         }

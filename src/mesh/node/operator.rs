@@ -1,8 +1,11 @@
 //! What is the operator's: left to the operator while the node runs, put back as it was when the node stops.
 
+use std::collections::BTreeSet;
+
 use crate::mesh::event::Output;
 use crate::mesh::fact::signal::Word;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::Link;
 use crate::mesh::link::candidate::Candidate;
 use crate::mesh::memory::Introduced;
 use crate::mesh::mirror::Mirror;
@@ -11,7 +14,7 @@ use crate::mesh::time::Timestamp;
 
 impl Node {
     /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we set give way to what
-    /// was there before. Or leaves it as it is, where the operator wants that.
+    /// was there before. Or leaves it as it is, where the operator wants that. What a v1 node still sends to stays.
     pub(super) fn restore(&mut self, now: Timestamp) {
         let Some(device) = self.device.take() else { return };
         self.take_up(&device);
@@ -20,10 +23,26 @@ impl Node {
             return self.remember_at_last(now, &device, introduced);
         }
         self.withdraw(now);
+        let sending = self.still_sending(now, &device, &introduced);
+        let (left, introduced) = introduced.split(&sending);
         let has_session = |key: &PublicKey| self.contact_on(&device, key).is_healthy(now);
         let changes = introduced.undo(&device, self.settings.address_hash, &has_session);
         self.outputs.extend(changes.into_iter().map(Output::Configure));
-        self.remember_at_last(now, &device, Introduced::default());
+        self.remember_at_last(now, &device, left);
+    }
+
+    /// Returns the peers that go on to send directly whatever this side does, because wirelink v1 runs, or ran, there, which cannot be
+    /// told to stop: without peer and prefixes here all that they send would be lost. The next start knows both for its own.
+    fn still_sending(&self, now: Timestamp, device: &Mirror, introduced: &Introduced) -> BTreeSet<PublicKey> {
+        let is_sending = |(key, link): &(&PublicKey, &Link)| {
+            let contact = self.contact_on(device, key);
+            let is_v1 = contact.is_v1() && !link.was_ours_lately(now) || link.is_sustained();
+            is_v1 && contact.is_healthy(now) && link.carries() && introduced.routes_to(key)
+        };
+        if device.public_key != *self.auth.public_key() {
+            return BTreeSet::new();
+        }
+        self.links.iter().filter(is_sending).map(|(key, _)| *key).collect()
     }
 
     /// Tells all whose traffic takes a direct link that it must not any more.

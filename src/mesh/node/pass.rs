@@ -16,6 +16,7 @@ use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::{Accepted, Fact, Origin};
 use crate::mesh::gossip::Recipient;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::liveness::OURS_TTL;
 use crate::mesh::link::{Link, State};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::{LOOK, LOOK_SOON, MIN_SLEEP, Node, WATCH_FOR};
@@ -45,6 +46,8 @@ impl Node {
         self.learn_locally(now, &device, &peers);
         peers.extend(self.decide_members(now, &mut device, &peers));
         let due_on_links = self.advance_links(now, &mut device, &peers);
+        // A v1 node moves its side of a link when it is nudged, this one when the device is changed.
+        self.send_nudges(now, &device);
         self.ask_observers(now, &device);
         self.follow_names(now, &mut device);
         self.ask_stun(now);
@@ -120,6 +123,7 @@ impl Node {
         for (fact, source) in facts {
             let accepted = Accepted::first_hand(fact.clone(), FACT_TTL, source);
             if let Insertion::New(_) = self.store.insert(now, accepted) {
+                self.has_urgent_news = true;
                 self.drop_older_probes(now, &fact);
                 self.gossip.add_news(fact);
             }
@@ -133,7 +137,9 @@ impl Node {
         let touched: Vec<PublicKey> = ours.filter(|key| self.is_touched(device, key)).copied().collect();
         touched.iter().for_each(|key| self.hand_over(device, key));
         let is_due = self.removal_at.is_some_and(|at| at <= now);
-        if !std::mem::take(&mut self.agenda.members) && !is_due {
+        let vouchers = self.vouchers(now);
+        let differ = !self.membership.is_vouched_by(&vouchers);
+        if !std::mem::take(&mut self.agenda.members) && !is_due && !differ {
             return Vec::new();
         }
         self.recall.expect_news(now);
@@ -141,7 +147,7 @@ impl Node {
         let view = membership::View {
             peers: &device.peers.keys().copied().collect(),
             members: &self.members,
-            vouchers: &self.vouchers(),
+            vouchers: &vouchers,
             may_remove: self.may_forget(),
             routers: &self.census.routers,
             prune: self.settings.prune,
@@ -171,14 +177,19 @@ impl Node {
         [decision.add, decision.remove].concat()
     }
 
-    /// Returns who may say who is a member, and can be heard: routers, or those that the operator trusts.
-    fn vouchers(&self) -> BTreeSet<PublicKey> {
+    /// Returns who may say who is a member, and was heard lately: routers, or those that the operator trusts. The sign of life of a v1 node
+    /// counts for 255 s, but what it told last may expire after 122 s: a dead one must not seem to take it back.
+    fn vouchers(&self, now: Timestamp) -> BTreeSet<PublicKey> {
+        let is_heard = |key: &PublicKey| {
+            let heard = self.liveness.of(key).map(|liveness| liveness.last_heard());
+            heard.is_some_and(|at| now.since(at) < OURS_TTL)
+        };
         let trusted = self.settings.peers.iter().filter(|(_, peer)| peer.trust.is_some());
         let said = self.settings.overrides.keys();
         let known = trusted.map(|(key, _)| key).chain(said).chain(&self.census.routers);
         known
             .filter(|key| self.census.healthy.contains(key) && self.census.alive.contains(key))
-            .filter(|key| self.trust.vouches(key))
+            .filter(|key| is_heard(key) && self.trust.vouches(key))
             .copied()
             .collect()
     }
@@ -260,6 +271,7 @@ impl Node {
             Some(look).map(due(Why::DeviceLook)),
             self.store.next_expiry().map(due(Why::Expiry)),
             self.gossip.next(recipients).map(due(Why::Gossip)),
+            self.nudges.next().map(due(Why::Gossip)),
             self.links_at.into_iter().chain(rest).min().map(due(Why::Link)),
             self.removal_at.map(due(Why::Membership)),
             self.recall.next().map(due(Why::Memory)),

@@ -59,6 +59,7 @@ impl Node {
         let is_peer = |key: &PublicKey| device.peers.contains_key(key);
         self.auth.retain(is_peer);
         self.gossip.retain(is_peer);
+        self.nudges.retain(is_peer);
         self.liveness.retain(is_peer);
         self.ports.retain(is_peer);
         self.tunnelled.retain(is_peer);
@@ -185,9 +186,12 @@ impl Node {
             if difference.appeared {
                 let about = self.store.about(key).map(|(fact, _)| fact.clone());
                 about.for_each(|fact| self.gossip.add_news(fact));
+                self.has_urgent_news = true;
             }
             if difference.healthy {
                 flipped.insert(*key);
+                let contact = self.contact_on(device, key);
+                self.nudge_after_session(now, key, &contact);
             }
             self.agenda.members |= (difference.healthy || difference.alive) && self.trust.vouches(key);
             all.merge(difference);

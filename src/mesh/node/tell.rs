@@ -44,6 +44,11 @@ impl Node {
             |subject, origin| trust.is_hearsay(subject, origin),
         );
         told.iter().for_each(|told| self.transmit(told));
+        self.nudge_after_news(now, &told);
+        if let Some(device) = self.device.take() {
+            self.send_nudges(now, &device);
+            self.device = Some(device);
+        }
     }
 
     pub(super) fn transmit(&mut self, told: &Told) {

@@ -1,16 +1,26 @@
 //! Who runs beside the daemon under test: nodes of wirelink v1, and members that lie. See `understudy`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Lab, link_local_allowed_ip};
+use super::{Lab, WIRELINK, link_local_allowed_ip};
 use crate::command::Process;
 use crate::look::Way;
 use crate::scenario::course::Course;
 use crate::scenario::{Name, Program};
 
 const UNDERSTUDY: &str = env!("CARGO_BIN_EXE_understudy");
+/// How long `wirelink restore` may take.
+const RESTORED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Returns the program of wirelink v1 that tests run, if `V1_WIRELINK` names one. Its file must be called `wirelink`: it takes the names of
+/// its files and variables from that.
+pub(crate) fn v1_program() -> Option<PathBuf> {
+    std::env::var_os("V1_WIRELINK").map(PathBuf::from)
+}
 
 impl Lab {
     /// Returns what runs on a host.
@@ -18,11 +28,38 @@ impl Lab {
         Course::new(&self.scenario).program(name)
     }
 
-    /// Returns the line that starts a v1 node.
+    /// Returns the line that starts a v1 node: the program itself, where there is one, else the one that stands in for it.
     pub(super) fn v1(&self, name: Name) -> String {
         let is_told = self.is_hub(name) && self.hubs().len() > 1;
+        if let Some(program) = v1_program() {
+            let router = if is_told { "--router" } else { "" };
+            return format!("{} --iface {} {router}", program.display(), self.interface(name));
+        }
         let router = if is_told { "router" } else { "" };
         format!("{UNDERSTUDY} v1 {} {router}", self.interface(name))
+    }
+
+    /// Gives the interface its address: v1 gives up where the kernel is not done with one that it has just added.
+    pub(super) fn ready_address(&self, name: Name) {
+        let line = format!(
+            "ip addr add {} dev {} nodad",
+            self.link_local(name),
+            self.interface(name)
+        );
+        // It may have it already.
+        let _ = self.namespace(name).attempt(&line);
+    }
+
+    /// Takes away what a stopped daemon of ours left for v1 nodes that still send to it.
+    pub(crate) fn restore(&self, name: Name) {
+        let line = format!("{WIRELINK} restore --iface {}", self.interface(name));
+        let mut restore = self.spawn(name, &line, &format!("{name}-restore.log"));
+        let status = restore.ended(RESTORED_WITHIN);
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "{name}: {}",
+            restore.output()
+        );
     }
 
     /// Has a host lie to all others from now on.

@@ -14,7 +14,7 @@ use wirelink::mesh::time::Timestamp;
 
 use super::trust::is_global;
 use super::wire::Value;
-use super::{FACT_TTL, Node};
+use super::{FACT_TTL, Node, TICK};
 
 /// Up to which age a handshake is healthy: 120 + 5 + 10 + 1/3 + 30 s.
 const HEALTHY: Duration = Duration::from_millis(165_333);
@@ -55,7 +55,7 @@ impl Node {
                 continue;
             }
             self.try_endpoint(now, key, state);
-            self.configure_allowed_ips(now, key, state);
+            self.configure_allowed_ips(now, key, state, members.contains(key));
         }
         for peer in members {
             if peer != self.own && !self.device.peers.contains_key(&peer) {
@@ -120,29 +120,29 @@ impl Node {
         }
     }
 
-    /// Gives a peer what facts say while it is healthy and will be alive for another half of a life, and takes away what they do
-    /// not say, or everything while it is not up.
-    fn configure_allowed_ips(&mut self, now: Timestamp, key: &PublicKey, state: &PeerState) {
+    /// Gives a peer what facts say while it is healthy and will be alive for another half of a tick, and takes away what they do not
+    /// say; takes everything away while it is not healthy. Of one that is healthy and not alive nothing changes, and nothing is taken
+    /// away from one that nobody names a member, as the only hub of a leaf.
+    fn configure_allowed_ips(&mut self, now: Timestamp, key: &PublicKey, state: &PeerState, is_named: bool) {
         let own = AddressHash::Sha1.allowed_ip(key);
         let wanted: Prefixes = self.allowed_ips(key).into_iter().chain([own]).collect();
         let configured = self.settings.peers.get(key);
         let basic = configured.is_some_and(|peer| peer.basic) || self.is_called_basic(key);
         let peer = &self.peers[key];
-        let lasts = peer.alive_until.is_some_and(|until| now + FACT_TTL / 2 < until);
-        let ready = peer.healthy && (lasts || basic);
-        let up = peer.healthy && (peer.is_alive(now) || basic);
-        let is_kept = configured.is_some() || self.is_router(key);
+        let healthy = peer.healthy;
+        let lasts = peer.alive_until.is_some_and(|until| now + TICK / 2 < until);
+        let ready = healthy && (lasts || basic);
         for prefix in wanted.difference(&state.allowed_ips) {
             if ready || *prefix == own {
                 let (peer, prefix) = (*key, *prefix);
                 self.change(DeviceChange::AddAllowedIp { peer, prefix });
             }
         }
-        if !self.may_remove(now) || is_kept {
+        if !is_named || !self.may_remove(now) || healthy && !ready {
             return;
         }
         for prefix in state.allowed_ips.iter().filter(|prefix| **prefix != own) {
-            if !up || !wanted.contains(prefix) {
+            if !healthy || !wanted.contains(prefix) {
                 let (peer, prefix) = (*key, *prefix);
                 self.change(DeviceChange::RemoveAllowedIp { peer, prefix });
             }

@@ -4,9 +4,10 @@
 //! It is strict: what v1 refuses is refused and counted, so that a test can say that ours never make it refuse anything. `wire`
 //! is the bytes, `trust` whose word counts, `device` what becomes of the device, `say` what is said to whom.
 //!
-//! Where the description leaves a choice: facts that came in are looked at with the next tick; the first boot ID of a peer is no
-//! changed one; the allowed IPs of routers and configured peers are never taken away, and nobody who vouches for members is
-//! removed: a leaf would lose its hub, of which nobody says that it is a member.
+//! Where the description leaves a choice, it does what the program was seen to do: it looks at what came in with the next tick, or with the
+//! hundredth fact; the first boot ID of a peer is a changed one; a peer with a session that gives no sign of life keeps its allowed IPs,
+//! and one without loses them, if somebody names it a member. Nobody who vouches for members is removed: a leaf would lose its hub, of which nobody says
+//! that it is a member.
 
 mod device;
 mod say;
@@ -34,6 +35,8 @@ use self::wire::{Fact, Refusal, Timed, Value};
 
 /// How often it does anything at all.
 pub(crate) const TICK: Duration = Duration::from_secs(5);
+/// With how many facts that came in it does not wait for that.
+pub(crate) const MAX_CHUNK: usize = 100;
 /// How long a fact of its own lives.
 pub(crate) const FACT_TTL: Duration = Duration::from_secs(255);
 
@@ -45,6 +48,8 @@ pub(crate) struct Node {
     random: ChaCha20Rng,
     started: Timestamp,
     tick_at: Timestamp,
+    /// When the fact came with which there were enough.
+    full_since: Timestamp,
     boot_id: [u8; 16],
     device: DeviceState,
     host: HostState,
@@ -99,6 +104,7 @@ impl Node {
             random: ChaCha20Rng::from_seed(seed),
             started: now,
             tick_at: now,
+            full_since: now,
             boot_id: [0; 16],
             device: DeviceState::new(own, 0),
             host: HostState::default(),
@@ -143,7 +149,8 @@ impl Node {
 
     /// Returns when to hand in [`Input::Timeout`], after the device.
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
-        let (at, why) = (self.tick_at, Why::Gossip);
+        let is_full = self.heard.len() >= MAX_CHUNK;
+        let (at, why) = (if is_full { self.full_since } else { self.tick_at }, Why::Gossip);
         Some(Deadline { at, why })
     }
 
@@ -180,6 +187,7 @@ impl Node {
             Ok((from, facts)) => {
                 let heard = facts.into_iter().map(|timed| Heard { at: now, from, timed });
                 self.heard.extend(heard);
+                self.full_since = now;
             }
             Err(why) => *self.refused.entry(why).or_default() += 1,
         }
@@ -199,14 +207,17 @@ impl Node {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        if now < self.tick_at {
+        let is_full = self.heard.len() >= MAX_CHUNK;
+        if now < self.tick_at && !is_full {
             return;
         }
         // The clock jumped: it was asleep, and does not know what it missed.
         if now.since(self.tick_at) > TICK {
             self.renew_boot_id();
         }
-        self.tick_at = now + TICK;
+        if now >= self.tick_at {
+            self.tick_at = now + TICK;
+        }
         let device = &self.device;
         self.peers.retain(|key, _| device.peers.contains_key(key));
         self.expire(now);
@@ -244,11 +255,11 @@ impl Node {
             let expires = at + Duration::from_secs(timed.ttl.into());
             let peer = self.peers.entry(from).or_default();
             if let Value::Alive(boot_id) = timed.fact.value {
-                peer.alive_until = Some(expires);
-                if peer.boot_id.replace(boot_id).is_some_and(|known| known != boot_id) {
+                if peer.boot_id.replace(boot_id) != Some(boot_id) {
                     peer.knows.clear();
-                    peer.alive_told = None;
+                    (peer.alive_told, peer.alive_until) = (None, None);
                 }
+                peer.alive_until = Some(peer.alive_until.map_or(expires, |until| until.max(expires)));
             } else if now < expires {
                 let known = peer.knows.entry(timed.fact.clone()).or_insert(expires);
                 *known = expires.max(*known);

@@ -334,6 +334,45 @@ fn one_configured_level_ends_the_trust_in_routers() {
 }
 
 #[test]
+fn hundred_facts_make_a_tick() {
+    let mut bench = Bench::leaf(Settings::default());
+    bench.add_peer(LEAF, "fe80::1/128");
+    bench.run(TICK * 3, &[HUB, LEAF]);
+    let due = bench.node.poll_timeout().unwrap().at;
+    let facts = vec![(HUB, Value::Alive([HUB; 16])); 20];
+    (0..4).for_each(|_| bench.hear(HUB, &facts));
+    assert_eq!(bench.node.poll_timeout().unwrap().at, due);
+    bench.hear(HUB, &facts);
+    assert_eq!(bench.node.poll_timeout().unwrap().at, bench.now);
+    bench.run(Duration::ZERO, &[]);
+    assert_eq!(bench.node.poll_timeout().unwrap().at, due, "its clock ticks on");
+}
+
+#[test]
+fn peer_without_signs_of_life_keeps_its_prefixes_while_it_has_a_session() {
+    let mut bench = Bench::leaf(Settings::default());
+    bench.add_peer(LEAF, "10.0.0.3/32");
+    let prefix = "10.0.0.3/32".parse().unwrap();
+    let has = |bench: &Bench| bench.device.peers[&key(LEAF)].allowed_ips.contains(&prefix);
+    let told = [
+        (LEAF, Value::Member),
+        (HUB, Value::Member),
+        (HUB, allowed("10.0.0.0/24")),
+    ];
+    for _ in 0..60 {
+        bench.device.peers.get_mut(&key(LEAF)).unwrap().last_handshake = Some(bench.now);
+        bench.hear(HUB, &told);
+        bench.run(Duration::from_secs(20), &[HUB]);
+        assert!(has(&bench));
+    }
+    for _ in 0..10 {
+        bench.hear(HUB, &told);
+        bench.run(Duration::from_secs(20), &[HUB]);
+    }
+    assert!(!has(&bench));
+}
+
+#[test]
 fn members_come_at_once_and_go_when_nobody_has_vouched_for_them_for_long() {
     let mut bench = Bench::leaf(Settings::default());
     bench.hear(HUB, &[(LEAF, Value::Member), (HUB, Value::Member)]);

@@ -47,7 +47,12 @@ impl World {
         while let Some(output) = node.poll_output() {
             match output {
                 Output::Configure(change) => self.configure(id, change, true),
-                Output::Remember(memory) => self.remember(id, &memory),
+                Output::Remember(memory) => {
+                    // To what v1 nodes still send stays.
+                    let is_beside_v1 = self.hosts.iter().any(|host| host.is_v1());
+                    self.hosts[id].left_behind |= is_beside_v1 && !memory.introduced.is_empty();
+                    self.remember(id, &memory);
+                }
                 Output::Transmit { .. } => self.carry_out(id, output),
                 Output::Probe { .. }
                 | Output::FindRoute(_)
