@@ -122,7 +122,8 @@ impl Node {
 
     /// Gives a peer what facts say while it is healthy and will be alive for another half of a tick, and takes away what they do not
     /// say; takes everything away while it is not healthy. Of one that is healthy and not alive nothing changes, and nothing is taken
-    /// away from one that nobody names a member, as the only hub of a leaf.
+    /// away from one that nobody names a member, as the only hub of a leaf. Routers and configured peers keep theirs here: the program
+    /// takes them where it has them named, and then believes no router any more.
     fn configure_allowed_ips(&mut self, now: Timestamp, key: &PublicKey, state: &PeerState, is_named: bool) {
         let own = AddressHash::Sha1.allowed_ip(key);
         let wanted: Prefixes = self.allowed_ips(key).into_iter().chain([own]).collect();
@@ -138,7 +139,8 @@ impl Node {
                 self.change(DeviceChange::AddAllowedIp { peer, prefix });
             }
         }
-        if !is_named || !self.may_remove(now) || healthy && !ready {
+        let is_kept = !is_named || configured.is_some() || self.is_router(key);
+        if is_kept || !self.may_remove(now) || healthy && !ready {
             return;
         }
         for prefix in state.allowed_ips.iter().filter(|prefix| **prefix != own) {
