@@ -128,6 +128,7 @@ impl Node {
         let own = AddressHash::Sha1.allowed_ip(key);
         let wanted: Prefixes = self.allowed_ips(key).into_iter().chain([own]).collect();
         let configured = self.settings.peers.get(key);
+        let is_kept = !is_named || configured.is_some() || self.is_router(key);
         let basic = configured.is_some_and(|peer| peer.basic) || self.is_called_basic(key);
         let peer = &self.peers[key];
         let healthy = peer.healthy;
@@ -139,7 +140,6 @@ impl Node {
                 self.change(DeviceChange::AddAllowedIp { peer, prefix });
             }
         }
-        let is_kept = !is_named || configured.is_some() || self.is_router(key);
         if is_kept || !self.may_remove(now) || healthy && !ready {
             return;
         }
