@@ -113,6 +113,10 @@ pub enum PeerChange {
     Resume,
     /// How far its word goes.
     Trust(TrustLevel),
+    /// It is out, here and at all nodes that trust this one with members, across restarts.
+    Ban,
+    /// It is out no longer.
+    Unban,
 }
 
 /// What the daemon answers.

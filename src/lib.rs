@@ -7,7 +7,7 @@
 //! ```text
 //! Node::new(settings, identity, seed, now)      Node::handle(now, Input)      Node::poll_output() -> Option<Output>
 //! Node::poll_timeout() -> Option<Deadline>      Node::status(now) -> Status
-//! Input  = Remembered(Memory) | Named | Packet | Probe | Stun | Prober | FactPorts | Device(&DeviceState) | Host(HostState) | Routed | Resolved | Settings | Ping | Timeout | Stop
+//! Input  = Remembered(Memory) | Ban | Named | Packet | Probe | Stun | Prober | FactPorts | Device(&DeviceState) | Host(HostState) | Routed | Resolved | Settings | Ping | Timeout | Stop
 //! Output = Remember(Memory) | Configure(DeviceChange) | Transmit | Probe | Stun | FindRoute | Resolve | Pong | Notify(Event)  one ordered queue
 //!
 //! datagram -> wire::decode   Envelope   sizes and layout only
@@ -24,7 +24,8 @@
 //! |---|---|
 //! | what is said, and how it looks on the wire | [`mesh::fact`]: [`attribute`](mesh::fact::attribute) (the table), [`value`](mesh::fact::value), [`wire`](mesh::fact::wire), [`boot`](mesh::fact::boot) IDs |
 //! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
-//! | who is a peer | [`mesh::membership`] |
+//! | who is a peer | [`mesh::membership`]; [`mesh::bans`] (who is out, by whose decision), `node/bans.rs` |
+//! | who routes for whom, and whose word counts therefore | [`mesh::role`], `docs/roles.md` |
 //! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), [`quality`](mesh::link::quality), `nominee` (the path that answered), `better` (one that appears later), [`fit`](mesh::link::fit) (how long packets may be), the handshake slots |
 //! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside), `node/nat.rs` (what that shows of a NAT) |
 //! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
@@ -102,6 +103,7 @@
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
 //! | what happened lately, for who asks later | 1,000 | 400 | 0.4 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
+//! | verdicts about who is out, in memory too | 4,096 | 150 | 0.6 |
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
 //! | memory: what is on the device because of us, or soon may be, as it was written last | the prefixes given, 16,384 that may be, and 16 endpoints of each peer of the operator's | 130; 500 | 11 |
 //! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
@@ -202,8 +204,8 @@
 //!   that systemd has for a restart is also sent when wg-quick goes, whose SaveConfig would save what we put on.
 //! - What carried traffic when the last run ended goes on to (`mesh/link/resumed.rs`) until heartbeats say how it is, ten seconds at most:
 //!   the other side does not move either while this one is away.
-//! - A default route (`0.0.0.0/0`, `::/0`) makes a peer a router, too: so do people with a full tunnel have a mesh.
-//! - A peer with prefixes that only facts gave it does not become a router, and so not trusted, by them.
+//! - A peer is a router because its networks hold an address of this node, and not because they are networks: a leaf with a site behind
+//!   it is none ([`mesh::role`]). Prefixes that only facts gave a peer make no router of it. `docs/decisions.md` has this, and bans.
 
 #[cfg(feature = "daemon")]
 pub mod advice;

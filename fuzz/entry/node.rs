@@ -218,7 +218,8 @@ impl World {
                 | Value::Probes(_)
                 | Value::Signal(_)
                 | Value::Heartbeat(_)
-                | Value::Echo(_) => {}
+                | Value::Echo(_)
+                | Value::Denied(_) => {}
             }
         }
     }

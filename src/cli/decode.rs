@@ -179,6 +179,7 @@ fn show_fact(timed: &Timed) -> Json {
                 "count": ports.count,
             })),
         }),
+        Value::Denied(denied) => json!({ "denied": denied.denied, "version": denied.version }),
         Value::Withdrawn(hashes) => hashes.iter().map(|hash| format!("{hash:016x}")).collect(),
     };
     json!({

@@ -22,7 +22,7 @@ pub struct ReloadArgs {
 
 /// The flags of `wirelink set`.
 #[derive(Clone, Debug, Args)]
-#[group(id = "change", required = true, multiple = false, args = ["pause", "resume", "trust"])]
+#[group(id = "change", required = true, multiple = false, args = ["pause", "resume", "trust", "ban", "unban"])]
 pub struct SetArgs {
     /// The peer: its name, its key, or the beginning of its key
     peer: String,
@@ -35,6 +35,12 @@ pub struct SetArgs {
     /// How far its word goes: Untrusted, Endpoint, AllowedIPs, Membership or DelegateTrust
     #[arg(long, value_name = "LEVEL")]
     trust: Option<String>,
+    /// Keep its key out, here and at all nodes that trust this one with members; it lasts across restarts
+    #[arg(long)]
+    ban: bool,
+    /// Keep its key out no longer
+    #[arg(long)]
+    unban: bool,
     #[command(flatten)]
     which: Which,
     /// Print JSON
@@ -88,6 +94,8 @@ pub fn set(args: &SetArgs, output: impl Write) -> anyhow::Result<()> {
             text.parse::<TrustLevel>()
                 .map_err(|error| UsageError(format!("--trust {:?}: {error}", redact(text))))?,
         ),
+        None if args.ban => PeerChange::Ban,
+        None if args.unban => PeerChange::Unban,
         None if args.pause => PeerChange::Pause,
         None => PeerChange::Resume,
     };

@@ -74,6 +74,8 @@ struct PeerForm<'a> {
     #[serde(rename = "AllowedIPs")]
     allowed_ips: Vec<String>,
     basic: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied: Option<bool>,
 }
 
 impl<'a> PeerForm<'a> {
@@ -86,6 +88,7 @@ impl<'a> PeerForm<'a> {
             endpoints: texts(&peer.endpoints),
             allowed_ips: texts(&peer.allowed_ips),
             basic: peer.basic,
+            denied: peer.denied,
         }
     }
 }

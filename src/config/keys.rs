@@ -70,7 +70,7 @@ pub(super) const TOP: [Key; 19] = [
 pub(super) const WITHOUT_MEANING: [&str; 4] = ["config-path", "dump", "help", "version"];
 
 /// The keys of an entry in `Peers`.
-pub(super) const PEER: [Key; 7] = [
+pub(super) const PEER: [Key; 8] = [
     Key::new("PublicKey").v1(),
     Key::new("Name").v1(),
     Key::new("Trust").v1(),
@@ -78,6 +78,7 @@ pub(super) const PEER: [Key; 7] = [
     Key::new("Endpoints").list().v1(),
     Key::new("AllowedIPs").list().v1(),
     Key::new("Basic").v1(),
+    Key::new("Denied"),
 ];
 
 impl Key {

@@ -43,6 +43,7 @@ impl Node<'_> {
             endpoints: self.list("Endpoints", Node::endpoint)?,
             allowed_ips: self.list("AllowedIPs", Node::prefix)?,
             basic: self.one("Basic", Node::boolean)?.unwrap_or_default(),
+            denied: self.one("Denied", Node::boolean)?,
         };
         Ok((public_key, key.place(), settings))
     }

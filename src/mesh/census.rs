@@ -94,7 +94,8 @@ pub fn name_of(settings: &Settings, store: &Store, peer: &PublicKey) -> Option<S
             | Value::Probes(_)
             | Value::Signal(_)
             | Value::Heartbeat(_)
-            | Value::Echo(_) => None,
+            | Value::Echo(_)
+            | Value::Denied(_) => None,
         })
     })
 }

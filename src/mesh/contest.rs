@@ -146,6 +146,8 @@ impl Contest {
             | Event::PrefixCleared { .. }
             | Event::RoleChanged { .. }
             | Event::TrustChanged { .. }
+            | Event::Banned { .. }
+            | Event::Pardoned { .. }
             | Event::Resynced { .. }
             | Event::TooManyMembers
             | Event::Rejected { .. } => return false,

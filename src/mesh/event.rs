@@ -95,6 +95,13 @@ pub enum Input<'a> {
         /// What the answers bear.
         id: u64,
     },
+    /// The operator bans a key from now on, or no longer.
+    Ban {
+        /// The key.
+        peer: PublicKey,
+        /// Whether it is out.
+        denied: bool,
+    },
     /// What an earlier run of this node remembered, the time since then added; before the first reading of the device.
     Remembered(Box<Memory>),
     /// The moment of [`Node::poll_timeout`](super::node::Node::poll_timeout) has come. Before it, the shell reads the device.
@@ -273,6 +280,18 @@ pub enum Event {
         why: String,
         /// Whether it had the other role before.
         is_change: bool,
+    },
+    /// A key is out: it is no peer any more, and nothing about it is believed.
+    Banned {
+        /// The key.
+        peer: PeerName,
+        /// Whose word that is, where it is not that of this node's operator.
+        by: Option<PeerName>,
+    },
+    /// A key is out no longer.
+    Pardoned {
+        /// The key.
+        peer: PeerName,
     },
     /// Other peers than before may say who is a member.
     TrustChanged {

@@ -238,7 +238,8 @@ mod tests {
             | Value::Probes(_)
             | Value::Signal(_)
             | Value::Heartbeat(_)
-            | Value::Echo(_) => {
+            | Value::Echo(_)
+            | Value::Denied(_) => {
                 unreachable!("no local fact")
             }
         };

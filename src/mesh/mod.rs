@@ -4,13 +4,14 @@
 //! order, come back at the [`Deadline`](time::Deadline).
 //!
 //! Layers, each of which may use those before it: `time`, `identity`, `ports`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
-//! `host`, `prefix`, `outward`, `settings`, `memory`, `tally`, `overlap`, `role`; then the deciding modules, which do not import one another (`trust`,
+//! `host`, `prefix`, `outward`, `settings`, `memory`, `tally`, `overlap`, `role`, `bans`; then the deciding modules, which do not import one another (`trust`,
 //! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `ping`, `silence`, `stun`, `turns`); then
 //! `event`, `rejections`, `census`, `contest`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod auth;
+pub mod bans;
 pub mod census;
 pub mod contest;
 pub mod dense;

@@ -1,6 +1,7 @@
 //! The node: wires the parts together and decides nothing itself.
 
 mod agenda;
+mod bans;
 mod believed;
 mod explain;
 mod foresee;
@@ -32,6 +33,7 @@ use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use ipnet::IpNet;
 
 use super::auth::Auth;
+use super::bans::Bans;
 use super::census::{Census, name_of};
 use super::endpoints::Endpoints;
 use super::event::{Event, HostState, Input, NoProbes, Output, PeerName};
@@ -85,6 +87,7 @@ pub struct Node {
     random: ChaCha20Rng,
     auth: Auth,
     trust: TrustPolicy,
+    bans: Bans,
     store: Store,
     liveness: Heard,
     /// Where peers are spoken to.
@@ -148,6 +151,7 @@ impl Node {
         Self {
             address: settings.address_hash.link_local(&own_key),
             trust: TrustPolicy::new(own_key, &settings),
+            bans: Bans::new(own_key),
             store: Store::default(),
             liveness: Heard::default(),
             ports: HeardPorts::default(),
@@ -249,7 +253,11 @@ impl Node {
             }
             Input::Settings(settings) => self.follow_settings(now, *settings),
             Input::Ping { peer, id } => self.ping(now, &peer, id),
-            Input::Remembered(memory) => self.recall.adopt(now, *memory),
+            Input::Ban { peer, denied } => self.ban(now, &peer, denied),
+            Input::Remembered(memory) => {
+                self.bans.resume(now, &memory.bans);
+                self.recall.adopt(now, *memory);
+            }
             Input::Timeout => {
                 // Probes that are due need no look at the device, and nothing else is done for them.
                 if !self.probes_only(now) {
@@ -328,6 +336,7 @@ impl Node {
                 .device
                 .iter()
                 .flat_map(|device| device.peers.keys())
+                .chain(self.banned_and_gone())
                 .map(|key| self.peer_status(now, key))
                 .collect(),
             facts: Vec::new(),

@@ -32,6 +32,9 @@ reasons! {
     /// The peer routes for others, and there is no shorter way to it.
     Router: "router", "it routes for others, and traffic goes to it",
         "nothing";
+    /// An operator banned it.
+    Denied: "denied", "banned",
+        "`wirelink set KEY --unban` where it was banned, or `Denied: false` for it in the settings here";
     /// The operator paused it here.
     Paused: "paused", "paused here",
         "`wirelink set PEER --resume`, or a restart of wirelink";

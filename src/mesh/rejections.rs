@@ -75,6 +75,7 @@ impl RejectReason {
 
 const fn refused(refusal: Refusal) -> &'static str {
     match refusal {
+        Refusal::Denied => "denied",
         Refusal::NotAPeer => "not-a-peer",
         Refusal::NotTrusted { .. } => "not-trusted",
         Refusal::NotItsOwn => "not-its-own",

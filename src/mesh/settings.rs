@@ -92,6 +92,9 @@ pub struct PeerSettings {
     pub allowed_ips: Vec<IpNet>,
     /// Whether the peer runs WireGuard without wirelink, and so gives no sign of life. Default: no.
     pub basic: bool,
+    /// Whether the key is out: banned here, and at all nodes that trust this one with members; or never, whatever others say.
+    /// Default: not decided here.
+    pub denied: Option<bool>,
 }
 
 /// Which peers go when nobody names them members any more. Routers never do, nor whom the settings name.

@@ -254,6 +254,8 @@ pub fn value_of(fact: &Fact) -> String {
         Value::Probes(probes) => format!("since {}", probes.epoch),
         Value::Signal(signal) => format!("to {}", signal.to.short()),
         Value::Withdrawn(hashes) => format!("{} facts", hashes.len()),
+        Value::Denied(denied) if denied.denied => format!("version {}", denied.version),
+        Value::Denied(denied) => format!("no longer, version {}", denied.version),
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `Untrusted` | have traffic for itself go to it directly, while WireGuard has a session with it | signs of life |
 //! | `Endpoint` | have endpoints of peers without a session tried, after all others and four of them; its own in their turn | endpoints |
 //! | `AllowedIPs` | give prefixes that nobody owns, or a router alone, to peers with a link; have endpoints tried in their turn, with probes or without | allowed IPs, how others probe |
-//! | `Membership` | make strangers peers, up to 4096, and speak about them; name peers, and call them basic | members |
+//! | `Membership` | make strangers peers, up to 4096, and speak about them; name peers, and call them basic; ban keys, which takes peers off the device, also those made by hand, but none that this node relies on | members, verdicts |
 //! | `DelegateTrust` | no more than that | |
 //!
 //! None of them can change the endpoint of a peer with a session, remove a peer or a prefix of the operator's or take one from a peer
@@ -44,6 +44,8 @@ pub struct TrustPolicy {
     overridden: BTreeMap<PublicKey, TrustLevel>,
     peers: BTreeSet<PublicKey>,
     routers: BTreeSet<PublicKey>,
+    /// Who is out.
+    denied: BTreeSet<PublicKey>,
     /// What the operator gave to peers with networks.
     sites: BTreeMap<PublicKey, Holding>,
     outward: Outward,
@@ -53,6 +55,9 @@ pub struct TrustPolicy {
 /// Why a fact is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Refusal {
+    /// The sender, or the subject, is out.
+    #[error("about or from a key that is banned")]
+    Denied,
     /// The sender is no peer of the device.
     #[error("the sender is no WireGuard peer")]
     NotAPeer,
@@ -104,6 +109,7 @@ impl TrustPolicy {
             routers: BTreeSet::new(),
             sites: BTreeMap::new(),
             outward: Outward::default(),
+            denied: BTreeSet::new(),
             own_addresses: BTreeSet::new(),
         }
     }
@@ -125,6 +131,26 @@ impl TrustPolicy {
     /// Takes in who carries this node's traffic.
     pub fn observe_routers(&mut self, routers: BTreeSet<PublicKey>) {
         self.routers = routers;
+    }
+
+    /// Takes in who is out.
+    pub fn observe_denied(&mut self, denied: BTreeSet<PublicKey>) {
+        self.denied = denied;
+    }
+
+    /// Returns who is out.
+    pub const fn denied(&self) -> &BTreeSet<PublicKey> {
+        &self.denied
+    }
+
+    /// Returns whether a key is out: nothing that it says, or that others say of it, is believed.
+    pub fn is_denied(&self, node: &PublicKey) -> bool {
+        self.denied.contains(node)
+    }
+
+    /// Returns whether this node relies on a peer: its traffic goes through it, or its word counts for members.
+    pub fn relies_on(&self, node: &PublicKey) -> bool {
+        self.routers.contains(node) || self.level_unless_denied(node) >= Some(TrustLevel::Membership)
     }
 
     /// Takes in what the operator gave to the peers that have networks; returns whether that is news.
@@ -154,6 +180,12 @@ impl TrustPolicy {
     /// Returns how far the word of a node goes, or `None` where nothing has an opinion. The first opinion counts: the
     /// operator's, what was said to the running node before what is written; where the operator has none of any peer, that a router is trusted; that the node is a peer.
     pub fn level(&self, node: &PublicKey) -> Option<TrustLevel> {
+        (!self.is_denied(node))
+            .then(|| self.level_unless_denied(node))
+            .flatten()
+    }
+
+    fn level_unless_denied(&self, node: &PublicKey) -> Option<TrustLevel> {
         self.overridden
             .get(node)
             .or_else(|| self.configured.get(node))
@@ -165,6 +197,9 @@ impl TrustPolicy {
     /// Returns whether the word of a node goes further than that of any peer. The same as by its [`level`](Self::level), without looking
     /// for it among a thousand peers.
     pub fn counts_for_more(&self, node: &PublicKey) -> bool {
+        if self.is_denied(node) {
+            return false;
+        }
         let said = self.overridden.get(node).or_else(|| self.configured.get(node));
         said.map_or_else(
             || self.trusts_routers() && self.routers.contains(node),
@@ -258,6 +293,9 @@ impl TrustPolicy {
     }
 
     fn check(&self, sender: &PublicKey, level: Option<TrustLevel>, fact: &Fact) -> Result<(), Refusal> {
+        if self.is_denied(sender) || self.is_denied(&fact.subject) && !matches!(fact.value, Value::Denied(_)) {
+            return Err(Refusal::Denied);
+        }
         let has = level.ok_or(Refusal::NotAPeer)?;
         let needed = self.speak(sender, fact)?;
         if has < needed {
@@ -312,7 +350,8 @@ impl TrustPolicy {
             | Value::Probes(_)
             | Value::Signal(_)
             | Value::Heartbeat(_)
-            | Value::Echo(_) => Ok(()),
+            | Value::Echo(_)
+            | Value::Denied(_) => Ok(()),
         }
     }
 

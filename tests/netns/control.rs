@@ -240,6 +240,31 @@ fn a_peer_is_paused_and_resumed_and_both_sides_say_so() {
 }
 
 #[test]
+fn a_banned_peer_is_out_at_once_and_after_a_restart() {
+    let mut lab = direct();
+    let (hub, key) = (lab.interface("hub").to_owned(), lab.public_key("b").to_owned());
+    let banned = ask(&lab, "hub", &format!("set {key} --ban -i {hub}"));
+    assert_eq!(banned.code, Some(0), "{}", banned.text);
+    for name in ["hub", "a"] {
+        let gone = command::until(SOON, || lab.peer(name, "b").is_none().then_some(()));
+        assert!(gone.is_some(), "{name}: {}", lab.log(name));
+        expect_reason(&lab, name, "b", "denied");
+    }
+    for name in ["hub", "a"] {
+        play::stop(&mut lab, &[name]);
+        lab.start(name);
+        expect_reason(&lab, name, "b", "denied");
+        assert!(lab.peer(name, "b").is_none(), "{name}: {}", lab.log(name));
+    }
+    let facts = json_of(&lab, "a", "facts");
+    assert!(facts["facts"].to_string().contains("denied"), "{facts:#}");
+    let pardoned = ask(&lab, "hub", &format!("set {key} --unban -i {hub}"));
+    assert_eq!(pardoned.code, Some(0), "{}", pardoned.text);
+    let returns = command::until(SOON, || lab.log("a").contains("is banned no longer").then_some(()));
+    assert!(returns.is_some(), "{}", lab.log("a"));
+}
+
+#[test]
 fn what_was_read_and_said_since_the_start_outlives_the_interface() {
     let mut lab = Lab::build(&public_public());
     settle(&mut lab, "a", &json!({ "Wait": true }));

@@ -1,6 +1,7 @@
 //! The simulator: a seeded world with a virtual clock, in which the real node runs on modelled machines and networks.
 
 mod adversary;
+mod bans;
 mod blocked;
 mod crash;
 mod direct;

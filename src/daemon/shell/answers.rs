@@ -161,6 +161,15 @@ impl Shell {
     /// Treats a peer otherwise until the next start.
     fn change_peer(&mut self, text: &str, change: PeerChange) -> Result<String, Refusal> {
         let status = self.node.overview(now());
+        if let PeerChange::Ban | PeerChange::Unban = change {
+            let key = match (find(&status, text), text.parse()) {
+                (Ok(found), _) => found.peer.key,
+                // A key may be kept out before it was ever seen.
+                (Err(_), Ok(key)) => key,
+                (Err(refusal), Err(_)) => return Err(refusal),
+            };
+            return self.ban(&status, key, change == PeerChange::Ban);
+        }
         let peer = &find(&status, text)?.peer;
         let overrides = &mut self.config.settings.overrides;
         let said = overrides.entry(peer.key).or_default();
@@ -177,12 +186,37 @@ impl Shell {
                 said.trust = Some(level);
                 format!("is trusted with {level}")
             }
+            PeerChange::Ban | PeerChange::Unban => return Err((ErrorCode::BadRequest, "no override".to_owned())),
         };
         if *said == Override::default() {
             overrides.remove(&peer.key);
         }
         self.hand_in_settings();
         Ok(format!("{peer} {what}, until wirelink is started again"))
+    }
+
+    /// Keeps a key out, or no longer.
+    fn ban(&mut self, status: &Status, key: PublicKey, denied: bool) -> Result<String, Refusal> {
+        let refuse = |text: &str| Err((ErrorCode::BadRequest, text.to_owned()));
+        let written = self.config.settings.peers.get(&key).and_then(|peer| peer.denied);
+        if key == status.key {
+            return refuse("this node cannot ban itself: stop wirelink, or ban its key at another node");
+        }
+        if let Some(written) = written.filter(|written| *written != denied) {
+            let text =
+                format!("the settings say `Denied: {written}` for this key: change that there, and `wirelink reload`");
+            return refuse(&text);
+        }
+        self.node.handle(now(), Input::Ban { peer: key, denied });
+        let name = view::called(&key, status.name_of(&key).as_deref());
+        Ok(match denied {
+            true => {
+                format!("{name} is banned, across restarts, here and at all nodes that trust this one with Membership")
+            }
+            false => {
+                format!("{name} is banned no longer; where it was a peer made by hand, make it again (`wg syncconf`)")
+            }
+        })
     }
 
     /// Reads the configuration again, and follows it; one that is wrong, or needs a restart, changes nothing.

@@ -36,6 +36,8 @@ codes! {
     Self::PrefixCleared { .. } => "prefix-cleared",
     Self::RoleChanged { .. } => "role-changed",
     Self::TrustChanged { .. } => "trust-changed",
+    Self::Banned { .. } => "banned",
+    Self::Pardoned { .. } => "pardoned",
     Self::Resynced { .. } => "resynced",
     Self::TooManyMembers => "too-many-members",
     Self::Rejected { .. } => "rejected",
@@ -52,7 +54,9 @@ impl Event {
             | Self::PathWide { peer }
             | Self::PeerAdded { peer }
             | Self::PeerRemoved { peer }
-            | Self::PeerRestarted { peer } => Some(peer),
+            | Self::PeerRestarted { peer }
+            | Self::Banned { peer, .. }
+            | Self::Pardoned { peer } => Some(peer),
             Self::PrefixMoved { to, .. } => to.as_ref(),
             Self::PrefixRefused(refused) => Some(&refused.claimant),
             Self::PrefixCleared { claimant, .. } => Some(claimant),
@@ -82,6 +86,8 @@ impl Event {
             | Self::PrefixCleared { .. }
             | Self::RoleChanged { .. }
             | Self::TrustChanged { .. }
+            | Self::Banned { .. }
+            | Self::Pardoned { .. }
             | Self::Resynced { .. }
             | Self::TooManyMembers
             | Self::Rejected { .. } => None,
@@ -100,12 +106,14 @@ impl Event {
             | Self::PrefixMoved { .. }
             | Self::PrefixCleared { .. }
             | Self::TrustChanged { .. }
+            | Self::Pardoned { .. }
             | Self::RoleChanged { is_change: false, .. } => Level::Info,
             Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
             Self::PathNarrow { .. }
             | Self::PrefixRefused(_)
             | Self::MorePrefixesRefused
             | Self::TooManyMembers
+            | Self::Banned { .. }
             | Self::RoleChanged { is_change: true, .. } => Level::Warn,
             Self::Rejected { reason, .. } => reason.level(),
         }
@@ -158,6 +166,18 @@ impl fmt::Display for Event {
                 write!(f, "the role changed: {why}; `Router` in the settings makes it fixed")
             }
             Self::TrustChanged { text } => f.write_str(text),
+            Self::Banned { peer, by: None } => {
+                write!(f, "{peer} is banned; `wirelink set {} --unban` ends that", peer.key)
+            }
+            Self::Banned { peer, by: Some(by) } => write!(
+                f,
+                "{peer} is banned, says {by}; `wirelink set {} --unban` ends that for the whole network, `Denied: false` here",
+                peer.key
+            ),
+            Self::Pardoned { peer } => write!(
+                f,
+                "{peer} is banned no longer; a peer that was made by hand needs `wg set` or `wg syncconf` to return"
+            ),
             Self::Resynced { reason } => write!(f, "asked all peers to tell everything again: {reason}"),
             Self::TooManyMembers => {
                 f.write_str("the network names more members than can be made peers; the rest is left out")

@@ -1,6 +1,6 @@
 //! THE table of attributes: one row says all that is particular to one.
 
-use super::boot::{DIGESTS, PROBES};
+use super::boot::{BANS, DIGESTS, PROBES};
 use super::wire::EXTENDED;
 use crate::mesh::settings::TrustLevel;
 
@@ -37,6 +37,8 @@ pub enum Attribute {
     Heartbeat,
     /// The sender heard a heartbeat of the recipient.
     Echo,
+    /// An operator denied the subject, or no longer does.
+    Denied,
 }
 
 /// The properties of an attribute.
@@ -70,7 +72,7 @@ pub enum Speaker {
 }
 
 /// One row for each attribute, in the order of [`Attribute`].
-pub const TABLE: [Row; 15] = [
+pub const TABLE: [Row; 16] = [
     about_sender(Attribute::Alive, b'!', "alive", 0),
     endpoint(Attribute::EndpointV4, b'e', "endpoint"),
     endpoint(Attribute::EndpointV6, b'E', "endpoint"),
@@ -92,6 +94,11 @@ pub const TABLE: [Row; 15] = [
     },
     about_sender(Attribute::Heartbeat, EXTENDED | b'b', "heartbeat", PROBES),
     about_sender(Attribute::Echo, EXTENDED | b'c', "echo", PROBES),
+    Row {
+        resync_on_expiry: false,
+        capability: BANS,
+        ..member(Attribute::Denied, EXTENDED | b'x', "denied", false)
+    },
 ];
 
 const fn about_sender(attribute: Attribute, byte: u8, name: &'static str, capability: u32) -> Row {
@@ -177,7 +184,7 @@ mod tests {
         assert!(announced.map(|row| row.byte).eq(extended.iter().copied()));
         assert_eq!(
             extended,
-            [0xe4, 0xe8, 0xf2, 0xf7, 0xf0, 0xf3, 0xe2, 0xe3],
+            [0xe4, 0xe8, 0xf2, 0xf7, 0xf0, 0xf3, 0xe2, 0xe3, 0xf8],
             "the rest is wirelink v1's"
         );
     }

@@ -39,10 +39,13 @@ pub const PROBES: u32 = 1 << 2;
 /// that name [ports](super::signal::Ports).
 pub const PORTS: u32 = 1 << 3;
 
+/// The capability to read [verdicts](super::value::Denied) about who is out.
+pub const BANS: u32 = 1 << 4;
+
 /// What this node announces.
 pub const OURS: Announcement = Announcement {
     revision: 1,
-    capabilities: COMPACT_GROUPS | DIGESTS | PROBES | PORTS,
+    capabilities: COMPACT_GROUPS | DIGESTS | PROBES | PORTS | BANS,
 };
 
 impl Announcement {

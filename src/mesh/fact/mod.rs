@@ -60,7 +60,8 @@ impl Fact {
             | Attribute::Withdrawn
             | Attribute::Signal
             | Attribute::Heartbeat
-            | Attribute::Echo => hash & !IS_ENDPOINT,
+            | Attribute::Echo
+            | Attribute::Denied => hash & !IS_ENDPOINT,
         }
     }
 }

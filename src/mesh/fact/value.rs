@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::attribute::Attribute;
 use super::boot::BootId;
@@ -45,6 +46,40 @@ pub enum Value {
     Heartbeat(Heartbeat),
     /// See [`Attribute::Echo`].
     Echo(Box<Echo>),
+    /// See [`Attribute::Denied`].
+    Denied(Denied),
+}
+
+/// What an operator decided about a key: see [`bans`](crate::mesh::bans).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denied {
+    /// Whether the key is out.
+    pub denied: bool,
+    /// One more than that of the decision before.
+    pub version: u32,
+}
+
+impl Denied {
+    /// The length in bytes.
+    pub const LEN: usize = 1 + size_of::<u32>();
+
+    /// Returns what decides between two of them: the version, then the ban.
+    pub const fn rank(self) -> (u32, bool) {
+        (self.version, self.denied)
+    }
+
+    fn encode(self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.denied));
+        out.extend_from_slice(&self.version.to_be_bytes());
+    }
+
+    fn decode(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(Self {
+            denied: bytes.u8()? & 1 == 1,
+            version: u32::from_be_bytes(bytes.array()?),
+        })
+    }
 }
 
 /// The hash of a fact in digests: the first 8 bytes of the BLAKE2s-256 of its attribute, subject and value as they are on the wire;
@@ -83,6 +118,7 @@ impl Value {
             Self::Signal(_) => Attribute::Signal,
             Self::Heartbeat(_) => Attribute::Heartbeat,
             Self::Echo(_) => Attribute::Echo,
+            Self::Denied(_) => Attribute::Denied,
         }
     }
 
@@ -100,7 +136,8 @@ impl Value {
             | Self::Probes(_)
             | Self::Signal(_)
             | Self::Heartbeat(_)
-            | Self::Echo(_) => false,
+            | Self::Echo(_)
+            | Self::Denied(_) => false,
         }
     }
 
@@ -149,6 +186,7 @@ impl Value {
             Self::Signal(signal) => 1 + signal.len(),
             Self::Heartbeat(_) => 1 + Heartbeat::LEN,
             Self::Echo(_) => 1 + Echo::LEN,
+            Self::Denied(_) => 1 + Denied::LEN,
         }
     }
 
@@ -174,6 +212,7 @@ impl Value {
             Self::Signal(signal) => signal.encode(out),
             Self::Heartbeat(heartbeat) => heartbeat.encode(out),
             Self::Echo(echo) => echo.encode(out),
+            Self::Denied(denied) => denied.encode(out),
         }
     }
 
@@ -198,6 +237,7 @@ impl Value {
             Attribute::Signal => Self::Signal(Box::new(Signal::decode(bytes)?)),
             Attribute::Heartbeat => Self::Heartbeat(Heartbeat::decode(bytes)?),
             Attribute::Echo => Self::Echo(Box::new(Echo::decode(bytes)?)),
+            Attribute::Denied => Self::Denied(Denied::decode(bytes)?),
         })
     }
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::fact::store::MAX_FACTS;
+use super::fact::value::Denied;
 use super::identity::PublicKey;
 
 pub use introduced::{Given, Introduced, Tried};
@@ -44,9 +45,28 @@ pub struct Memory {
     pub introduced: Introduced,
     /// What is known of other nodes.
     pub peers: BTreeMap<PublicKey, Known>,
+    /// Verdicts about who is out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bans: BTreeMap<PublicKey, RememberedBan>,
     /// The epoch of the probes of the last run, 0 for none: peers refuse those of an earlier one.
     #[serde(default, skip_serializing_if = "is_none")]
     pub epoch: u64,
+}
+
+/// A verdict about a key: see [`bans`](super::bans).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RememberedBan {
+    /// What was decided.
+    pub what: Denied,
+    /// On whose word.
+    pub by: PublicKey,
+    /// Whether it follows from the settings.
+    #[serde(default)]
+    pub is_written: bool,
+    /// How long ago it was heard last.
+    #[serde(with = "ages")]
+    pub age: Duration,
 }
 
 /// What is known of another node.
@@ -101,7 +121,7 @@ pub struct TooMany(&'static str);
 impl Memory {
     /// Returns whether there is nothing to remember of the device and of others.
     pub fn is_empty(&self) -> bool {
-        self.introduced.is_empty() && self.peers.is_empty()
+        self.introduced.is_empty() && self.peers.is_empty() && self.bans.is_empty()
     }
 
     /// Lets time pass; what is too old is forgotten.
@@ -110,6 +130,9 @@ impl Memory {
             known.grow_older(time);
         }
         self.peers.retain(|_, known| !known.is_empty());
+        for ban in self.bans.values_mut() {
+            ban.age = ban.age.saturating_add(time);
+        }
     }
 
     /// Notes where a peer is reached now.
@@ -158,6 +181,7 @@ impl Memory {
         let mut tried = self.introduced.endpoints.values().map(|tried| tried.tried.len());
         within(most(&mut tried), MAX_TRIED, "endpoints that were tried")?;
         within(self.peers.len(), MAX_PEERS, "peers")?;
+        within(self.bans.len(), MAX_PEERS, "bans")?;
         within(
             self.peers.values().map(Known::prefixes).sum(),
             MAX_PREFIXES_IN_ALL,

@@ -9,9 +9,10 @@ use crate::mesh::status::{Explanation, Place};
 use crate::mesh::time::Timestamp;
 
 impl Node {
-    /// Returns what led to how a peer is; `None` where the device has no such peer.
+    /// Returns what led to how a peer is; `None` where the device has no such peer, and none is banned.
     pub fn explain(&self, now: Timestamp, key: &PublicKey) -> Option<Explanation> {
-        self.device.as_ref()?.peers.get(key)?;
+        let is_peer = self.device.as_ref()?.peers.contains_key(key);
+        (is_peer || self.trust.is_denied(key)).then_some(())?;
         let candidates = self.candidates_of(now, key);
         Some(Explanation {
             peer: self.peer_status(now, key),

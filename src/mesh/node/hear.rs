@@ -92,7 +92,12 @@ impl Node {
             Value::Signal(signal) => self.hear_signal(now, sender, source, accepted.fact().subject, **signal),
             Value::Heartbeat(beat) => self.hear_heartbeat(now, sender, *beat),
             Value::Echo(echo) => self.hear_echo(now, sender, **echo),
-            Value::Probes(_) | Value::Endpoint(_) | Value::AllowedIp(_) | Value::Member | Value::MemberMetadata(_) => {
+            Value::Probes(_)
+            | Value::Endpoint(_)
+            | Value::AllowedIp(_)
+            | Value::Member
+            | Value::MemberMetadata(_)
+            | Value::Denied(_) => {
                 self.learn(now, sender, source, accepted);
             }
         }

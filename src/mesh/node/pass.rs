@@ -13,7 +13,8 @@ use crate::mesh::device::DeviceChange;
 use crate::mesh::event::{Event, Interface, Output};
 use crate::mesh::fact::boot::{BootId, OURS};
 use crate::mesh::fact::store::Insertion;
-use crate::mesh::fact::{Accepted, Fact, Origin};
+use crate::mesh::fact::value::Value;
+use crate::mesh::fact::{Accepted, Fact, FirstHand, Origin};
 use crate::mesh::gossip::Recipient;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::liveness::OURS_TTL;
@@ -119,7 +120,16 @@ impl Node {
             resolved: &|key| self.resolved(device, key),
         };
         let facts = subjects.iter().flat_map(|subject| local::facts_about(&view, subject));
-        let facts: Vec<_> = facts.collect();
+        let is_out = |(fact, _): &(Fact, FirstHand)| self.trust.is_denied(&fact.subject);
+        let verdicts = subjects.iter().filter_map(|subject| {
+            let value = Value::Denied(self.bans.said(subject)?);
+            let fact = Fact {
+                subject: *subject,
+                value,
+            };
+            Some((fact, FirstHand::Configured))
+        });
+        let facts: Vec<_> = facts.filter(|fact| !is_out(fact)).chain(verdicts).collect();
         for (fact, source) in facts {
             let accepted = Accepted::first_hand(fact.clone(), FACT_TTL, source);
             if let Insertion::New(_) = self.store.insert(now, accepted) {
@@ -128,11 +138,12 @@ impl Node {
                 self.gossip.add_news(fact);
             }
         }
-        self.note_facts();
+        self.note_facts(now);
     }
 
     /// Has members made peers, and others removed; returns whom.
     fn decide_members(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
+        let banned = self.remove_banned(device);
         let ours = peers.iter().filter(|key| self.membership.introduced(key));
         let touched: Vec<PublicKey> = ours.filter(|key| self.is_touched(device, key)).copied().collect();
         touched.iter().for_each(|key| self.hand_over(device, key));
@@ -140,13 +151,13 @@ impl Node {
         let vouchers = self.vouchers(now);
         let differ = !self.membership.is_vouched_by(&vouchers);
         if !std::mem::take(&mut self.agenda.members) && !is_due && !differ {
-            return Vec::new();
+            return banned;
         }
         self.recall.expect_news(now);
         repack(&mut self.members);
         let view = membership::View {
             peers: &device.peers.keys().copied().collect(),
-            members: &self.members,
+            members: &self.members.difference(self.trust.denied()).copied().collect(),
             vouchers: &vouchers,
             may_remove: self.may_forget(),
             routers: &self.census.routers,
@@ -174,7 +185,7 @@ impl Node {
         if decision.add.len() + decision.remove.len() > 0 {
             self.know(device);
         }
-        [decision.add, decision.remove].concat()
+        [decision.add, decision.remove, banned].concat()
     }
 
     /// Returns who may say who is a member, and was heard lately: routers, or those that the operator trusts. The sign of life of a v1 node

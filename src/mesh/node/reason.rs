@@ -25,6 +25,9 @@ impl Node {
         contact: &Contact,
         candidates: &[Candidate],
     ) -> Reason {
+        if self.trust.is_denied(key) {
+            return Reason::Denied;
+        }
         let Some(link) = self.links.get(key) else {
             return Reason::Searching;
         };

@@ -41,8 +41,8 @@ pub(super) struct Recall {
     written: Option<Timestamp>,
     /// Whether what was put on the device was written down without what is known of others, which was collected a moment before.
     is_partial: bool,
-    /// Whether the epoch of this run is not written down yet.
-    owes_epoch: bool,
+    /// Whether the epoch of this run, or a verdict, is not written down yet.
+    owes: bool,
     /// Since when more is written down than is on the device because of us or may soon be.
     surplus_since: Option<Timestamp>,
 }
@@ -60,7 +60,7 @@ impl Recall {
             news_since: None,
             written: None,
             is_partial: false,
-            owes_epoch: false,
+            owes: false,
             surplus_since: None,
         }
     }
@@ -75,7 +75,7 @@ impl Recall {
     /// than that of an earlier run: the clock may have been set back, and peers take what is of an earlier run for a replay.
     pub(super) fn begin_epoch(&mut self, by_clock: u64) -> u64 {
         self.memory.epoch = by_clock.max(self.memory.epoch.saturating_add(1));
-        self.owes_epoch = true;
+        self.owes = true;
         self.memory.epoch
     }
 
@@ -98,6 +98,11 @@ impl Recall {
     /// Returns whether traffic went directly to the peer when the last run ended, once.
     pub(super) fn resumes(&mut self, peer: &PublicKey) -> bool {
         self.resumed.remove(peer)
+    }
+
+    /// Takes in that there is something to be written down at once.
+    pub(super) fn owe(&mut self) {
+        self.owes = true;
     }
 
     /// Takes in what is to be written down as what is on the device because of us.
@@ -158,12 +163,15 @@ impl Node {
             return;
         }
         for subject in std::mem::take(&mut self.recall.waiting) {
+            if self.trust.is_denied(&subject) {
+                continue;
+            }
             let known = self.recall.memory.peers.get(&subject).cloned().unwrap_or_default();
             if !self.recall_peer(now, subject, &known) {
                 self.recall.waiting.insert(subject);
             }
         }
-        self.note_facts();
+        self.note_facts(now);
     }
 
     /// Returns whether all that is remembered of the peer is believed.
@@ -194,7 +202,7 @@ impl Node {
 
     /// Has the rest written down when it is time for that, if there is anything new.
     pub(super) fn remember_rest(&mut self, now: Timestamp, device: &Mirror) {
-        if self.recall.owes_epoch {
+        if self.recall.owes {
             return self.hand_out();
         }
         if self.recall.next().is_none_or(|at| now < at) {
@@ -234,7 +242,8 @@ impl Node {
     }
 
     fn hand_out(&mut self) {
-        self.recall.owes_epoch = false;
+        self.recall.owes = false;
+        self.recall.memory.bans = self.bans.remember(self.recall.as_of);
         let memory = Box::new(self.recall.memory.clone());
         self.outputs.push_back(Output::Remember(memory));
     }
@@ -329,7 +338,8 @@ fn is_about_standing(value: &Value) -> bool {
         | Value::Probes(_)
         | Value::Signal(_)
         | Value::Heartbeat(_)
-        | Value::Echo(_) => false,
+        | Value::Echo(_)
+        | Value::Denied(_) => false,
     }
 }
 
@@ -353,7 +363,8 @@ fn note(named: &mut Named, value: &Value) {
         | Value::Probes(_)
         | Value::Signal(_)
         | Value::Heartbeat(_)
-        | Value::Echo(_) => {}
+        | Value::Echo(_)
+        | Value::Denied(_) => {}
     }
 }
 

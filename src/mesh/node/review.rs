@@ -24,7 +24,7 @@ impl Node {
     /// Finds out what may be different, and counts the peers concerned; returns whom the pass looks at.
     pub(super) fn review(&mut self, now: Timestamp, device: &mut Mirror) -> BTreeSet<PublicKey> {
         self.note_device(device);
-        self.note_facts();
+        self.note_facts(now);
         self.note_time(now);
         if self.agenda.take_review(now) {
             self.note_all(device);
@@ -38,6 +38,7 @@ impl Node {
             differences.merge(self.count(now, device, &others));
             peers.extend(others);
         }
+        peers.extend(self.enforce_bans(now));
         peers
     }
 
@@ -102,7 +103,7 @@ impl Node {
     }
 
     /// Takes in which facts came, went, or have another origin.
-    pub(super) fn note_facts(&mut self) {
+    pub(super) fn note_facts(&mut self, now: Timestamp) {
         let own_key = *self.auth.public_key();
         self.agenda.add_facts(self.store.take_changed());
         for fact in self.agenda.take_facts() {
@@ -127,6 +128,7 @@ impl Node {
                 | Value::Signal(_)
                 | Value::Heartbeat(_)
                 | Value::Echo(_) => {}
+                Value::Denied(what) => self.note_verdict(now, &fact, what),
             }
             self.agenda.add_peers([fact.subject]);
         }
@@ -167,6 +169,7 @@ impl Node {
     fn note_all(&mut self, device: &Mirror) {
         let known = device.peers.keys().chain(self.settings.peers.keys());
         self.agenda.add_peers(known.copied().chain([*self.auth.public_key()]));
+        self.agenda.add_peers(self.bans.all_said().collect::<Vec<_>>());
         self.agenda.add_prefixes(self.routes.all(&self.claims));
         self.agenda.members = true;
     }

@@ -19,7 +19,9 @@ impl Node {
             Origin::Peer(sender) => !trust.believes(&sender, fact),
             Origin::Observed | Origin::Remembered => false,
         });
+        let banned = self.bans.configure(now, &settings);
         self.settings = settings;
+        self.follow_verdicts(now, banned);
         self.roles.doubt();
         self.gossip.trust_changed();
         self.agenda.add_all();
@@ -50,5 +52,7 @@ fn still_holds(before: &Settings, after: &Settings, fact: &Fact) -> bool {
         | Value::Signal(_)
         | Value::Heartbeat(_)
         | Value::Echo(_) => after.is_some(),
+        // The bans themselves are asked: a verdict is not over because nothing is written any more.
+        Value::Denied(_) => true,
     }
 }

@@ -33,9 +33,10 @@ impl Node {
             state: link.map_or(State::Idle, Link::state),
             since: link.map_or(Duration::ZERO, |link| now.since(link.since())),
             reason: self.reason(now, key, &contact, &candidates),
-            why: link.map_or_else(String::new, |link| {
-                link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link)
-            }),
+            why: link.map_or_else(
+                || self.explain_ban(key),
+                |link| link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link),
+            ),
             quality: link.and_then(Link::quality),
             endpoint: contact.endpoint,
             allowed_ips: state

@@ -35,12 +35,12 @@ impl Node {
     }
 
     pub(super) fn speak(&mut self, now: Timestamp, recipients: &[Recipient]) {
-        let (census, trust) = (&self.census, &self.trust);
+        let (census, trust, bans) = (&self.census, &self.trust, &self.bans);
         let told = self.gossip.due(
             now,
             recipients,
             &self.store,
-            |subject| census.is_present(subject),
+            |subject| census.is_present(subject) || bans.said(subject).is_some(),
             |subject, origin| trust.is_hearsay(subject, origin),
         );
         told.iter().for_each(|told| self.transmit(told));

@@ -137,6 +137,7 @@ impl Node {
             | Input::Named(_)
             | Input::Settings(_)
             | Input::Ping { .. }
+            | Input::Ban { .. }
             | Input::Remembered(_)
             | Input::Stop => {}
         }

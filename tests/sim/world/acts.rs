@@ -124,6 +124,15 @@ impl World {
         self.plan(id);
     }
 
+    /// Has the operator of a machine ban a key, or no longer.
+    pub(crate) fn ban(&mut self, id: HostId, peer: PublicKey, denied: bool) {
+        self.note(Some(id), || format!("denies {}: {denied}", peer.short()));
+        if let Some(node) = &mut self.hosts[id].node {
+            node.handle(self.now, Input::Ban { peer, denied });
+        }
+        self.settle(id);
+    }
+
     fn observe(&mut self, id: HostId) {
         let host = &mut self.hosts[id];
         let state = host.state(self.net.nics(id));
