@@ -426,7 +426,7 @@ _wirelink() {
             return 0
             ;;
         wirelink__subcmd__set)
-            opts="-i -h --pause --resume --trust --iface --json --help"
+            opts="-i -h --pause --resume --trust --ban --unban --iface --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

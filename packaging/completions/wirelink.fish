@@ -91,6 +91,8 @@ complete -c wirelink -n "__fish_wirelink_using_subcommand set" -l trust -d 'How 
 complete -c wirelink -n "__fish_wirelink_using_subcommand set" -s i -l iface -d 'The WireGuard interface [default: that of the one daemon that runs]' -r
 complete -c wirelink -n "__fish_wirelink_using_subcommand set" -l pause -d 'Send its traffic through a router'
 complete -c wirelink -n "__fish_wirelink_using_subcommand set" -l resume -d 'Send its traffic directly again, where that is possible'
+complete -c wirelink -n "__fish_wirelink_using_subcommand set" -l ban -d 'Keep its key out, here and at all nodes that trust this one with members; it lasts across restarts'
+complete -c wirelink -n "__fish_wirelink_using_subcommand set" -l unban -d 'Keep its key out no longer'
 complete -c wirelink -n "__fish_wirelink_using_subcommand set" -l json -d 'Print JSON'
 complete -c wirelink -n "__fish_wirelink_using_subcommand set" -s h -l help -d 'Print help'
 complete -c wirelink -n "__fish_wirelink_using_subcommand log" -s i -l iface -d 'The WireGuard interface [default: that of the one daemon that runs]' -r
