@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::mesh::device::DeviceState;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::Contact;
-use crate::mesh::memory::Introduced;
+use crate::mesh::memory::{Introduced, Session};
 
 /// Takes from the interface that `config` names what a daemon that crashed left there, our address included; returns how many
 /// changes that took.
@@ -35,7 +35,7 @@ pub async fn restore(config: Config) -> anyhow::Result<usize> {
     let mut memory = file.as_ref().map(StateFile::load).unwrap_or_default();
     let introduced = std::mem::take(&mut memory.introduced);
     let changes = introduced.clone().on(&state);
-    let changes = changes.undo(&state, config.settings.address_hash, &|peer| has_session(&state, peer));
+    let changes = changes.undo(&state, config.settings.address_hash, &|peer| session(&state, peer));
     for change in &changes {
         device
             .apply(change)
@@ -49,12 +49,18 @@ pub async fn restore(config: Config) -> anyhow::Result<usize> {
     Ok(changes.len() + usize::from(had_address))
 }
 
-fn has_session(device: &DeviceState, key: &PublicKey) -> bool {
+/// Returns what speaks for a peer's endpoint. One reading does not tell whether the peer is heard there, and a daemon sent a peer with
+/// a session elsewhere only where it was not heard any more.
+fn session(device: &DeviceState, key: &PublicKey) -> Session {
     let peer = device.peers.get(key);
     let contact = Contact {
         endpoint: peer.and_then(|peer| peer.endpoint),
         last_handshake: peer.and_then(|peer| peer.last_handshake),
         ..Contact::default()
     };
-    contact.is_healthy(now())
+    if contact.is_healthy(now()) {
+        Session::Heard
+    } else {
+        Session::None
+    }
 }

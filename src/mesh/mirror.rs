@@ -12,7 +12,7 @@ use super::dense::repack;
 use super::device::{DeviceChange, DeviceState, PeerState};
 use super::identity::PublicKey;
 
-/// A [`DeviceState`] that remembers what changed. It follows the counters of bytes only of peers that never had a session.
+/// A [`DeviceState`] that remembers what changed. Counters of bytes are kept up to date, but are news only of peers without a session.
 #[derive(Debug)]
 pub struct Mirror {
     state: DeviceState,
@@ -66,6 +66,9 @@ impl Mirror {
         (self.state.public_key, self.state.listen_port) = head;
         for (key, known) in different(&self.state, device) {
             self.replace(key, known);
+        }
+        for (known, read) in self.state.peers.values_mut().zip(device.peers.values()) {
+            (known.rx_bytes, known.tx_bytes) = (read.rx_bytes, read.tx_bytes);
         }
         self.before.clear();
     }

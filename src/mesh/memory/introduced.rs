@@ -48,6 +48,17 @@ pub struct Tried {
     pub tried: BTreeSet<SocketAddr>,
 }
 
+/// What speaks for the endpoint that a peer of the operator's has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// WireGuard has no session with the peer.
+    None,
+    /// It has one, but heard nothing since the peer was sent there.
+    Unheard,
+    /// It hears the peer from there.
+    Heard,
+}
+
 impl Given {
     /// Takes a prefix that nobody had because of this node.
     pub const fn new(peer: PublicKey, taken_from: Option<PublicKey>) -> Self {
@@ -145,13 +156,14 @@ impl Introduced {
 
     /// Returns the changes after which the device is as it was before: what is there because of this node goes or returns.
     ///
-    /// Only a peer that `has_session` and had no endpoint keeps the one it has: WireGuard hears from it there, so that it is
-    /// WireGuard's own by now, and making the peer again would cost the operator the session, and up to 15 s of traffic.
+    /// A peer that WireGuard hears at an endpoint keeps it, whatever was there before: the endpoint is WireGuard's own by now, and the
+    /// former one may be dead. A peer with a session and no former endpoint keeps what it has, too: only making it again would
+    /// take the endpoint away, which costs the operator the session, and up to 15 s of traffic.
     pub fn undo(
         &self,
         device: &DeviceState,
         hash: AddressHash,
-        has_session: &dyn Fn(&PublicKey) -> bool,
+        session: &dyn Fn(&PublicKey) -> Session,
     ) -> Vec<DeviceChange> {
         let ours = self.peers.iter().filter(|key| device.peers.contains_key(key));
         let (kept, gone): (Vec<PublicKey>, Vec<PublicKey>) = ours.partition(|key| self.is_touched(device, hash, key));
@@ -162,7 +174,7 @@ impl Introduced {
         let addresses = addresses.filter(has);
         changes.extend(addresses.map(|(peer, prefix)| DeviceChange::RemoveAllowedIp { peer, prefix }));
         let (set, forgotten): (Vec<DeviceChange>, Vec<DeviceChange>) = self
-            .return_endpoints(device, &stays, has_session)
+            .return_endpoints(device, &stays, session)
             .partition(|change| matches!(change, DeviceChange::SetEndpoint { .. }));
         changes.extend(set);
         changes.extend(gone.iter().map(|peer| DeviceChange::RemovePeer { peer: *peer }));
@@ -193,7 +205,7 @@ impl Introduced {
         &'a self,
         device: &'a DeviceState,
         stays: &'a dyn Fn(&PublicKey) -> bool,
-        has_session: &'a dyn Fn(&PublicKey) -> bool,
+        session: &'a dyn Fn(&PublicKey) -> Session,
     ) -> impl Iterator<Item = DeviceChange> + 'a {
         let operators = self
             .endpoints
@@ -202,7 +214,11 @@ impl Introduced {
         operators.filter_map(|(peer, tried)| {
             let seen = device.peers.get(peer)?.endpoint;
             let is_ours = tried.explains(seen) && seen != tried.before;
-            let is_kept = tried.before.is_none() && has_session(peer);
+            let is_kept = match session(peer) {
+                Session::Heard => true,
+                Session::Unheard => tried.before.is_none(),
+                Session::None => false,
+            };
             (is_ours && !is_kept).then_some(match tried.before {
                 Some(endpoint) => DeviceChange::SetEndpoint { peer: *peer, endpoint },
                 None => DeviceChange::MakeAgain {

@@ -17,7 +17,7 @@ use super::fact::store::MAX_FACTS;
 use super::fact::value::Denied;
 use super::identity::PublicKey;
 
-pub use introduced::{Given, Introduced, Tried};
+pub use introduced::{Given, Introduced, Session, Tried};
 
 /// How long somebody is remembered whom nobody names any more, and an endpoint that nobody is reached at.
 pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -7,13 +7,13 @@ use crate::mesh::fact::signal::Word;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::Link;
 use crate::mesh::link::candidate::Candidate;
-use crate::mesh::memory::Introduced;
+use crate::mesh::memory::{Introduced, Session};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::time::Timestamp;
 
 impl Node {
-    /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we set give way to what
+    /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we set, and where nobody is heard, give way to what
     /// was there before. Or leaves it as it is, where the operator wants that. What a v1 node still sends to stays.
     pub(super) fn restore(&mut self, now: Timestamp) {
         let Some(device) = self.device.take() else { return };
@@ -25,8 +25,8 @@ impl Node {
         self.withdraw(now);
         let sending = self.still_sending(now, &device, &introduced);
         let (left, introduced) = introduced.split(&sending);
-        let has_session = |key: &PublicKey| self.contact_on(&device, key).is_healthy(now);
-        let changes = introduced.undo(&device, self.settings.address_hash, &has_session);
+        let session = |key: &PublicKey| self.session(now, &device, key);
+        let changes = introduced.undo(&device, self.settings.address_hash, &session);
         self.outputs.extend(changes.into_iter().map(Output::Configure));
         self.remember_at_last(now, &device, left);
     }
@@ -43,6 +43,22 @@ impl Node {
             return BTreeSet::new();
         }
         self.links.iter().filter(is_sending).map(|(key, _)| *key).collect()
+    }
+
+    /// Returns what speaks for the endpoint that a peer has. Where the peer was heard at an address that the operator's name for it has
+    /// now, the endpoint is as good as the operator's, with a session or without.
+    fn session(&self, now: Timestamp, device: &Mirror, key: &PublicKey) -> Session {
+        let is_healthy = self.contact_on(device, key).is_healthy(now);
+        let Some(peer) = device.peers.get(key) else {
+            return Session::None;
+        };
+        let is_named = || peer.endpoint.is_some_and(|at| self.resolved(device, key).contains(&at));
+        match (self.endpoints.is_heard(key, peer), is_healthy) {
+            (true, true) => Session::Heard,
+            (true, false) if is_named() => Session::Heard,
+            (false, true) => Session::Unheard,
+            (_, false) => Session::None,
+        }
     }
 
     /// Tells all whose traffic takes a direct link that it must not any more.
@@ -93,10 +109,10 @@ impl Node {
         endpoint: std::net::SocketAddr,
         candidates: &[Candidate],
     ) {
-        let seen = device.peers.get(key).and_then(|peer| peer.endpoint);
-        if seen != Some(endpoint) && !self.membership.introduced(key) {
+        let Some(found) = device.peers.get(key) else { return };
+        if found.endpoint != Some(endpoint) && !self.membership.introduced(key) {
             let candidates = candidates.iter().map(|candidate| candidate.endpoint);
-            self.endpoints.set(*key, seen, endpoint, candidates);
+            self.endpoints.set(*key, found, endpoint, candidates);
         }
     }
 }

@@ -150,7 +150,7 @@ impl Node {
         self.recall.resumed = carry.map(|(key, _)| *key).filter(is_ours).collect();
         self.membership.resume(introduced.peers);
         self.routes.resume(introduced.prefixes);
-        self.endpoints.resume(introduced.endpoints);
+        self.endpoints.resume(introduced.endpoints, device);
     }
 
     /// Believes again what was remembered, for as long as a fact lives. A node whose word it was must be trusted with it now.

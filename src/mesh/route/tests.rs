@@ -4,7 +4,7 @@ mod overlaps;
 use super::*;
 use crate::mesh::device::{DeviceChange, DeviceState};
 use crate::mesh::identity::AddressHash;
-use crate::mesh::memory::Introduced;
+use crate::mesh::memory::{Introduced, Session};
 use crate::mesh::overlap::{Obstacle, Overlap};
 
 const HUB: PublicKey = PublicKey::from_bytes([1; 32]);
@@ -90,7 +90,7 @@ impl World {
             prefixes: self.routes.all_introduced().clone(),
             ..Introduced::default()
         };
-        introduced.undo(&self.device, AddressHash::Sha1, &|_| false)
+        introduced.undo(&self.device, AddressHash::Sha1, &|_| Session::None)
     }
 
     fn owner(&self, text: &str) -> Option<PublicKey> {

@@ -107,10 +107,10 @@ impl Writer {
     }
 
     fn send(&mut self, device: &DeviceState, peer: PublicKey, endpoint: SocketAddr) -> Option<DeviceChange> {
-        let seen = device.peers.get(&peer)?.endpoint;
+        let found = device.peers.get(&peer)?;
         if !self.introduced.peers.contains(&peer) {
-            self.endpoints.observe(&peer, seen, false);
-            self.endpoints.set(peer, seen, endpoint, [endpoint].into_iter());
+            self.endpoints.observe(&peer, found.endpoint, false);
+            self.endpoints.set(peer, found, endpoint, [endpoint].into_iter());
             self.introduced.endpoints = self.endpoints.all().clone();
         }
         Some(DeviceChange::SetEndpoint { peer, endpoint })
@@ -130,10 +130,10 @@ proptest! {
                 change.iter().for_each(|change| device.apply(change));
             }
         }
-        let undo = writer.introduced.undo(&device, AddressHash::Sha1, &|_| false);
+        let undo = writer.introduced.undo(&device, AddressHash::Sha1, &|_| Session::None);
         undo.iter().for_each(|change| device.apply(change));
         prop_assert_eq!(&device, &before);
-        prop_assert_eq!(writer.introduced.undo(&device, AddressHash::Sha1, &|_| false), vec![]);
+        prop_assert_eq!(writer.introduced.undo(&device, AddressHash::Sha1, &|_| Session::None), vec![]);
     }
 
     /// What another life of the device was like does nothing to one that shows nothing of it.
@@ -149,7 +149,7 @@ proptest! {
                 .map(|peer| (*peer, Tried { before: None, tried: [at(77)].into() }))
                 .collect(),
         };
-        prop_assert_eq!(introduced.undo(&device, AddressHash::Sha1, &|_| false), vec![]);
+        prop_assert_eq!(introduced.undo(&device, AddressHash::Sha1, &|_| Session::None), vec![]);
         prop_assert!(introduced.on(&device).is_empty());
     }
 }
@@ -178,7 +178,7 @@ fn a_peer_that_the_operator_touched_stays_and_only_what_is_ours_goes_from_it() {
         };
         touch(&mut peer);
         device.peers.insert(ours, peer.clone());
-        let undo = introduced.undo(&device, AddressHash::Sha1, &|_| false);
+        let undo = introduced.undo(&device, AddressHash::Sha1, &|_| Session::None);
         undo.iter().for_each(|change| device.apply(change));
         peer.allowed_ips.remove(&prefix(1));
         peer.allowed_ips.remove(&address);
@@ -210,7 +210,7 @@ fn what_was_only_foreseen_and_is_the_operators_by_then_stays() {
         introduced
             .clone()
             .on(device)
-            .undo(device, AddressHash::Sha1, &|_| false)
+            .undo(device, AddressHash::Sha1, &|_| Session::None)
     };
 
     let never_done = of_operators(&[(other, with(&[prefix(7)], None))]);
@@ -224,7 +224,7 @@ fn what_was_only_foreseen_and_is_the_operators_by_then_stays() {
 }
 
 #[test]
-fn only_a_peer_with_a_session_keeps_an_endpoint_where_it_had_none() {
+fn endpoint_stays_where_peer_is_heard_or_had_none() {
     let mut device = DeviceState::new(key(99), 1);
     let mut introduced = Introduced::default();
     for (number, before) in [(1, None), (2, Some(at(9)))] {
@@ -240,10 +240,11 @@ fn only_a_peer_with_a_session_keeps_an_endpoint_where_it_had_none() {
         peer: key(2),
         endpoint: at(9),
     };
-    let undo = |has_session: bool| introduced.undo(&device, AddressHash::Sha1, &|_| has_session);
-    assert_eq!(undo(true), std::slice::from_ref(&back));
+    let undo = |session: Session| introduced.undo(&device, AddressHash::Sha1, &|_| session);
+    assert_eq!(undo(Session::Heard), []);
+    assert_eq!(undo(Session::Unheard), std::slice::from_ref(&back));
     assert_eq!(
-        undo(false),
+        undo(Session::None),
         [
             back,
             DeviceChange::MakeAgain {
