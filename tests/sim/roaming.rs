@@ -1,6 +1,9 @@
 //! How soon traffic is back, and direct again, when machines go to other networks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use wirelink::mesh::link::State;
 
 use crate::draw::Draw;
 use crate::host::HOPS;
@@ -87,4 +90,49 @@ fn traffic_is_back_within_two_seconds_and_direct_within_ten() {
         assert!(worst(|times| times.0) <= Some(Duration::from_secs(2)), "{act:?}");
         assert!(worst(|times| times.1) <= Some(Duration::from_secs(10)), "{act:?}");
     }
+}
+
+/// Returns where `b` sends what is for `a`, if both call their link up.
+fn direct_endpoint(stage: &Stage<'_>) -> Option<SocketAddr> {
+    let status = |of: &'static str, other: &'static str| {
+        let key = stage.world.hosts[stage.id(other)].key;
+        let node = stage.world.hosts[stage.id(of)].node.as_ref()?.ours()?;
+        let peers = node.status(stage.world.now).peers.into_iter();
+        peers
+            .filter(|peer| peer.state == State::Up)
+            .find(|peer| peer.peer.key == key)
+    };
+    status("a", "b").and(status("b", "a")?.endpoint)
+}
+
+/// Nothing is sent over the link, so its heartbeats are 25 s apart: the side that stays follows because the other one calls.
+#[test]
+fn quiet_link_follows_a_move_of_the_peer_at_once() {
+    let scenario = scenario();
+    let mut all: Vec<Duration> = seeds()
+        .map(|seed| {
+            let mut stage = Stage::new(&scenario, seed);
+            if std::env::var_os("WIRELINK_TRACE").is_some() {
+                stage.world.begin_trace();
+            }
+            stage.set_quality(QUARTER);
+            stage.act(Act::StartAll);
+            stage.run(Duration::from_secs(90) + Duration::from_millis(1_700) * seed as u32);
+            let before = direct_endpoint(&stage);
+            assert!(before.is_some(), "seed {seed}");
+            stage.act(Act::Roam("a", 2));
+            let began = stage.world.now;
+            while direct_endpoint(&stage).is_none_or(|endpoint| Some(endpoint) == before) {
+                assert!(stage.world.now.since(began) < Duration::from_secs(60), "seed {seed}");
+                stage.run(EVERY);
+            }
+            if std::env::var_os("WIRELINK_TRACE").is_some() {
+                println!("{}", stage.world.trace());
+            }
+            stage.world.now.since(began)
+        })
+        .collect();
+    all.sort();
+    println!("{all:?}");
+    assert!(all.last() <= Some(&Duration::from_secs(3)), "{all:?}");
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{DeviceError, Input, Output, Shell, now};
 use crate::mesh::event::PeerName;
 use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::Memory;
+use crate::mesh::memory::{Memory, Session};
 
 /// How long putting the device back may take.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -112,7 +112,7 @@ impl Shell {
         }
         let state = self.device.read(now()).await?;
         let introduced = std::mem::take(&mut left.introduced).on(&state);
-        for change in introduced.undo(&state, self.config.settings.address_hash, &|_| true) {
+        for change in introduced.undo(&state, self.config.settings.address_hash, &|_| Session::Heard) {
             self.device.apply(&change).await?;
         }
         Ok(())

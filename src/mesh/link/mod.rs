@@ -14,6 +14,7 @@
 
 pub mod agreement;
 mod better;
+mod call;
 pub mod candidate;
 mod contact;
 mod explain;
@@ -105,6 +106,8 @@ pub struct Link {
     yields: bool,
     /// Whether the operator wants no direct link for now.
     paused: bool,
+    /// When the peer called for probes last, as it does not reach this node any more.
+    called: Option<Timestamp>,
     /// Until when traffic goes on to take this way at most, because it did when the last run ended.
     resumed: Option<Resumed>,
     /// The endpoint that WireGuard had when the peer was first seen.
@@ -165,6 +168,7 @@ impl Link {
             carried: false,
             yields,
             paused: false,
+            called: None,
             resumed: None,
             found: found.map(Box::new),
             proven: None,
@@ -299,7 +303,7 @@ impl Link {
     /// Returns whether [`advance`](Self::advance) needs to know the candidates.
     pub fn wants_candidates(&self, now: Timestamp, contact: &Contact, reach: &Reach) -> bool {
         match self.state {
-            State::Up => reach.may_improve && self.seeks_better(now, contact),
+            State::Up => self.is_called(now) || reach.may_improve && self.seeks_better(now, contact),
             State::Suspect(_) => true,
             State::Idle | State::Probing => !contact.is_healthy(now),
         }
@@ -374,6 +378,7 @@ impl Link {
             .chain(said)
             .chain(self.moves_at())
             .chain(self.resumed.map(|resumed| resumed.until))
+            .chain(self.call_ends(now))
             .chain(self.better.next(now))
             .chain(fit)
             .map(|at| at.max(now + MOMENT));

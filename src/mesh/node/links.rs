@@ -108,7 +108,7 @@ impl Node {
         reach.hopeless = self.is_hopeless(now, announced, &candidates) || self.has_been_tried(now, since);
         let link = self.links.get_mut(key)?;
         let step = link.advance(now, &contact, &candidates, &reach);
-        let (state, look_at) = (link.state(), link.look_at());
+        let (state, look_at, is_sought) = (link.state(), link.look_at(), link.is_sought(now, &contact));
         let better = link.better_places(now, &contact, &candidates);
         self.links_at = self.links_at.into_iter().chain(look_at).min();
         if let Some(endpoint) = step.endpoint {
@@ -125,8 +125,8 @@ impl Node {
             // What was looked for before, and how seldom, is nothing to go on from.
             self.probing.rest(key);
         }
-        if better.is_empty() || self.announced_probes(key).is_none() {
-            self.aim(now, device, key, state, &contact, &candidates);
+        if is_sought || better.is_empty() || self.announced_probes(key).is_none() {
+            self.aim(now, device, key, is_sought, &candidates);
         } else {
             self.probing.aim(now, key, &better, None);
         }

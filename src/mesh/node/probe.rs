@@ -11,7 +11,7 @@ use crate::mesh::gossip::Told;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::agreement::Standing;
 use crate::mesh::link::candidate::Candidate;
-use crate::mesh::link::{Contact, Link, Proof, Reach, State};
+use crate::mesh::link::{Link, Proof, Reach};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::probe::pairs::KEY_LABEL;
@@ -185,21 +185,15 @@ impl Node {
         is_router(origin) || !self.trust.is_hearsay(key, origin)
     }
 
-    /// Has a peer looked for that is not reached, and no other.
+    /// Has a peer probed that is sought, and no other.
     pub(super) fn aim(
         &mut self,
         now: Timestamp,
         device: &Mirror,
         key: &PublicKey,
-        state: State,
-        contact: &Contact,
+        is_sought: bool,
         candidates: &[Candidate],
     ) {
-        let is_sought = match state {
-            State::Probing => !contact.is_healthy(now),
-            State::Suspect(_) => true,
-            State::Idle | State::Up => false,
-        };
         match self.announced_probes(key).filter(|_| is_sought) {
             Some(probes) if self.probing.is_able() => {
                 let places: Vec<SocketAddr> = candidates.iter().map(|candidate| candidate.endpoint).collect();
@@ -266,10 +260,13 @@ impl Node {
         match self.probing.hear_signal(now, &subject, &signal) {
             Ok(()) => {
                 let (version, ready) = (signal.version, signal.word.is_ready());
-                let link = self.links.get_mut(&subject);
-                if link.is_some_and(|link| link.hear_standing(now, Standing { version, ready })) {
-                    self.agenda.add_peers([subject]);
-                    self.hurry(now);
+                if let Some(link) = self.links.get_mut(&subject) {
+                    let has_said = link.hear_standing(now, Standing { version, ready });
+                    let has_called = signal.word.is_punch() && !ready && link.hear_call(now);
+                    if has_said || has_called {
+                        self.agenda.add_peers([subject]);
+                        self.hurry(now);
+                    }
                 }
                 self.hear_ping(now, sender, source, &subject, &signal);
             }
