@@ -33,7 +33,7 @@
 //! | where WireGuard's own packets go | [`mesh::outward`]: by the main table, or, where rules route, as the kernel answers |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
 //! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests); [`mesh::ports`]: to which UDP port |
-//! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::turns`] (which address is tried); `node/names.rs` |
+//! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::moved`] (what direct peers are told), [`mesh::turns`] (which address is tried); `node/names.rs` |
 //! | when a v1 node acts before its tick | [`mesh::nudge`], `node/nudge.rs` |
 //! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] says it, [`mesh::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
@@ -74,7 +74,7 @@
 //! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
 //!    before the device is changed, so that it is known whenever a run ends, and is forgotten when the device shows it to be gone,
 //!    not when that is planned. A stop puts the device back as it was before the first start, the next run's or `wirelink restore`
-//!    where one could not. A peer of wirelink v1 that still sends here directly, and cannot be told otherwise, stays until one of these.
+//!    where one could not; an endpoint at which WireGuard hears a peer stays. A peer of wirelink v1 that still sends here directly, and cannot be told otherwise, stays until one of these.
 //! 7. Everything learned has an age and a source; every table that a peer can grow has a bound, and reaching it is an event. The
 //!    table below adds the bounds up.
 //! 8. Deciding modules do not import one another; they meet in `node`. `clippy.toml` bans clocks, global randomness and hash maps
@@ -173,6 +173,8 @@
 //! - A probe that is answered is followed by a datagram through the tunnel, which makes WireGuard send as a keepalive from 0 to N would,
 //!   without a write, and with nothing to put back.
 //! - Only one of two sides begins the handshake after their probes, so that initiations do not cross; the other one when nothing came.
+//! - A peer that calls for probes and says that the link is down is probed at once, also where the link looks up here: its own heartbeats
+//!   would show that up to 25 s later (`mesh/link/call.rs`).
 //! - Words about a link are sealed between its two ends (a signal), so that no relay needs to be believed; the hub passes them on at
 //!   once and keeps nothing.
 //! - Ports of NATs that count them up are not foretold from what two observers saw once: others take ports all the time, and WireGuard
@@ -191,7 +193,8 @@
 //! - What its subject says takes the place of the same as hearsay, however shortly it lives: hearsay is not passed on.
 //! - A router tells at most 64 peers and 145 kB in one go, so that no deadline takes 10 ms with a thousand of them.
 //! - A round of trying is written down once, with all its candidates, so that probing does not write a file every 5 s. An endpoint at
-//!   which WireGuard found a peer by itself is left when we stop, also where we had tried another one before.
+//!   which WireGuard hears a peer is left when we stop, whoever set it: allowed IPs are configuration and go back, an endpoint is
+//!   where a peer is, and the former one may be dead.
 //! - STUN servers are asked by a node that has fewer than two observers, and only where its operator names some. The core says when, and
 //!   sees what an answer says; the codec, `stun-types`, is the shell's. The filter of the raw socket lets in what begins like an answer
 //!   and comes from an address that was asked.

@@ -27,7 +27,7 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// Takes a question; the node asks for each name at most once a minute, which bounds how many wait.
+    /// Takes a question; one that waits already is asked once, which bounds how many wait by how many names there are.
     pub(super) fn ask(&mut self, host: Host) {
         if !self.waiting.contains(&host) {
             self.waiting.push_back(host);

@@ -27,6 +27,7 @@ pub mod local;
 pub mod membership;
 pub mod memory;
 pub mod mirror;
+pub mod moved;
 pub mod names;
 pub mod node;
 pub mod nudge;

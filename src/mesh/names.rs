@@ -10,6 +10,13 @@ use super::time::Timestamp;
 
 /// How often a name is looked up at most: addresses of homes change, but not by the minute, and resolvers belong to others.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// How soon a lookup that failed is tried again; each further failure doubles that, up to [`RETRY_MOST`].
+const RETRY: Duration = Duration::from_secs(1);
+/// The longest pause after a failed lookup, for [`PATIENT_FAILURES`] of them, some five minutes; then [`ASK_AGAIN`] is. A resolver that
+/// comes back is noticed within this.
+const RETRY_MOST: Duration = Duration::from_secs(15);
+/// See [`RETRY_MOST`].
+const PATIENT_FAILURES: u32 = 24;
 /// How often it is while its peer is reached: what is known then is no older than this when it is needed and nobody answers.
 const TOO_OLD: Duration = Duration::from_secs(3600);
 /// How long a peer with an endpoint may not be reached before its name is asked for. Whoever set that endpoint has asked a moment
@@ -57,6 +64,10 @@ struct Name {
     asked: Timestamp,
     /// Whether the last question has no answer yet.
     waits: bool,
+    /// How many lookups failed since the last answer.
+    failures: u32,
+    /// From when on the name may be looked up again, where it is needed.
+    again: Timestamp,
     addresses: Vec<SocketAddr>,
 }
 
@@ -118,12 +129,15 @@ impl Names {
             return false;
         }
         self.asked.1 += 1;
+        let again = now + ASK_AGAIN;
         let name = self.known.entry(host.clone()).or_insert_with(|| Name {
             asked: now,
             waits: true,
+            failures: 0,
+            again,
             addresses: Vec::new(),
         });
-        (name.asked, name.waits) = (now, true);
+        (name.asked, name.waits, name.again) = (now, true, again);
         true
     }
 
@@ -135,10 +149,10 @@ impl Names {
 
     /// Returns when a name is asked for next, if the need stays as it is.
     fn due(&self, host: &Host, need: Need) -> Timestamp {
-        let asked = self.known.get(host).map(|name| name.asked);
-        let earliest = asked.map_or(self.began, |at| at + ASK_AGAIN);
+        let known = self.known.get(host);
+        let earliest = known.map_or(self.began, |name| name.again);
         match need {
-            Need::None => asked.unwrap_or(self.began) + TOO_OLD,
+            Need::None => known.map_or(self.began, |name| name.asked) + TOO_OLD,
             Need::NotReached { since } => earliest.max(since + FIRST_TRY),
             Need::Urgent => earliest,
         }
@@ -151,19 +165,29 @@ impl Names {
         self.asked.1 < ASKED_IN_A_SECOND
     }
 
-    /// Takes an answer in. What was known stays where there is none: a resolver that fails is no news about the peer.
-    pub fn answer(&mut self, host: &Host, mut addresses: Vec<SocketAddr>) {
+    /// Takes an answer in. The known addresses stay where the lookup failed: that is no news about the peer, and the lookup is soon
+    /// tried again.
+    pub fn answer(&mut self, now: Timestamp, host: &Host, mut addresses: Vec<SocketAddr>) {
         addresses.truncate(MAX_ADDRESSES);
         let Some(name) = self.known.get_mut(host) else { return };
         name.waits = false;
-        if !addresses.is_empty() {
-            name.addresses = addresses;
+        if addresses.is_empty() {
+            name.failures = name.failures.saturating_add(1);
+            name.again = now + retry_after(name.failures);
+        } else {
+            (name.failures, name.addresses) = (0, addresses);
         }
     }
 
-    /// Returns whether an answer about the host may come any moment.
+    /// Takes in that this machine is on another network: lookups that failed are tried at once, as the resolver may be another one.
+    pub fn retry(&mut self, now: Timestamp) {
+        let failed = self.known.values_mut().filter(|name| name.failures > 0);
+        failed.for_each(|name| (name.failures, name.again) = (0, now));
+    }
+
+    /// Returns whether an answer about the host may come any moment. After a failure none is counted on.
     pub fn is_asked(&self, now: Timestamp, host: &Host) -> bool {
-        let name = self.known.get(host);
+        let name = self.known.get(host).filter(|name| name.failures == 0);
         name.is_some_and(|name| name.waits && now.since(name.asked) < PATIENCE)
     }
 
@@ -178,6 +202,15 @@ impl Names {
                 .unwrap_or_default(),
         }
     }
+}
+
+/// Returns how long to wait after so many failed lookups in a row.
+fn retry_after(failures: u32) -> Duration {
+    if failures > PATIENT_FAILURES {
+        return ASK_AGAIN;
+    }
+    let doubled = RETRY.saturating_mul(1 << failures.saturating_sub(1).min(8));
+    doubled.min(RETRY_MOST)
 }
 
 /// Returns where the settings say that peers are.
@@ -215,10 +248,34 @@ mod tests {
         let (mut names, hub) = (names(), host("hub"));
         assert!(names.ask(at(0), &hub, Need::Urgent) && !names.ask(at(59), &hub, Need::Urgent));
         let both = addresses(&["192.0.2.1:5", "[2001:db8::1]:5"]);
-        names.answer(&hub, both.clone());
+        names.answer(at(1), &hub, both.clone());
         assert!(names.ask(at(60), &hub, Need::Urgent) && !names.ask(at(61), &hub, Need::Urgent));
-        names.answer(&hub, Vec::new());
+        names.answer(at(61), &hub, Vec::new());
         assert_eq!(names.addresses(&hub), both);
+    }
+
+    #[test]
+    fn failed_lookup_is_retried_with_backoff() {
+        let (mut names, hub) = (names(), host("hub"));
+        let mut asked = Vec::new();
+        for second in 0..900 {
+            if names.ask(at(second), &hub, Need::Urgent) {
+                asked.push(second);
+                names.answer(at(second), &hub, Vec::new());
+            }
+        }
+        assert_eq!(asked[..7], [0, 1, 3, 7, 15, 30, 45]);
+        let pauses: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(
+            pauses.last(),
+            Some(&60),
+            "a name that does not exist is asked for seldom"
+        );
+        assert!(!names.ask(at(900), &hub, Need::Urgent));
+        names.retry(at(900));
+        assert!(names.ask(at(900), &hub, Need::Urgent), "on another network at once");
+        names.answer(at(900), &hub, addresses(&["192.0.2.1:5"]));
+        assert!(!names.ask(at(959), &hub, Need::Urgent) && names.ask(at(960), &hub, Need::Urgent));
     }
 
     #[test]
@@ -264,8 +321,12 @@ mod tests {
         let (mut names, hub) = (names(), host("hub"));
         assert!(!names.is_asked(at(0), &hub) && names.ask(at(0), &hub, Need::Urgent));
         assert!(names.is_asked(at(5), &hub) && !names.is_asked(at(6), &hub));
-        names.answer(&hub, Vec::new());
-        assert!(!names.is_asked(at(1), &hub));
+        names.answer(at(6), &hub, Vec::new());
+        assert!(names.ask(at(7), &hub, Need::Urgent));
+        assert!(
+            !names.is_asked(at(7), &hub),
+            "known addresses do not wait for a resolver that fails"
+        );
     }
 
     #[test]
@@ -292,7 +353,7 @@ mod tests {
         assert!(names.places(&PEER, true).eq(&both));
         assert!(names.places(&PEER, false).eq(&both[..1]));
         assert!(names.ask(at(0), &both[1], Need::Urgent));
-        names.answer(&both[1], addresses(&["192.0.2.1:5"]));
+        names.answer(at(0), &both[1], addresses(&["192.0.2.1:5"]));
         names.replace_file(BTreeMap::new());
         assert_eq!(names.addresses(&both[1]), [], "what is named nowhere is forgotten");
     }

@@ -7,6 +7,7 @@ mod explain;
 mod foresee;
 mod hear;
 mod links;
+mod moved;
 mod names;
 mod nat;
 mod nudge;
@@ -46,6 +47,7 @@ use super::link::Link;
 use super::link::liveness::Heard;
 use super::membership::Membership;
 use super::mirror::Mirror;
+use super::moved::Moved;
 use super::nudge::Nudges;
 use super::overlap::Protected;
 use super::ping::Pings;
@@ -123,6 +125,8 @@ pub struct Node {
     echoes: Limiter,
     pings: Pings,
     places: Places,
+    /// Where routers are, for direct peers.
+    moved: Moved,
     rejections: Rejections,
     /// How many refused claims are told one by one.
     refusals: Ration,
@@ -176,6 +180,7 @@ impl Node {
             stun: Stun::default(),
             relayed: Limiter::new(now),
             places: Places::new(now, &settings),
+            moved: Moved::default(),
             rejections: Rejections::default(),
             refusals: Ration::default(),
             device: None,
@@ -243,7 +248,7 @@ impl Node {
             }
             Input::Resolved { host, addresses } => {
                 addresses.iter().for_each(|address| self.find_route(address.ip()));
-                let named = self.places.answer(&host, addresses);
+                let named = self.places.answer(now, &host, addresses);
                 self.agenda.add_peers(named);
                 self.expect_news(now);
             }
@@ -365,6 +370,7 @@ impl Node {
         self.seen.forget();
         self.stun.forget();
         self.gossip.moved(now);
+        self.places.moved(now);
         self.challenge_all(now);
     }
 

@@ -368,3 +368,5 @@ pub(crate) fn read_udp(packet: &Packet) -> Option<(u16, u16, &[u8])> {
 
 /// How long a machine needs to look a name up.
 pub(crate) const LOOKUP: Duration = Duration::from_millis(30);
+/// How long one without an answer takes.
+pub(crate) const LOOKUP_FAILS: Duration = Duration::from_secs(5);

@@ -375,7 +375,9 @@ fn stop_beside_v1_leaf_loses_nothing_and_is_undone_later() {
         let introduced = mixed.memories[&own].introduced.clone();
         assert!(introduced.routes_to(&key(other)), "the next start knows it");
         let device = mixed.wire.hosts[own].tunnel.device().clone();
-        let changes = introduced.on(&device).undo(&device, AddressHash::Sha1, &|_| true);
+        let changes = introduced
+            .on(&device)
+            .undo(&device, AddressHash::Sha1, &|_| wirelink::mesh::memory::Session::Heard);
         changes.into_iter().for_each(|change| mixed.wire.apply(own, change));
         let peers: Vec<PublicKey> = mixed.wire.hosts[own].tunnel.device().peers.keys().copied().collect();
         assert_eq!(peers, [key(HUB)]);

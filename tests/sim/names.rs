@@ -187,3 +187,62 @@ fn a_hub_that_comes_back_is_where_it_was() {
         invariants::check(&mut stage.world).unwrap();
     }
 }
+
+/// Takes the resolver away from some leaves, or gives all of them one.
+fn resolve_all_but(stage: &mut Stage<'_>, leaves: &[&'static str]) {
+    let without = leaves.iter().map(|leaf| stage.id(leaf)).collect();
+    stage.world.net.without_resolver = without;
+}
+
+#[test]
+fn hub_is_followed_soon_after_resolver_is_back() {
+    let scenario = scenario(Runs::Ours);
+    for seed in 0..20 {
+        let mut stage = started(&scenario, Runs::Ours, seed);
+        stage.act(Act::Renumber("hub"));
+        resolve_all_but(&mut stage, &["a", "b"]);
+        stage.run(Duration::from_secs(30));
+        resolve_all_but(&mut stage, &[]);
+        let took = follow(&mut stage);
+        assert!(took < Duration::from_secs(20), "seed {seed}: {took:?}");
+    }
+}
+
+/// Its resolver is behind the tunnel, say: the direct peer knows the new address.
+#[test]
+fn leaf_without_resolver_follows_hub_by_its_peer() {
+    for runs in [Runs::Ours, Runs::V1] {
+        let scenario = scenario(runs);
+        for seed in 0..10 {
+            let mut stage = started(&scenario, runs, seed);
+            resolve_all_but(&mut stage, &["b"]);
+            stage.act(Act::Renumber("hub"));
+            let took = follow(&mut stage);
+            assert!(took < 2 * WITHIN, "{runs:?} seed {seed}: {took:?}");
+            assert!(reaches_hub(&mut stage, "b"), "{runs:?} {seed}");
+        }
+    }
+}
+
+#[test]
+fn stop_leaves_hub_where_its_session_is() {
+    for (stops, leave) in [("a", false), ("b", true)] {
+        let scenario = scenario(Runs::Ours);
+        let mut stage = started(&scenario, Runs::Ours, 1);
+        stage.act(Act::Renumber("hub"));
+        follow(&mut stage);
+        let now_at = Some(stage.address("hub")[0]);
+        stage.run(Duration::from_secs(1));
+        if leave {
+            // A daemon that is killed leaves the device to the next one.
+            let id = stage.id(stops);
+            stage.world.kill(id);
+            stage.run(Duration::from_secs(30));
+            stage.act(Act::Start(stops));
+            stage.run(Duration::from_secs(30));
+        }
+        stage.act(Act::Stop(stops));
+        assert_eq!(sent_to(&stage, stops), now_at);
+        assert!(reaches_hub(&mut stage, stops), "{stops}");
+    }
+}

@@ -9,7 +9,7 @@ use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
 use crate::mesh::event::Output;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::State;
-use crate::mesh::link::candidate::{Collector, Kind};
+use crate::mesh::link::candidate::{Collector, Kind, MAX_RUMOURS};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::names::{Names, Need};
 use crate::mesh::node::Node;
@@ -100,10 +100,16 @@ impl Places {
     }
 
     /// Takes an answer in; returns whose names it may be.
-    pub(super) fn answer(&mut self, host: &Host, addresses: Vec<SocketAddr>) -> Vec<PublicKey> {
-        self.names.answer(host, addresses);
+    pub(super) fn answer(&mut self, now: Timestamp, host: &Host, addresses: Vec<SocketAddr>) -> Vec<PublicKey> {
+        self.names.answer(now, host, addresses);
         self.looked = None;
         self.names.peers().collect()
+    }
+
+    /// Takes in that this machine is elsewhere.
+    pub(super) fn moved(&mut self, now: Timestamp) {
+        self.names.retry(now);
+        self.looked = None;
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -191,11 +197,13 @@ impl Node {
         care
     }
 
-    /// Returns the addresses of the names of a peer that this machine can send to, in the resolver's order.
+    /// Returns the addresses of the names of a peer that this machine can send to, in the resolver's order, and then where others say that
+    /// the peer is. Those are tried in turn while the session is silent, so that a false one costs its turn and nothing else.
     fn usable(&self, device: &Mirror, key: &PublicKey) -> Vec<SocketAddr> {
         let own_nets = self.own_nets();
         let mut collector = Collector::new(&own_nets);
         let mut addresses = self.resolved(device, key);
+        addresses.extend(self.told_places(key, MAX_RUMOURS));
         addresses.retain(|address| self.trust.is_endpoint(address).is_ok());
         addresses
             .iter()

@@ -51,6 +51,7 @@ impl Node {
         self.send_nudges(now, &device);
         self.ask_observers(now, &device);
         self.follow_names(now, &mut device);
+        self.tell_moved(now, &device);
         self.ask_stun(now);
         let decided = self.decide_routes(now, &mut device, &peers) | std::mem::take(&mut self.agenda.device_differs);
         let changed = self.plan(now, &mut device, &peers, decided);

@@ -146,6 +146,8 @@ pub(crate) struct Net {
     draw: Draw,
     /// What names lead to; none where the resolver fails.
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
+    /// The hosts whose resolver does not answer.
+    pub(crate) without_resolver: BTreeSet<HostId>,
 }
 
 impl Net {
@@ -161,6 +163,7 @@ impl Net {
             without_wireguard: BTreeSet::new(),
             draw: seed.branch(1),
             names: BTreeMap::new(),
+            without_resolver: BTreeSet::new(),
         }
     }
 

@@ -80,8 +80,8 @@ enum What {
     Due(HostId),
     /// A machine wakes up.
     Awaken(HostId),
-    /// A name was looked up.
-    Resolved(HostId, Endpoint),
+    /// A name was looked up, with an answer or without.
+    Resolved(HostId, Endpoint, bool),
 }
 
 impl PartialEq for Entry {
@@ -181,7 +181,7 @@ impl World {
                 self.hosts[id].tunnel.resume(self.now);
                 self.settle(id);
             }
-            What::Resolved(id, host) => self.resolved(id, host),
+            What::Resolved(id, host, is_answered) => self.resolved(id, host, is_answered),
         }
     }
 

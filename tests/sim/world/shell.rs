@@ -36,7 +36,10 @@ impl World {
             Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
             // Nothing but the main table routes.
             Output::FindRoute(_) => {}
-            Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host)),
+            Output::Resolve(host) if self.net.without_resolver.contains(&id) => {
+                self.push(host::LOOKUP_FAILS, What::Resolved(id, host, false));
+            }
+            Output::Resolve(host) => self.push(host::LOOKUP, What::Resolved(id, host, true)),
             Output::Pong { path, outcome, .. } => self.hosts[id].pongs.push((path, outcome)),
             Output::Notify(event) => self.hear(id, event),
         }
@@ -160,8 +163,8 @@ impl World {
             || host.sent_to.get(peer).is_some_and(was_there)
     }
 
-    /// Checks that peers of the operator's that a node sent elsewhere are sent again to where they were before it stopped; where
-    /// WireGuard found them by itself they may stay.
+    /// Checks that peers of the operator's that a node sent elsewhere are sent again to where they were before it stopped; with a
+    /// session they may stay.
     pub(super) fn check_endpoints(&mut self, id: HostId) {
         let host = &mut self.hosts[id];
         let sent_to = std::mem::take(&mut host.sent_to);
@@ -175,7 +178,7 @@ impl World {
             let has_session = host.tunnel.device().peers[&config.key]
                 .last_handshake
                 .is_some_and(|at| self.now.since(at) < HEALTH_LIMIT);
-            if before.contains(&None) && has_session {
+            if has_session {
                 return None;
             }
             Some(format!("left {} at {seen:?}, not {before:?}", config.key.short()))
@@ -208,9 +211,15 @@ impl World {
         }
     }
 
-    pub(super) fn resolved(&mut self, id: HostId, host: Endpoint) {
+    pub(super) fn resolved(&mut self, id: HostId, host: Endpoint, is_answered: bool) {
         let Endpoint::Name { name, port } = &host else { return };
-        let found = self.net.names.get(name).cloned().unwrap_or_default();
+        let found = self
+            .net
+            .names
+            .get(name)
+            .filter(|_| is_answered)
+            .cloned()
+            .unwrap_or_default();
         let addresses = found.into_iter().map(|address| (address, *port).into()).collect();
         self.note(Some(id), || format!("{host} is {addresses:?}"));
         if let Some(node) = self.hosts[id].node.as_mut() {
