@@ -42,6 +42,7 @@
 //! | who is served, and what may wait for readers | `daemon/seats`, `daemon/held`; `daemon/listing` writes the facts in pieces |
 //! | how is it, and who may ask | [`control`] (what can be asked, and the answers), `daemon/control` (the socket), `daemon/metrics` (HTTP, a file, the page), `daemon/view` (from the node's words to those) |
 //! | what happened, and where it is said | [`mesh::event`] (each with a code), `daemon/history` (the last thousand, for whoever asks), `daemon/logs` (text, fields for the journal, JSON) |
+//! | how much of that is told, whatever peers do | [`mesh::budget`], [`mesh::tally`], [`mesh::rejections`] |
 //! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect`; commands that messages suggest are in [`advice`] |
 //! | what systemd is told, and how it is ended | `daemon/systemd` (ready, status, watchdog), `daemon/stop`; `cli/unit` is what the units run as root beside it |
 //! | what this process may do | `daemon/confine`: capabilities, landlock, seccomp |
@@ -86,12 +87,12 @@
 //!
 //! | table | at most | bytes each, about | MB |
 //! |---|---|---|---|
-//! | facts in the store | 65,536, of which 32,768 of one peer, and 4,096 about one, 1,024 of them of one peer | 200; with metadata 750 | 13; 49 |
-//! | how many facts about whom are whose | one for each fact | 100 | 7 |
+//! | facts in the store | 65,536, of which 32,768 of one peer, and 4,096 about one, 1,024 of them of one peer; of peers without AllowedIPs trust 32,768, 16,384 of them about others, and of those 256 about one, 16 of one peer. Where a room is full, the lower ranks give way ([`mesh::fact::Rank`]), and within a rank those that hold most | 200; with metadata 750 | 13; 49 |
+//! | how many facts about whom are whose | one for each fact | 250 | 16 |
 //! | changed facts, peers and prefixes on the agenda | 65,536 of each after a pass | 75, 48, 27 | 10 |
 //! | claims, and members | a claim or member for each fact | 70, 45 | 5 |
 //! | prefixes given or refused | one for each claim, and the address of each peer of the operator's | 120 | 8 |
-//! | peers made by facts, with link, session, address | 4,096 | 1,000 | 4 |
+//! | peers made by facts, with link, session, address | 4,096, of which 1,024 only routers and the settings can name | 1,000 | 4 |
 //! | where peers are reached | an address or two for each peer, and what the settings name | 100 | 0.1 for a thousand peers |
 //! | handshake slots of a link that probes; paths on which no handshake came about | 16 each | 48 | 6 in all |
 //! | signs of life; ports between which it was heard; secrets | one for each peer | 110; 40; 115 | 1 |
@@ -101,20 +102,22 @@
 //! | when peers are nudged that may be v1 nodes | one for each peer | 80 | 0.1 for a thousand peers |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
+//! | how many events are told, of each of seven kinds and each peer ([`mesh::budget`]) | one for each peer | 80 | 2 |
 //! | what happened lately, for who asks later | 1,000 | 400 | 0.4 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | verdicts about who is out, in memory too | 4,096 | 150 | 0.6 |
 //! | memory: peers, with 64 prefixes each and 16,384 in all, and 2 endpoints | 4,096 | 300 | 2 |
 //! | memory: what is on the device because of us, or soon may be, as it was written last | the prefixes given, 16,384 that may be, and 16 endpoints of each peer of the operator's | 130; 500 | 11 |
-//! | what a peer of ours was told and said | 65,536 facts, 512 not believed | 1/4; 16 | 0.025 for each peer |
 //! | answers that wait for whoever asked, on the control socket and over HTTP; older ones lose their readers | 16 MB, 64 seats each | | 17 |
+//! | what a peer of ours was told and said | 65,536 facts, 512 not believed, or without room | 1/4; 60 | 0.05 for each peer |
 //! | what a v1 peer knows | 65,536 facts | 4 | 0.26 for each peer |
 //!
-//! So below 95 MB with metadata as nodes of either kind send it, and 135 MB where trusted peers fill the store with the longest
+//! So below 105 MB with metadata as nodes of either kind send it, and 145 MB where trusted peers fill the store with the longest
 //! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
-//! them are v1 nodes. The kernel's buffers of 128 clients may take 27 MB beside it; `MemoryMax=` in `systemd/` leaves room for all. Outputs are at most one event for each kind of rejection of each sender and minute, and what one pass says; the
-//! shell takes all of them before it hands in anything else. What a peer can have this node look at in a second is bounded, too
-//! ([`mesh::gossip`]).
+//! them are v1 nodes. The kernel's buffers of 128 clients may take 27 MB beside it; `MemoryMax=` in `systemd/` leaves room for all.
+//! Every event has a budget by kind, and by peer where only that peer can cause it, and a line a minute says how many are left out
+//! ([`mesh::budget`]); the shell takes all outputs before it hands in anything else. A fact for which there was no room is asked for
+//! again when there is. What a peer can have this node look at in a second is bounded, too ([`mesh::gossip`]).
 //!
 //! What a member can bring about by lies is the table in [`mesh::trust`]. Nothing in a datagram says when it was made: WireGuard hands
 //! out each packet once, from the peer that its address belongs to, and none that is older than three minutes. So only whoever said a

@@ -150,7 +150,8 @@ impl Contest {
             | Event::Pardoned { .. }
             | Event::Resynced { .. }
             | Event::TooManyMembers
-            | Event::Rejected { .. } => return false,
+            | Event::Rejected { .. }
+            | Event::LeftOut { .. } => return false,
         };
         self.0.get(&object).is_some_and(|record| record.made == made)
     }

@@ -316,6 +316,15 @@ pub enum Event {
         /// How often this happened since it was last reported, this time included.
         times: u64,
     },
+    /// More events of one kind happened in the last minute than are told.
+    LeftOut {
+        /// The code of that kind.
+        kind: &'static str,
+        /// How many are not told.
+        times: u64,
+        /// The peer with most of them, where they are counted by peer.
+        most: Option<PeerName>,
+    },
 }
 
 /// Why something that a peer said is not believed.

@@ -26,6 +26,8 @@ const ADDED_AT_ONCE: usize = 128;
 
 /// The most peers that facts can bring onto the device.
 pub const MAX_INTRODUCED: usize = memory::MAX_PEERS;
+/// How many of them only a router or the settings can name: another one that is trusted about members leaves them room.
+pub const RESERVED: usize = MAX_INTRODUCED / 4;
 
 /// Returns whether a node may take away what facts brought: others believe a router, and a node that its operator trusts about
 /// members, so they keep what they have (wirelink v1).
@@ -59,6 +61,8 @@ pub struct View<'a> {
     pub may_remove: bool,
     /// Peers that route for others: whatever is pruned, they stay.
     pub routers: &'a BTreeSet<PublicKey>,
+    /// Members that a router or the settings name; empty, until there is [no room for all](Membership::is_nearly_full).
+    pub favoured: &'a BTreeSet<PublicKey>,
     /// Whom a missing membership removes.
     pub prune: Prune,
 }
@@ -146,7 +150,7 @@ impl Membership {
             }
             if self.introduced.contains(member) {
                 decision.add.push(*member);
-            } else if self.introduced.len() >= MAX_INTRODUCED {
+            } else if self.introduced.len() >= self.most(view.favoured.contains(member)) {
                 decision.full = true;
             } else if until.is_some() {
                 self.waits_until = until;
@@ -162,6 +166,15 @@ impl Membership {
             repack(&mut self.introduced);
         }
         decision
+    }
+
+    fn most(&self, is_favoured: bool) -> usize {
+        MAX_INTRODUCED - if is_favoured { 0 } else { RESERVED }
+    }
+
+    /// Returns whether only those have room that a router or the settings name.
+    pub fn is_nearly_full(&self) -> bool {
+        self.introduced.len() + ADDED_AT_ONCE >= self.most(false)
     }
 
     /// Returns until when those who come now wait for more of their kind.
@@ -214,6 +227,7 @@ mod tests {
         peers: BTreeSet<PublicKey>,
         members: BTreeSet<PublicKey>,
         vouchers: BTreeSet<PublicKey>,
+        favoured: BTreeSet<PublicKey>,
         may_remove: bool,
         prune: Prune,
     }
@@ -225,6 +239,7 @@ mod tests {
                 peers: [HUB, BY_HAND].into(),
                 members: [LEAF].into(),
                 vouchers: [HUB].into(),
+                favoured: BTreeSet::new(),
                 may_remove: true,
                 prune: Prune::Introduced,
             }
@@ -237,6 +252,7 @@ mod tests {
                 vouchers: &self.vouchers,
                 may_remove: self.may_remove,
                 routers: &[HUB].into(),
+                favoured: &self.favoured,
                 prune: self.prune,
             };
             let decision = self.membership.decide(at(seconds), &view);
@@ -328,6 +344,7 @@ mod tests {
                 vouchers: &world.vouchers,
                 may_remove: true,
                 routers: &[HUB].into(),
+                favoured: &world.favoured,
                 prune: Prune::Introduced,
             };
             (world.membership.decide(now, &view).add, world.membership.next(&view))
@@ -352,6 +369,8 @@ mod tests {
                 PublicKey::from_bytes(bytes)
             })
             .collect();
+        assert!(!world.membership.is_nearly_full());
+        let (own, honest) = (MAX_INTRODUCED - RESERVED, PublicKey::from_bytes([200; 32]));
         let mut goes = 0;
         let full = loop {
             let decision = world.decide(goes * 100);
@@ -362,7 +381,16 @@ mod tests {
             }
             goes += 1;
         };
-        assert_eq!((world.membership.introduced.len(), full), (MAX_INTRODUCED, true));
-        assert_eq!(goes as usize, MAX_INTRODUCED.div_ceil(ADDED_AT_ONCE));
+        assert_eq!((world.membership.introduced.len(), full), (own, true));
+        assert_eq!(goes as usize, own.div_ceil(ADDED_AT_ONCE));
+        assert!(world.membership.is_nearly_full());
+        world.members.insert(honest);
+        world.favoured.insert(honest);
+        assert_eq!(world.decide(goes * 100).add, [honest], "a router names it");
+        world.favoured = world.members.clone();
+        while !world.decide((goes + 1) * 100).add.is_empty() {
+            goes += 1;
+        }
+        assert_eq!(world.membership.introduced.len(), MAX_INTRODUCED);
     }
 }

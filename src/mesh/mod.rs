@@ -12,6 +12,7 @@
 
 pub mod auth;
 pub mod bans;
+pub mod budget;
 pub mod census;
 pub mod contest;
 pub mod dense;

@@ -35,6 +35,7 @@ use ipnet::IpNet;
 
 use super::auth::Auth;
 use super::bans::Bans;
+use super::budget::{Budget, LeftOut};
 use super::census::{Census, name_of};
 use super::endpoints::Endpoints;
 use super::event::{Event, HostState, Input, NoProbes, Output, PeerName};
@@ -128,6 +129,8 @@ pub struct Node {
     /// Where routers are, for direct peers.
     moved: Moved,
     rejections: Rejections,
+    /// How many events are told.
+    budget: Budget,
     /// How many refused claims are told one by one.
     refusals: Ration,
     device: Option<Mirror>,
@@ -182,6 +185,7 @@ impl Node {
             places: Places::new(now, &settings),
             moved: Moved::default(),
             rejections: Rejections::default(),
+            budget: Budget::new(now),
             refusals: Ration::default(),
             device: None,
             host: HostState::default(),
@@ -396,8 +400,20 @@ impl Node {
         self.news_at = Some(self.news_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    fn notify(&mut self, event: Event) {
-        self.outputs.push_back(Output::Notify(event));
+    fn notify(&mut self, now: Timestamp, event: Event) {
+        if self.budget.grants(now, event.kind()) {
+            self.outputs.push_back(Output::Notify(event));
+        }
+    }
+
+    /// Tells how many events were not told.
+    fn tell_left_out(&mut self, now: Timestamp) {
+        for LeftOut { code, times, most } in self.budget.take_left_out(now) {
+            let most = most.map(|key| self.name(&key));
+            let kind = code;
+            self.outputs
+                .push_back(Output::Notify(Event::LeftOut { kind, times, most }));
+        }
     }
 
     fn name(&self, key: &PublicKey) -> PeerName {

@@ -66,6 +66,7 @@ impl RejectReason {
             Self::Stun(stun::Dropped::Unasked) => "stun-unasked",
             Self::Overlap(overlap) => overlapping(overlap),
             Self::Full(Limit::Facts) => "full",
+            Self::Full(Limit::Untrusted) => "full-untrusted",
             Self::Full(Limit::Subject) => "full-about-peer",
             Self::Full(Limit::Share) => "full-about-peer-from-peer",
             Self::Full(Limit::Origin) => "full-from-peer",

@@ -48,13 +48,25 @@ impl<S: Ord, K: Ord> Tally<S, K> {
             return count.again(now);
         }
         let known = self.sources.get(&source).map_or(0, BTreeMap::len);
-        if known >= MAX_KINDS || self.counters >= MAX_COUNTERS {
+        if known >= MAX_KINDS || self.counters >= MAX_COUNTERS && !self.make_room(known) {
             self.uncounted += 1;
             return None;
         }
         self.counters += 1;
         self.sources.entry(source).or_default().insert(kind, Count::first(now));
         Some(1)
+    }
+
+    /// Has the source with most kinds give one up for another source, which has so many; returns whether there is one that has more.
+    fn make_room(&mut self, known: usize) -> bool {
+        let heaviest = self.sources.values_mut().max_by_key(|kinds| kinds.len());
+        let kinds = heaviest.filter(|kinds| kinds.len() > known + 1);
+        let Some((_, count)) = kinds.and_then(BTreeMap::pop_last) else {
+            return false;
+        };
+        self.uncounted += count.total;
+        self.counters -= 1;
+        true
     }
 
     /// Returns how often each kind of each source occurred.
@@ -176,6 +188,19 @@ mod tests {
         assert_eq!(tally.totals().count(), MAX_COUNTERS);
         tally.retain(|source| *source > 10);
         assert_eq!(tally.count(at(1), 2 * MAX_COUNTERS, "x"), Some(1));
+    }
+
+    #[test]
+    fn many_sources_with_all_their_kinds_leave_room_for_another() {
+        let mut tally = Tally::default();
+        for source in 0..200 {
+            (0..MAX_KINDS).for_each(|kind| {
+                let _ = tally.count(at(1), source, kind);
+            });
+        }
+        assert_eq!(tally.totals().count(), MAX_COUNTERS);
+        assert!((0..5).all(|kind| tally.count(at(1), 1000, kind) == Some(1)));
+        assert_eq!(tally.totals().count(), MAX_COUNTERS);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use ipnet::IpNet;
 
 use super::fact::attribute::Speaker;
 use super::fact::value::{Metadata, Value};
-use super::fact::{Accepted, Fact, Origin, Timed, Verified};
+use super::fact::{Accepted, Fact, Origin, Rank, Source, Timed, Verified};
 use super::identity::PublicKey;
 use super::outward::{Leads, Outward};
 use super::prefix::{self, TunnelRoutes};
@@ -257,16 +257,20 @@ impl TrustPolicy {
     pub fn judge(&self, verified: Verified) -> impl Iterator<Item = Result<Accepted, (Refusal, Timed)>> {
         let (sender, facts) = verified.into_facts();
         let level = self.level_as_sender(&sender);
-        let origin = Origin::Peer(sender);
         facts
             .into_iter()
             .map(move |timed| match self.check(&sender, level, &timed.fact) {
                 Ok(()) => Ok(Accepted {
+                    source: source(sender, level, &timed.fact.subject),
                     timed: bounded(timed),
-                    origin,
                 }),
                 Err(refusal) => Err((refusal, timed)),
             })
+    }
+
+    /// Returns as what the word of a peer about the subject counts.
+    pub fn source(&self, sender: &PublicKey, subject: &PublicKey) -> Source {
+        source(*sender, self.level(sender), subject)
     }
 
     /// Returns whether a fact that the sender said is one that it may say.
@@ -359,6 +363,20 @@ impl TrustPolicy {
     fn is_own_address(&self, prefix: &IpNet) -> bool {
         prefix.prefix_len() == prefix.max_prefix_len() && self.own_addresses.contains(&prefix.addr())
     }
+}
+
+fn source(sender: PublicKey, level: Option<TrustLevel>, subject: &PublicKey) -> Source {
+    let rank = if level >= Some(TrustLevel::Membership) {
+        Rank::Voucher
+    } else if level >= Some(TrustLevel::AllowedIPs) {
+        Rank::Trusted
+    } else if sender == *subject {
+        Rank::Itself
+    } else {
+        Rank::Hearsay
+    };
+    let origin = Origin::Peer(sender);
+    Source { origin, rank }
 }
 
 /// No honest node says anything for longer than [`FACT_TTL`] (wirelink v1): what a liar says, and what is said once more by somebody

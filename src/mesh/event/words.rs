@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Event, Level, PeerName, RejectReason};
+use crate::mesh::budget::{Kind, Quota};
 
 /// Makes the list of all codes and the code of each kind of one table, so that none can be left out.
 macro_rules! codes {
@@ -41,6 +42,7 @@ codes! {
     Self::Resynced { .. } => "resynced",
     Self::TooManyMembers => "too-many-members",
     Self::Rejected { .. } => "rejected",
+    Self::LeftOut { .. } => "left-out",
 }
 
 impl Event {
@@ -61,6 +63,7 @@ impl Event {
             Self::PrefixRefused(refused) => Some(&refused.claimant),
             Self::PrefixCleared { claimant, .. } => Some(claimant),
             Self::Rejected { sender, .. } => sender.as_ref(),
+            Self::LeftOut { most, .. } => most.as_ref(),
             Self::MorePrefixesRefused
             | Self::RoleChanged { .. }
             | Self::TrustChanged { .. }
@@ -90,8 +93,39 @@ impl Event {
             | Self::Pardoned { .. }
             | Self::Resynced { .. }
             | Self::TooManyMembers
-            | Self::Rejected { .. } => None,
+            | Self::Rejected { .. }
+            | Self::LeftOut { .. } => None,
         }
+    }
+
+    /// Returns against which budget it counts. What one peer can cause for any number of others, by what it says of them, counts
+    /// together; what only the peer itself can cause counts against it.
+    pub fn kind(&self) -> Kind {
+        let own = self.peer().map(|peer| peer.key);
+        let (quota, by) = match self {
+            Self::LinkEstablished { .. }
+            | Self::LinkSuspected { .. }
+            | Self::LinkLost { .. }
+            | Self::PathNarrow { .. }
+            | Self::PathWide { .. }
+            | Self::PeerRestarted { .. } => (Quota::ONE, own),
+            Self::Rejected { .. } => (Quota::REASONS, own),
+            Self::PeerAdded { .. }
+            | Self::PeerRemoved { .. }
+            | Self::PrefixMoved { .. }
+            | Self::PrefixRefused(_)
+            | Self::MorePrefixesRefused
+            | Self::PrefixCleared { .. }
+            | Self::RoleChanged { .. }
+            | Self::TrustChanged { .. }
+            | Self::Banned { .. }
+            | Self::Pardoned { .. }
+            | Self::Resynced { .. }
+            | Self::TooManyMembers
+            | Self::LeftOut { .. } => (Quota::MANY, None),
+        };
+        let code = self.code();
+        Kind { code, quota, by }
     }
 
     /// Returns how much it matters.
@@ -107,6 +141,7 @@ impl Event {
             | Self::PrefixCleared { .. }
             | Self::TrustChanged { .. }
             | Self::Pardoned { .. }
+            | Self::LeftOut { .. }
             | Self::RoleChanged { is_change: false, .. } => Level::Info,
             Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
             Self::PathNarrow { .. }
@@ -195,6 +230,14 @@ impl fmt::Display for Event {
                 } else {
                     Ok(())
                 }
+            }
+            Self::LeftOut { kind, times, most } => {
+                write!(
+                    f,
+                    "{times} more events of the kind {kind} in the last minute are not told"
+                )?;
+                most.as_ref()
+                    .map_or(Ok(()), |peer| write!(f, ", most of them of {peer}"))
             }
         }
     }

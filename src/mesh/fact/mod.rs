@@ -6,6 +6,7 @@
 pub mod attribute;
 pub mod boot;
 pub mod heartbeat;
+mod holders;
 mod metadata;
 mod pack;
 pub mod signal;
@@ -103,20 +104,15 @@ impl Verified {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub(super) timed: Timed,
-    pub(super) origin: Origin,
+    pub(super) source: Source,
 }
 
 impl Accepted {
     /// Takes a fact that needs no judgement, because this node itself knows it.
     pub fn first_hand(fact: Fact, ttl: Duration, source: FirstHand) -> Self {
-        let origin = match source {
-            FirstHand::Observed => Origin::Observed,
-            FirstHand::Configured => Origin::Configured,
-            FirstHand::Remembered => Origin::Remembered,
-        };
         Self {
             timed: Timed { fact, ttl },
-            origin,
+            source: source.into(),
         }
     }
 
@@ -132,7 +128,7 @@ impl Accepted {
 
     /// Returns who said it.
     pub fn origin(&self) -> Origin {
-        self.origin
+        self.source.origin
     }
 }
 
@@ -145,6 +141,46 @@ pub enum FirstHand {
     Configured,
     /// It was told so before it was started.
     Remembered,
+}
+
+/// Who said a fact, and how far that word goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Who.
+    pub origin: Origin,
+    /// How far.
+    pub rank: Rank,
+}
+
+impl From<FirstHand> for Source {
+    fn from(source: FirstHand) -> Self {
+        let (origin, rank) = match source {
+            FirstHand::Observed => (Origin::Observed, Rank::Own),
+            FirstHand::Configured => (Origin::Configured, Rank::Own),
+            FirstHand::Remembered => (Origin::Remembered, Rank::Trusted),
+        };
+        Self { origin, rank }
+    }
+}
+
+/// Whose facts give way where there is no room for all: the lower ranks first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// The word of a peer that is trusted no further than any other, about somebody else.
+    Hearsay,
+    /// The word of such a peer about itself.
+    Itself,
+    /// The word of a peer that is trusted with allowed IPs, and memory.
+    Trusted,
+    /// The word of a peer that may say who is a member: the hub, mostly.
+    Voucher,
+    /// What this node itself knows: it never gives way.
+    Own,
+}
+
+impl Rank {
+    /// All ranks of other nodes, the lowest first.
+    pub const OF_OTHERS: [Self; 4] = [Self::Hearsay, Self::Itself, Self::Trusted, Self::Voucher];
 }
 
 /// Who said a fact.

@@ -1,24 +1,38 @@
-//! What this node believes: the best copy of each fact, until it expires.
+//! What this node believes: the best copy of each fact, until it expires, or gives way to one that counts for more (`holders`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::holders::{Holders, Victim};
 use super::value::FactHash;
-use super::{Accepted, Fact, Origin, Timed};
+use super::{Accepted, Fact, Origin, Rank, Source, Timed};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::settings::FACT_TTL;
 use crate::mesh::time::Timestamp;
 
 /// The most facts that are kept: 1000 peers with 64 each.
 pub const MAX_FACTS: usize = 65_536;
+/// The most of them that are hearsay, and that are the word of the least trusted about others and about themselves. The rest is for
+/// those who count for more.
+pub const MAX_HEARSAY: usize = MAX_FACTS / 4;
+/// See [`MAX_HEARSAY`].
+pub const MAX_UNTRUSTED: usize = MAX_FACTS / 2;
 /// The most facts about one subject.
 pub const MAX_PER_SUBJECT: usize = 4096;
 /// The most of them that one other node says, so that a liar leaves room for what others say of the same subject.
 pub const MAX_SHARE: usize = 1024;
+/// The most hearsay about one subject, and of one other node: no more than four places are tried by hearsay.
+pub const MAX_HEARSAY_PER_SUBJECT: usize = 256;
+/// See [`MAX_HEARSAY_PER_SUBJECT`].
+pub const MAX_HEARSAY_SHARE: usize = 16;
 /// The most facts that one other node, or memory, can hold in the store as their best source.
 pub const MAX_PER_ORIGIN: usize = 32_768;
 /// The most facts that are forgotten in one go: each must be struck from what a thousand peers know.
 pub const EXPIRED_AT_ONCE: usize = 512;
+/// The most facts that give way in one go. Who gives way is looked for among all facts: one look makes room for many.
+const EVICTED_AT_ONCE: usize = 256;
+/// The same where there is no room for more about one subject.
+const EVICTED_ABOUT_ONE: usize = 16;
 
 /// Names a stored fact for as long as it is stored, and another one after that: small numbers, for sets of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +61,17 @@ pub struct Stored {
     pub expires: Timestamp,
     /// Who said the copy that lives longest.
     pub origin: Origin,
+    /// How far that word goes.
+    pub rank: Rank,
+}
+
+impl Stored {
+    fn source(&self) -> Source {
+        Source {
+            origin: self.origin,
+            rank: self.rank,
+        }
+    }
 }
 
 /// What came of an insertion.
@@ -68,11 +93,14 @@ pub enum Limit {
     /// [`MAX_FACTS`].
     #[error("at most {MAX_FACTS} in all")]
     Facts,
-    /// [`MAX_PER_SUBJECT`].
-    #[error("at most {MAX_PER_SUBJECT} about one peer")]
+    /// [`MAX_HEARSAY`] or [`MAX_UNTRUSTED`].
+    #[error("at most {MAX_UNTRUSTED} from peers without AllowedIPs trust, {MAX_HEARSAY} of them about others")]
+    Untrusted,
+    /// [`MAX_PER_SUBJECT`], or [`MAX_HEARSAY_PER_SUBJECT`].
+    #[error("at most {MAX_PER_SUBJECT} about one peer, {MAX_HEARSAY_PER_SUBJECT} of them hearsay")]
     Subject,
-    /// [`MAX_SHARE`].
-    #[error("at most {MAX_SHARE} about one peer from one other")]
+    /// [`MAX_SHARE`], or [`MAX_HEARSAY_SHARE`].
+    #[error("at most {MAX_SHARE} about one peer from one other, {MAX_HEARSAY_SHARE} of hearsay")]
     Share,
     /// [`MAX_PER_ORIGIN`].
     #[error("at most {MAX_PER_ORIGIN} from one peer")]
@@ -86,16 +114,24 @@ pub struct Store {
     free: Vec<FactId>,
     /// The facts about each subject, by value.
     subjects: BTreeMap<PublicKey, Vec<FactId>>,
-    per_origin: BTreeMap<Origin, usize>,
-    /// How many facts about each subject have which origin.
-    shares: BTreeMap<(PublicKey, Origin), usize>,
+    /// How many facts in all are whose.
+    holders: Holders<()>,
+    /// How many about each subject are.
+    shares: Holders<PublicKey>,
     /// No fact expires before it; some may later.
     earliest: Option<Timestamp>,
     /// Facts that became known or forgotten, or have an origin of another kind, since they were last asked for.
     changed: Vec<Fact>,
+    /// Facts that gave way to others since they were last asked for.
+    evicted: Vec<(Fact, Stored)>,
 }
 
 impl Store {
+    /// Returns the facts that gave way to others, until the next time: their names may be given to others.
+    pub fn take_evicted(&mut self) -> Vec<(Fact, Stored)> {
+        std::mem::take(&mut self.evicted)
+    }
+
     /// Returns the facts about which it may be different now whether they are believed, and by what authority.
     pub fn take_changed(&mut self) -> Vec<Fact> {
         std::mem::take(&mut self.changed)
@@ -105,19 +141,19 @@ impl Store {
     pub fn insert(&mut self, now: Timestamp, accepted: Accepted) -> Insertion {
         let Accepted {
             timed: Timed { fact, ttl },
-            origin,
+            source,
         } = accepted;
         let expires = now + ttl;
         match self.find(&fact) {
-            Ok(id) if self.is_only_remembered(id) && origin != Origin::Remembered => {
-                self.supersede(id, expires, origin);
+            Ok(id) if self.is_only_remembered(id) && source.origin != Origin::Remembered => {
+                self.supersede(id, expires, source);
                 Insertion::New(id)
             }
-            Ok(id) if self.renew(id, expires, origin) => Insertion::Renewed(id),
+            Ok(id) if self.renew(id, expires, source) => Insertion::Renewed(id),
             Ok(id) => Insertion::Known(id),
-            Err(place) => match self.limit(&fact.subject, origin) {
-                Some(limit) => Insertion::Full(limit),
-                None => Insertion::New(self.add(place, fact, expires, origin)),
+            Err(_) => match self.make_room(&fact.subject, source) {
+                Err(limit) => Insertion::Full(limit),
+                Ok(()) => Insertion::New(self.add(fact, expires, source)),
             },
         }
     }
@@ -127,32 +163,33 @@ impl Store {
             .is_some_and(|(_, stored)| stored.origin == Origin::Remembered)
     }
 
-    /// Lets a fact that nobody is told live no longer by memory, or hearsay, but by the word of `origin`, however long that is.
-    pub fn supersede(&mut self, id: FactId, expires: Timestamp, origin: Origin) {
+    /// Lets a fact that nobody is told live no longer by memory, or hearsay, but by the word of `source`, however long that is.
+    pub fn supersede(&mut self, id: FactId, expires: Timestamp, source: Source) {
         if let Some((_, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) {
             stored.expires = Timestamp::START;
             self.earliest = self.earliest.map(|earliest| earliest.min(expires));
-            self.renew(id, expires, origin);
+            self.renew(id, expires, source);
         }
     }
 
-    /// Lets a fact live until `expires` by the word of `origin`; returns whether it lives longer by that.
-    pub fn renew(&mut self, id: FactId, expires: Timestamp, origin: Origin) -> bool {
+    /// Lets a fact live until `expires` by the word of `source`; returns whether it lives longer by that.
+    pub fn renew(&mut self, id: FactId, expires: Timestamp, source: Source) -> bool {
         let Some((fact, stored)) = self.entries.get_mut(id.index()).and_then(Option::as_mut) else {
             return false;
         };
-        if expires <= stored.expires + head_start(stored.origin, origin) {
+        if expires <= stored.expires + head_start(stored.origin, source.origin) {
             return false;
         }
         stored.expires = expires;
-        let before = std::mem::replace(&mut stored.origin, origin);
-        if before != origin {
+        let before = stored.source();
+        (stored.origin, stored.rank) = (source.origin, source.rank);
+        if before != source {
             let subject = fact.subject;
-            if before.is_authority() != origin.is_authority() {
+            if before.origin.is_authority() != source.origin.is_authority() {
                 self.changed.push(fact.clone());
             }
             self.count_out(subject, before);
-            self.count_in(subject, origin);
+            self.count_in(subject, source);
         }
         true
     }
@@ -169,17 +206,19 @@ impl Store {
         fact
     }
 
-    fn add(&mut self, place: usize, fact: Fact, expires: Timestamp, origin: Origin) -> FactId {
+    fn add(&mut self, fact: Fact, expires: Timestamp, source: Source) -> FactId {
+        let place = self.find(&fact).expect_err("only facts that are not stored are added");
         let id = self.free.pop().unwrap_or(FactId::from_index(self.entries.len()));
         self.subjects.entry(fact.subject).or_default().insert(place, id);
-        self.count_in(fact.subject, origin);
+        self.count_in(fact.subject, source);
         self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
         self.changed.push(fact.clone());
         let stored = Stored {
             id,
             hash: fact.hash(),
             expires,
-            origin,
+            origin: source.origin,
+            rank: source.rank,
         };
         if id.index() == self.entries.len() {
             if self.entries.len() == self.entries.capacity() {
@@ -192,33 +231,89 @@ impl Store {
         id
     }
 
-    /// What this node itself knows is never turned away for room: its own machine bounds it.
-    fn limit(&self, subject: &PublicKey, origin: Origin) -> Option<Limit> {
-        match origin {
-            Origin::Observed | Origin::Configured => return None,
-            Origin::Peer(_) | Origin::Remembered => {}
+    /// Returns whether one more fact about the subject from this source would be taken in.
+    pub fn has_room(&self, subject: &PublicKey, source: Source) -> bool {
+        let fits_subject =
+            self.full_subject(subject, source).is_none() || self.shares.victim(*subject, source).is_some();
+        let fits = self.full(source).is_none() || self.holders.victim((), source).is_some();
+        self.own_limit(subject, source).is_none() && fits_subject && fits
+    }
+
+    /// Has facts give way to one more about the subject, where that is necessary. What this node itself knows is never turned away
+    /// for room, and makes nobody give way: its own machine bounds it.
+    fn make_room(&mut self, subject: &PublicKey, source: Source) -> Result<(), Limit> {
+        self.own_limit(subject, source).map_or(Ok(()), Err)?;
+        if let Some(limit) = self.full_subject(subject, source) {
+            let victim = self.shares.victim(*subject, source).ok_or(limit)?;
+            let about = self.subjects.get(subject).into_iter().flatten().copied();
+            self.evict(victim, EVICTED_ABOUT_ONE, about.collect::<Vec<_>>().into_iter());
         }
-        let count = |counts: Option<&usize>| counts.copied().unwrap_or_default();
-        if self.len() >= MAX_FACTS {
-            Some(Limit::Facts)
-        } else if count(self.per_origin.get(&origin)) >= MAX_PER_ORIGIN {
+        if let Some(limit) = self.full(source) {
+            let victim = self.holders.victim((), source).ok_or(limit)?;
+            self.evict(victim, EVICTED_AT_ONCE, (0..self.entries.len()).map(FactId::from_index));
+        }
+        Ok(())
+    }
+
+    /// Returns which limit of its own the source has reached.
+    fn own_limit(&self, subject: &PublicKey, source: Source) -> Option<Limit> {
+        let Source { origin, rank } = source;
+        let most_about = match rank {
+            Rank::Own => return None,
+            Rank::Hearsay => MAX_HEARSAY_SHARE,
+            Rank::Itself | Rank::Trusted | Rank::Voucher => MAX_SHARE,
+        };
+        let by_ranks = Rank::OF_OTHERS.map(|rank| self.holders.count((), Source { origin, rank }));
+        if by_ranks.iter().sum::<usize>() >= MAX_PER_ORIGIN {
             Some(Limit::Origin)
         } else {
-            let about = self.subjects.get(subject).map_or(0, Vec::len);
-            let is_share_used = about >= MAX_SHARE && count(self.shares.get(&(*subject, origin))) >= MAX_SHARE;
-            let limit = is_share_used.then_some(Limit::Share);
-            limit.or_else(|| (about >= MAX_PER_SUBJECT).then_some(Limit::Subject))
+            (self.shares.count(*subject, source) >= most_about).then_some(Limit::Share)
         }
     }
 
-    fn count_in(&mut self, subject: PublicKey, origin: Origin) {
-        *self.per_origin.entry(origin).or_default() += 1;
-        *self.shares.entry((subject, origin)).or_default() += 1;
+    /// Returns whether there are too many facts about the subject for one more of this source.
+    fn full_subject(&self, subject: &PublicKey, source: Source) -> Option<Limit> {
+        let is_full = match source.rank {
+            Rank::Own => false,
+            Rank::Hearsay => self.shares.up_to(*subject, Rank::Hearsay) >= MAX_HEARSAY_PER_SUBJECT,
+            Rank::Itself | Rank::Trusted | Rank::Voucher => false,
+        };
+        let about = self.subjects.get(subject).map_or(0, Vec::len);
+        (is_full || source.rank != Rank::Own && about >= MAX_PER_SUBJECT).then_some(Limit::Subject)
     }
 
-    fn count_out(&mut self, subject: PublicKey, origin: Origin) {
-        decrement(&mut self.per_origin, &origin);
-        decrement(&mut self.shares, &(subject, origin));
+    /// Returns whether there are too many facts in all for one more of this source.
+    fn full(&self, source: Source) -> Option<Limit> {
+        let is_at = |rank, most| source.rank <= rank && self.holders.up_to((), rank) >= most;
+        if source.rank == Rank::Own {
+            None
+        } else if is_at(Rank::Hearsay, MAX_HEARSAY) || is_at(Rank::Itself, MAX_UNTRUSTED) {
+            Some(Limit::Untrusted)
+        } else {
+            (self.len() >= MAX_FACTS).then_some(Limit::Facts)
+        }
+    }
+
+    /// Forgets facts of whoever gives way, out of these.
+    fn evict(&mut self, victim: Victim, at_most: usize, among: impl Iterator<Item = FactId>) {
+        let entries = &mut self.entries;
+        let its = among.filter_map(|id| {
+            let entry = entries.get_mut(id.index())?;
+            entry.take_if(|(_, stored)| stored.source() == victim.source)
+        });
+        let evicted: Vec<(Fact, Stored)> = its.take(victim.surplus.min(at_most)).collect();
+        self.strike(&evicted);
+        self.evicted.extend(evicted);
+    }
+
+    fn count_in(&mut self, subject: PublicKey, source: Source) {
+        self.holders.add((), source);
+        self.shares.add(subject, source);
+    }
+
+    fn count_out(&mut self, subject: PublicKey, source: Source) {
+        self.holders.remove((), source);
+        self.shares.remove(subject, source);
     }
 
     /// Forgets what has expired and returns it; at most [`EXPIRED_AT_ONCE`], so that an outage of many costs no long pause. The
@@ -230,9 +325,16 @@ impl Store {
         let is_due = |entry: &mut Option<(Fact, Stored)>| entry.take_if(|(_, stored)| stored.expires <= now);
         let due = self.entries.iter_mut().filter_map(is_due);
         let expired: Vec<(Fact, Stored)> = due.take(EXPIRED_AT_ONCE).collect();
-        for (fact, stored) in &expired {
+        self.strike(&expired);
+        self.earliest = self.entries.iter().flatten().map(|(_, stored)| stored.expires).min();
+        expired
+    }
+
+    /// Clears up behind facts that are stored no longer.
+    fn strike(&mut self, gone: &[(Fact, Stored)]) {
+        for (fact, stored) in gone {
             self.free.push(stored.id);
-            self.count_out(fact.subject, stored.origin);
+            self.count_out(fact.subject, stored.source());
             if let Some(about) = self.subjects.get_mut(&fact.subject) {
                 about.retain(|id| *id != stored.id);
                 if about.is_empty() {
@@ -240,9 +342,7 @@ impl Store {
                 }
             }
         }
-        self.changed.extend(expired.iter().map(|(fact, _)| fact.clone()));
-        self.earliest = self.entries.iter().flatten().map(|(_, stored)| stored.expires).min();
-        expired
+        self.changed.extend(gone.iter().map(|(fact, _)| fact.clone()));
     }
 
     /// Has those facts expire now that do not hold any more.
@@ -318,15 +418,6 @@ fn head_start(old: Origin, new: Origin) -> Duration {
         (Origin::Observed | Origin::Configured, Origin::Peer(_)) => FACT_TTL / 4,
         (Origin::Peer(_) | Origin::Remembered, _) | (_, Origin::Observed | Origin::Configured | Origin::Remembered) => {
             Duration::ZERO
-        }
-    }
-}
-
-fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
         }
     }
 }

@@ -156,7 +156,7 @@ impl Exchange {
     }
 
     /// Remembers that the peer holds something else than it says it told.
-    fn ask(&mut self, now: Timestamp) {
+    pub(super) fn ask(&mut self, now: Timestamp) {
         if self.asked.is_none_or(|at| now.since(at) >= ASK_EVERY) {
             self.asked = Some(now);
             self.owes_holdings = true;

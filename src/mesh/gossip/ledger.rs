@@ -4,10 +4,11 @@
 //! A sum adds up the [hashes](FactHash) of the facts, so that it is kept up to date at the cost of one addition. It finds what
 //! got lost on the way; it is no proof against a peer that lies about its own facts, who gains nothing by that.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::mesh::fact::store::FactId;
 use crate::mesh::fact::value::{BUCKETS, FactHash, bucket};
+use crate::mesh::identity::PublicKey;
 
 /// The most facts of one peer that are remembered although they are not believed. With more, digests of that peer never fit, and
 /// it tells them again and again, as a v1 node does.
@@ -17,8 +18,9 @@ pub const MAX_UNHELD: usize = 512;
 #[derive(Debug)]
 pub struct Ledger {
     held: Ids,
-    /// Facts that were heard and not taken in: they count, because who said them counts them.
-    unheld: BTreeSet<FactHash>,
+    /// Facts that were heard and not taken in: they count, because who said them counts them. Those that only found no room come with
+    /// their subject: there may be room later.
+    unheld: BTreeMap<FactHash, Option<PublicKey>>,
     sums: [FactHash; BUCKETS],
 }
 
@@ -26,7 +28,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             held: Ids::default(),
-            unheld: BTreeSet::new(),
+            unheld: BTreeMap::new(),
             sums: [0; BUCKETS],
         }
     }
@@ -58,21 +60,52 @@ impl Ledger {
 
     /// Enters a fact that is not believed.
     pub fn enter_unheld(&mut self, hash: FactHash) {
-        if self.unheld.len() < MAX_UNHELD && self.unheld.insert(hash) {
+        self.enter_without(hash, None);
+    }
+
+    /// Enters a fact about this subject for which there is no room now.
+    pub fn enter_waiting(&mut self, hash: FactHash, subject: PublicKey) {
+        self.enter_without(hash, Some(subject));
+    }
+
+    fn enter_without(&mut self, hash: FactHash, waits: Option<PublicKey>) {
+        if self.unheld.contains_key(&hash) {
+            self.unheld.insert(hash, waits);
+        } else if self.unheld.len() < MAX_UNHELD {
+            self.unheld.insert(hash, waits);
             self.count(hash, FactHash::wrapping_add);
         }
     }
 
+    /// Returns whether a fact waits for room.
+    pub fn waits(&self) -> bool {
+        self.unheld.values().any(Option::is_some)
+    }
+
+    /// Strikes the facts for which there is room by now, so that they are said again; returns whether there are any.
+    pub fn strike_waiting(&mut self, has_room: impl Fn(&PublicKey) -> bool) -> bool {
+        let waiting = self
+            .unheld
+            .iter()
+            .filter_map(|(hash, waits)| Some((*hash, waits.as_ref()?)));
+        let fitting: Vec<FactHash> = waiting
+            .filter(|(_, subject)| has_room(subject))
+            .map(|(hash, _)| hash)
+            .collect();
+        fitting.iter().for_each(|hash| self.strike_unheld(*hash));
+        !fitting.is_empty()
+    }
+
     /// Strikes a fact that is not believed.
     pub fn strike_unheld(&mut self, hash: FactHash) {
-        if self.unheld.remove(&hash) {
+        if self.unheld.remove(&hash).is_some() {
             self.count(hash, FactHash::wrapping_sub);
         }
     }
 
     /// Strikes all facts that are not believed: they may be by now, so they should be said again.
     pub fn strike_all_unheld(&mut self) {
-        for hash in std::mem::take(&mut self.unheld) {
+        for hash in std::mem::take(&mut self.unheld).into_keys() {
             self.count(hash, FactHash::wrapping_sub);
         }
     }
@@ -81,7 +114,7 @@ impl Ledger {
     pub fn empty(&mut self, buckets: u64, hash_of: impl Fn(FactId) -> Option<FactHash>) {
         let is_out = |hash: FactHash| buckets >> bucket(hash) & 1 == 1;
         self.held.retain(|id| hash_of(id).is_some_and(|hash| !is_out(hash)));
-        self.unheld.retain(|hash| !is_out(*hash));
+        self.unheld.retain(|hash, _| !is_out(*hash));
         let emptied = self.sums.iter_mut().enumerate();
         emptied
             .filter(|(index, _)| buckets >> index & 1 == 1)
@@ -202,6 +235,8 @@ fn ids(words: impl Iterator<Item = (usize, u64)>) -> impl Iterator<Item = FactId
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -253,6 +288,20 @@ mod tests {
         assert_eq!(ledger.sum(ALL), full);
         (0..2 * MAX_UNHELD).for_each(|number| ledger.strike_unheld(hash(number)));
         assert_eq!(ledger.sum(ALL), 0);
+    }
+
+    #[test]
+    fn facts_without_room_are_struck_once_there_is_some() {
+        let mut ledger = Ledger::default();
+        let subject = |number| PublicKey::from_bytes([number; 32]);
+        ledger.enter_unheld(hash(1));
+        ledger.enter_waiting(hash(2), subject(2));
+        ledger.enter_waiting(hash(3), subject(3));
+        assert!(ledger.waits() && !ledger.strike_waiting(|_| false));
+        assert!(ledger.strike_waiting(|about| *about == subject(2)));
+        assert_eq!(ledger.sum(ALL), hash(1).wrapping_add(hash(3)));
+        assert!(ledger.strike_waiting(|_| true) && !ledger.waits());
+        assert_eq!(ledger.sum(ALL), hash(1), "the fact that is not believed still counts");
     }
 
     proptest! {

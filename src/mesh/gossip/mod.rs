@@ -53,6 +53,12 @@ const EARLY: Duration = Duration::from_millis(500);
 const RETELL_EVERY: Duration = Duration::from_secs(5);
 /// How often a peer that waits for our sign of life is answered at most: two that answer each other must not spin.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked at whether there is room by now for facts that found none.
+const RETRY_EVERY: Duration = Duration::from_secs(10);
+/// The most peers that are looked at for that in one go, each with at most [`MAX_UNHELD`](ledger::MAX_UNHELD) facts.
+const RETRIED_AT_ONCE: usize = 32;
+/// When those follow that are not among them.
+const ASK_REST: Duration = Duration::from_secs(1);
 /// When what did not fit follows.
 const PACE: Duration = Duration::from_millis(20);
 /// How long a fact must still live to be renewed by digests: three of them may be lost.
@@ -101,6 +107,10 @@ pub struct Gossip {
     turn: Option<PublicKey>,
     /// Whether from there on nobody was looked at.
     put_off: bool,
+    /// When it is next looked at whether there is room for facts that found none; never, where there are no such facts.
+    retry_at: Option<Timestamp>,
+    /// Who comes next then.
+    retry_turn: Option<PublicKey>,
 }
 
 impl Gossip {
@@ -113,6 +123,8 @@ impl Gossip {
             news: BTreeSet::new(),
             turn: None,
             put_off: false,
+            retry_at: None,
+            retry_turn: None,
         }
     }
 
@@ -210,6 +222,58 @@ impl Gossip {
         if entry.can(DIGESTS) && life >= MIN_LIFE {
             entry.exchange().heard.enter_unheld(hash);
         }
+    }
+
+    /// Notes that the peer said something for which there is no room now: its digests count it, and it is asked for again when
+    /// there is.
+    pub fn heard_without_room(&mut self, peer: &PublicKey, fact: &Fact, life: Duration) {
+        let entry = self.peers.entry(*peer).or_default();
+        if entry.can(DIGESTS) && life >= MIN_LIFE {
+            entry.exchange().heard.enter_waiting(fact.hash(), fact.subject);
+            self.retry_at.get_or_insert(Timestamp::START);
+        }
+    }
+
+    /// Takes in that facts gave way to others: whoever said them is asked for them again when there is room.
+    pub fn forget_for_room(&mut self, evicted: &[(Fact, Stored)]) {
+        if evicted.is_empty() {
+            return;
+        }
+        for exchange in self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut()) {
+            for (fact, stored) in evicted {
+                if exchange.heard.strike(stored.id, stored.hash) {
+                    exchange.heard.enter_waiting(stored.hash, fact.subject);
+                }
+            }
+        }
+        self.retry_at.get_or_insert(Timestamp::START);
+        self.forget(evicted);
+    }
+
+    /// Asks peers again for facts for which there was no room, and is now. `has_room` says that of a fact of a peer about a subject.
+    pub fn retry(&mut self, now: Timestamp, has_room: impl Fn(&PublicKey, &PublicKey) -> bool) {
+        if self.retry_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let turn = self.retry_turn.take();
+        let (before, after): (Vec<_>, Vec<_>) = self.peers.iter_mut().partition(|(key, _)| Some(**key) < turn);
+        let exchanges = after.into_iter().chain(before);
+        let exchanges = exchanges.filter_map(|(key, peer)| Some((key, peer.exchange.as_mut()?)));
+        let mut waiting = exchanges.filter(|(_, exchange)| exchange.heard.waits());
+        let mut any = false;
+        for (key, exchange) in waiting.by_ref().take(RETRIED_AT_ONCE) {
+            any = true;
+            if exchange.heard.strike_waiting(|subject| has_room(key, subject)) {
+                exchange.ask(now);
+            }
+        }
+        self.retry_turn = waiting.next().map(|(key, _)| *key);
+        let pause = if self.retry_turn.is_some() {
+            ASK_REST
+        } else {
+            RETRY_EVERY
+        };
+        self.retry_at = any.then_some(now + pause);
     }
 
     /// Compares a digest with what the peer told; returns what it renews as far as it is in these buckets, or `None` where something was lost: the peer will be

@@ -6,7 +6,7 @@ use super::*;
 use crate::mesh::fact::boot::OURS;
 use crate::mesh::fact::store::Insertion;
 use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Accepted, FirstHand, Timed};
+use crate::mesh::fact::{Accepted, FirstHand, Rank, Source, Timed};
 use crate::mesh::settings::FACT_TTL;
 
 const OWN: PublicKey = PublicKey::from_bytes([0; 32]);
@@ -345,7 +345,10 @@ fn hearsay_is_not_passed_on() {
     world.know(0.0, endpoint(A, 1));
     let by_hearsay = |_: &PublicKey, _: Origin| true;
     let heard = Accepted {
-        origin: Origin::Peer(A),
+        source: Source {
+            origin: Origin::Peer(A),
+            rank: Rank::Hearsay,
+        },
         ..Accepted::first_hand(endpoint(OWN, 2), FACT_TTL, FirstHand::Observed)
     };
     world.store.insert(at(0.0), heard);

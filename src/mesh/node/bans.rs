@@ -73,10 +73,10 @@ impl Node {
             let by = by.filter(|by| by != self.auth.public_key() && self.bans.written(key).is_none());
             let (peer, by) = (self.name(key), by.map(|by| self.name(&by)));
             self.recall.forget(key);
-            self.notify(Event::Banned { peer, by });
+            self.notify(now, Event::Banned { peer, by });
         }
         for key in before.difference(&denied) {
-            self.notify(Event::Pardoned { peer: self.name(key) });
+            self.notify(now, Event::Pardoned { peer: self.name(key) });
         }
         let different: Vec<PublicKey> = denied.symmetric_difference(&before).copied().collect();
         self.trust.observe_denied(denied);
@@ -92,13 +92,13 @@ impl Node {
     }
 
     /// Takes those off the device who are out, whoever made them peers; returns them.
-    pub(super) fn remove_banned(&mut self, device: &mut Mirror) -> Vec<PublicKey> {
+    pub(super) fn remove_banned(&mut self, now: Timestamp, device: &mut Mirror) -> Vec<PublicKey> {
         let there = self.trust.denied().iter().filter(|key| device.peers.contains_key(key));
         let there: Vec<PublicKey> = there.copied().collect();
         for peer in &there {
             device.apply(&DeviceChange::RemovePeer { peer: *peer });
             self.recall.forget(peer);
-            self.notify(Event::PeerRemoved { peer: self.name(peer) });
+            self.notify(now, Event::PeerRemoved { peer: self.name(peer) });
         }
         if !there.is_empty() {
             self.know(device);

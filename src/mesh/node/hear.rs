@@ -113,17 +113,20 @@ impl Node {
             (Some(stored), _) => Insertion::Known(stored.id),
             (None, Some(stored)) => {
                 let id = stored.id;
-                self.store.supersede(id, now + life, Origin::Peer(*sender));
+                let source = self.trust.source(sender, &fact.subject);
+                self.store.supersede(id, now + life, source);
                 Insertion::New(id)
             }
             (None, None) => self.store.insert(now, accepted),
         };
+        let evicted = self.store.take_evicted();
+        self.gossip.forget_for_room(&evicted);
         let (id, is_news, is_longer) = match insertion {
             Insertion::New(id) => (id, true, true),
             Insertion::Renewed(id) => (id, false, true),
             Insertion::Known(id) => (id, false, false),
             Insertion::Full(limit) => {
-                self.gossip.heard_in_vain(sender, fact.hash(), life);
+                self.gossip.heard_without_room(sender, &fact, life);
                 return self.reject(now, RejectReason::Full(limit), Some(*sender), source.into());
             }
         };
@@ -160,10 +163,12 @@ impl Node {
             if self.trust.believes(sender, fact) {
                 if self.replaces_hearsay(sender, &fact.subject, stored.origin) {
                     let fact = fact.clone();
-                    self.store.supersede(id, now + life, Origin::Peer(*sender));
+                    let source = self.trust.source(sender, &fact.subject);
+                    self.store.supersede(id, now + life, source);
                     self.gossip.add_news(fact);
                 } else if self.trust.may_renew(sender, &fact.subject, stored.origin) {
-                    self.store.renew(id, now + life, Origin::Peer(*sender));
+                    let source = self.trust.source(sender, &fact.subject);
+                    self.store.renew(id, now + life, source);
                 }
             } else {
                 self.gossip.no_longer_believed(sender, id, stored.hash);
@@ -181,7 +186,7 @@ impl Node {
         }
         if is_new && before.is_some() {
             let peer = self.name(sender);
-            self.notify(Event::PeerRestarted { peer });
+            self.notify(now, Event::PeerRestarted { peer });
         }
         let waits = !self.links.get(sender).is_some_and(|link| link.is_up());
         if waits {
@@ -198,12 +203,15 @@ impl Node {
     pub(super) fn reject(&mut self, now: Timestamp, reason: RejectReason, sender: Option<PublicKey>, source: IpAddr) {
         if let Some(times) = self.rejections.count(now, sender, reason) {
             let sender = sender.map(|key| self.name(&key));
-            self.notify(Event::Rejected {
-                reason,
-                sender,
-                source,
-                times,
-            });
+            self.notify(
+                now,
+                Event::Rejected {
+                    reason,
+                    sender,
+                    source,
+                    times,
+                },
+            );
         }
     }
 }

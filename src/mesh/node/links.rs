@@ -134,7 +134,7 @@ impl Node {
             self.nudges.want(*key, now);
         }
         if let Some(found) = step.found {
-            self.tell_found(key, found);
+            self.tell_found(now, key, found);
         }
         if let Some(standing) = step.say {
             self.signal(key, Word::default(), standing);
@@ -163,12 +163,13 @@ impl Node {
         self.outputs.push_back(Output::Configure(change));
     }
 
-    fn tell_found(&mut self, key: &PublicKey, found: Found) {
+    fn tell_found(&mut self, now: Timestamp, key: &PublicKey, found: Found) {
         let peer = self.name(key);
-        self.notify(match found {
+        let event = match found {
             Found::Narrow(narrow) => Event::PathNarrow { peer, narrow },
             Found::Wide => Event::PathWide { peer },
-        });
+        };
+        self.notify(now, event);
     }
 
     fn tell_transition(
@@ -191,6 +192,6 @@ impl Node {
             (State::Suspect(_) | State::Up, State::Probing | State::Idle) => Event::LinkLost { peer },
             (State::Probing | State::Idle, State::Probing | State::Idle) => return,
         };
-        self.notify(event);
+        self.notify(now, event);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::mesh::fact::boot::PORTS;
 use crate::mesh::fact::signal::Nat;
-use crate::mesh::fact::{Fact, Origin};
+use crate::mesh::fact::{Fact, FirstHand};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Class};
 use crate::mesh::mirror::Mirror;
@@ -115,7 +115,7 @@ impl Node {
         let about = self.store.about(&announced.subject);
         let older = about.filter(|(fact, _)| fact.value.probes().is_some() && *fact != announced);
         for id in older.map(|(_, stored)| stored.id).collect::<Vec<_>>() {
-            self.store.supersede(id, now, Origin::Observed);
+            self.store.supersede(id, now, FirstHand::Observed.into());
         }
     }
 

@@ -62,6 +62,7 @@ impl Node {
         let mut recipients = recipients.unwrap_or_default();
         recipients.retain(|recipient| self.links.contains_key(&recipient.peer));
         self.speak(now, &recipients);
+        self.tell_left_out(now);
         self.deadline = self.next_deadline(now, &recipients, changed);
         self.last_pass = Some(now);
     }
@@ -69,6 +70,10 @@ impl Node {
     fn expire(&mut self, now: Timestamp) {
         let expired = self.store.expire(now);
         self.gossip.forget(&expired);
+        let (store, trust) = (&self.store, &self.trust);
+        self.gossip.retry(now, |peer, subject| {
+            store.has_room(subject, trust.source(peer, subject))
+        });
         if self.last_pass.is_some_and(|last| now.since(last) > GAP) {
             self.doubt_everything(now);
             self.resync(now, "this machine slept");
@@ -95,7 +100,7 @@ impl Node {
         }
         self.last_resync = Some(now);
         self.gossip.resync(BootId::announcing(OURS, &mut self.random));
-        self.notify(Event::Resynced { reason });
+        self.notify(now, Event::Resynced { reason });
     }
 
     pub(super) fn is_router(&self) -> bool {
@@ -144,7 +149,7 @@ impl Node {
 
     /// Has members made peers, and others removed; returns whom.
     fn decide_members(&mut self, now: Timestamp, device: &mut Mirror, peers: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
-        let banned = self.remove_banned(device);
+        let banned = self.remove_banned(now, device);
         let ours = peers.iter().filter(|key| self.membership.introduced(key));
         let touched: Vec<PublicKey> = ours.filter(|key| self.is_touched(device, key)).copied().collect();
         touched.iter().for_each(|key| self.hand_over(device, key));
@@ -162,6 +167,7 @@ impl Node {
             vouchers: &vouchers,
             may_remove: self.may_forget(),
             routers: &self.census.routers,
+            favoured: &self.favoured(),
             prune: self.settings.prune,
         };
         let decision = self.membership.decide(now, &view);
@@ -172,21 +178,38 @@ impl Node {
                 allowed_ips: Prefixes::default(),
                 endpoint: None,
             });
-            self.notify(Event::PeerAdded { peer: self.name(peer) });
+            self.notify(now, Event::PeerAdded { peer: self.name(peer) });
         }
         for peer in &decision.remove {
             device.apply(&DeviceChange::RemovePeer { peer: *peer });
             self.recall.forget(peer);
-            self.notify(Event::PeerRemoved { peer: self.name(peer) });
+            self.notify(now, Event::PeerRemoved { peer: self.name(peer) });
         }
         let was_full = std::mem::replace(&mut self.members_full, decision.full);
         if decision.full && !was_full {
-            self.notify(Event::TooManyMembers);
+            self.notify(now, Event::TooManyMembers);
         }
         if decision.add.len() + decision.remove.len() > 0 {
             self.know(device);
         }
         [decision.add, decision.remove, banned].concat()
+    }
+
+    /// Returns the members that a router or the settings name, once there is not room for all.
+    fn favoured(&self) -> BTreeSet<PublicKey> {
+        if !self.membership.is_nearly_full() {
+            return BTreeSet::new();
+        }
+        let favours = |origin| match origin {
+            Origin::Configured => true,
+            Origin::Peer(sender) => self.census.routers.contains(&sender),
+            Origin::Observed | Origin::Remembered => false,
+        };
+        let named = |member: &&PublicKey| {
+            let mut about = self.store.about(member);
+            about.any(|(fact, stored)| fact.value.is_membership() && favours(stored.origin))
+        };
+        self.members.iter().filter(named).copied().collect()
     }
 
     /// Returns who may say who is a member, and was heard lately: routers, or those that the operator trusts. The sign of life of a v1 node
@@ -234,13 +257,13 @@ impl Node {
             apply_move(device, &step);
             let [from, to] = [step.from, step.to].map(|key| key.map(|key| self.name(&key)));
             let prefix = step.prefix;
-            self.notify(Event::PrefixMoved { prefix, from, to });
+            self.notify(now, Event::PrefixMoved { prefix, from, to });
         }
         self.tell_refusals(now, &decision.refused);
         for refusal in decision.cleared {
             let claimant = self.name(&refusal.claimant);
             let prefix = refusal.prefix;
-            self.notify(Event::PrefixCleared { prefix, claimant });
+            self.notify(now, Event::PrefixCleared { prefix, claimant });
         }
         !prefixes.is_empty()
     }

@@ -198,6 +198,7 @@ impl Node {
         let accepted = Accepted::first_hand(fact, life, FirstHand::Remembered);
         // One for which there is no room is not missed: whoever fills the store tells more than memory.
         self.store.insert(now, accepted);
+        self.gossip.forget_for_room(&self.store.take_evicted());
     }
 
     /// Has the rest written down when it is time for that, if there is anything new.

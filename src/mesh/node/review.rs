@@ -267,7 +267,7 @@ impl Node {
             .is_some_and(|(before, role)| self.follow_role(now, before.as_ref(), role));
         let trust = self.describe_trust();
         if self.roles.tell_trust(&trust) {
-            self.notify(Event::TrustChanged { text: trust });
+            self.notify(now, Event::TrustChanged { text: trust });
         }
         differs
     }
@@ -275,11 +275,14 @@ impl Node {
     fn follow_role(&mut self, now: Timestamp, before: Option<&Role>, role: Role) -> bool {
         let differs = before.is_none_or(|before| before.is_router != role.is_router);
         if differs {
-            self.notify(Event::RoleChanged {
-                router: role.is_router,
-                why: self.describe_role(&role),
-                is_change: before.is_some(),
-            });
+            self.notify(
+                now,
+                Event::RoleChanged {
+                    router: role.is_router,
+                    why: self.describe_role(&role),
+                    is_change: before.is_some(),
+                },
+            );
         }
         if self.census.routers == role.routers {
             return differs;

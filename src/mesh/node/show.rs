@@ -126,8 +126,8 @@ impl Node {
                 self.rejections.count(now, Some(sender.key), reason);
             }
             match self.refusals.take(now) {
-                Portion::Granted => self.notify(Event::PrefixRefused(refused)),
-                Portion::Last => self.notify(Event::MorePrefixesRefused),
+                Portion::Granted => self.notify(now, Event::PrefixRefused(refused)),
+                Portion::Last => self.notify(now, Event::MorePrefixesRefused),
                 Portion::Spent => {}
             }
         }

@@ -1,6 +1,7 @@
 //! What whole nodes do together.
 
 mod crash;
+mod crowd;
 mod elsewhere;
 mod epoch;
 mod flood;

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::mesh::fact::signal::Ports;
+use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
 
 /// The most ports that a peer is asked to probe at once: with more between the two, the NAT gives them at random, or is too busy.
@@ -116,18 +117,23 @@ pub(super) fn places(ports: Ports) -> impl Iterator<Item = SocketAddr> {
         .map(move |port| SocketAddr::from((address, port)))
 }
 
-/// How many flows prediction opened lately: NATs have no room for all that could be tried.
+/// How many flows prediction opened lately, for which peer: NATs have no room for all that could be tried. A peer has at most half of
+/// the room that the others leave, so that there is always some for one more.
 #[derive(Debug, Default)]
-pub(super) struct Flows(VecDeque<(Timestamp, u32)>);
+pub(super) struct Flows(VecDeque<(Timestamp, PublicKey, u32)>);
 
 impl Flows {
-    /// Takes so many, if there is room for them.
-    pub(super) fn take(&mut self, now: Timestamp, flows: u32) -> bool {
-        self.0.retain(|(at, _)| now.since(*at) < SPAN);
-        let spent: u32 = self.0.iter().map(|(_, flows)| flows).sum();
-        let has_room = flows > 0 && spent + flows <= MAX_FLOWS;
+    /// Takes so many for a peer, if there is room for them.
+    pub(super) fn take(&mut self, now: Timestamp, peer: &PublicKey, flows: u32) -> bool {
+        self.0.retain(|(at, ..)| now.since(*at) < SPAN);
+        let spent = |is_counted: fn(&PublicKey, &PublicKey) -> bool| -> u32 {
+            let counted = self.0.iter().filter(|(_, of, _)| is_counted(of, peer));
+            counted.map(|(.., flows)| flows).sum()
+        };
+        let room = MAX_FLOWS.saturating_sub(spent(|of, peer| of != peer)) / 2;
+        let has_room = flows > 0 && spent(|of, peer| of == peer) + flows <= room;
         if has_room {
-            self.0.push_back((now, flows));
+            self.0.push_back((now, *peer, flows));
         }
         has_room
     }
@@ -188,12 +194,28 @@ mod tests {
 
     #[test]
     fn so_many_flows_in_ten_minutes_and_no_more() {
+        let peer = |number| PublicKey::from_bytes([number; 32]);
         let mut flows = Flows::default();
-        assert!((0..4).all(|minute| flows.take(at(minute * 60), 64)));
-        assert!(!flows.take(at(599), 1));
-        assert!(!flows.take(at(600), 65), "only the first are forgotten");
-        assert!(flows.take(at(600), 64));
-        assert!(!flows.take(at(9000), 0));
+        assert!((0..2).all(|minute| flows.take(at(minute * 60), &peer(1), 64)));
+        assert!(!flows.take(at(599), &peer(1), 1), "half of all are for others");
+        assert!(!flows.take(at(600), &peer(1), 65), "only the first are forgotten");
+        assert!(flows.take(at(600), &peer(1), 64));
+        assert!(!flows.take(at(9000), &peer(1), 0));
+    }
+
+    #[test]
+    fn peers_that_use_up_their_flows_leave_some_for_one_more() {
+        let peer = |number| PublicKey::from_bytes([number; 32]);
+        let mut flows = Flows::default();
+        for liar in 0..3 {
+            (0..1000).for_each(|_| {
+                let _ = flows.take(at(0), &peer(liar), 1);
+            });
+        }
+        let honest = 2 * LOOKS as u32;
+        assert!(flows.take(at(1), &peer(9), honest) && flows.take(at(1), &peer(9), honest));
+        let total: u32 = flows.0.iter().map(|(.., flows)| flows).sum();
+        assert!(total <= MAX_FLOWS, "{total}");
     }
 
     #[test]

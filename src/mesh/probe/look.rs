@@ -49,7 +49,7 @@ impl Probing {
             known.keep(now);
             return Vec::new();
         }
-        if state.forecasts.len() >= MAX_FORECASTS || !self.flows.take(now, 2 * LOOKS as u32) {
+        if state.forecasts.len() >= MAX_FORECASTS || !self.flows.take(now, about, 2 * LOOKS as u32) {
             return Vec::new();
         }
         let forecast = Forecast::new(now, place);

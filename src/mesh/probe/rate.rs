@@ -78,14 +78,18 @@ impl<Source: Ord> Limiter<Source> {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&source) {
             self.forget_idle(now);
         }
+        let mut is_light = false;
         if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source) {
             let fresh = Bucket::full(now, SOURCE_BURST);
             let bucket = self.sources.entry(source).or_insert(fresh);
+            is_light = bucket.left(now, SOURCE_RATE) > SOURCE_BURST / 2;
             if !bucket.take(now, SOURCE_RATE) {
                 return false;
             }
         }
-        self.total.take(now, TOTAL_RATE)
+        // The second half is for those that send little: no number of floods at their full rate uses it up.
+        let reserved = if is_light { 0 } else { TOTAL_BURST / 2 };
+        self.total.left(now, TOTAL_RATE) > reserved && self.total.take(now, TOTAL_RATE)
     }
 
     /// Forgets who sent so little lately that its bucket is full again.
@@ -120,6 +124,20 @@ mod tests {
         );
         assert!((2..100).all(|other| limiter.admits(at(1000), address(other))));
         assert!(limiter.admits(at(2000), address(1)), "and it is heard again later");
+    }
+
+    #[test]
+    fn many_floods_leave_room_for_those_that_send_little() {
+        let mut limiter = Limiter::new(at(0));
+        for step in 0..10_000u64 {
+            // Two hundred of them want 6,400 a second, three times as much as all may.
+            for liar in 0..200 {
+                let _ = limiter.admits(at(step), address(liar));
+            }
+            if step % 100 == 0 {
+                assert!(limiter.admits(at(step), address(1000)), "after {step} ms");
+            }
+        }
     }
 
     #[test]

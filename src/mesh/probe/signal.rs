@@ -81,7 +81,7 @@ impl Probing {
         let room = usize::from(MAX_PORTS) - state.foreseen.len();
         let is_new = |place: &SocketAddr| !state.foreseen.contains(place);
         let foreseen: Vec<SocketAddr> = places(ports).filter(is_new).take(room).collect();
-        if self.flows.take(now, foreseen.len() as u32) {
+        if self.flows.take(now, peer, foreseen.len() as u32) {
             state.foreseen.extend(foreseen);
             state.foreseen_at = state.foreseen_at.max(now);
             self.next = Some(now);

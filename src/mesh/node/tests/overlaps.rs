@@ -3,7 +3,7 @@
 use super::*;
 use crate::mesh::event::Interface;
 use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Accepted, Fact, Origin, Timed};
+use crate::mesh::fact::{Accepted, Fact, Origin, Rank, Source, Timed};
 use crate::mesh::settings::FACT_TTL;
 
 /// Has a leaf believe the hub that another leaf has prefixes.
@@ -12,11 +12,18 @@ fn claim(world: &mut World, at: usize, of: usize, prefixes: impl IntoIterator<It
     for text in prefixes {
         let value = Value::AllowedIp(prefix(&text));
         let fact = Fact { subject, value };
-        let (ttl, origin) = (10 * FACT_TTL, Origin::Peer(hub));
+        let (ttl, source) = (10 * FACT_TTL, voucher(hub));
         let timed = Timed { fact, ttl };
-        world.machines[at].node.store.insert(now, Accepted { timed, origin });
+        world.machines[at].node.store.insert(now, Accepted { timed, source });
     }
     world.machines[at].node.expect_news(now);
+}
+
+fn voucher(key: PublicKey) -> Source {
+    Source {
+        origin: Origin::Peer(key),
+        rank: Rank::Voucher,
+    }
 }
 
 fn connect(world: &mut World, at: usize, addresses: &[&str]) {
