@@ -205,8 +205,14 @@ pub struct Node {
     pub trust_reason: String,
     /// Whether all facts are told to every peer.
     pub chatty: bool,
-    /// The class of the NAT in front of it.
+    /// The class of the NAT in front of it, where that is certain, else `unknown`.
     pub nat: String,
+    /// The class that the NAT likely has, where two observers show one, however far they are trusted.
+    #[serde(default)]
+    pub nat_likely: String,
+    /// Who sees the node from outside of its NAT: names of peers, and `STUN`.
+    #[serde(default)]
+    pub nat_by: Vec<String>,
     /// Why there are no probes, where that is so.
     pub no_probes: Option<String>,
     /// The UDP ports inside the tunnel on which facts are received, the first of which is spoken from; empty where the daemon is older.
@@ -330,6 +336,15 @@ pub struct Explanation {
     pub nat_here: String,
     /// The class of the NAT in front of the peer, where that announces it.
     pub nat_there: Option<String>,
+    /// The class that the NAT in front of this node likely has, where two observers show one, however far they are trusted.
+    #[serde(default)]
+    pub nat_here_likely: String,
+    /// The class that the NAT in front of the peer likely has, by its own word.
+    #[serde(default)]
+    pub nat_there_likely: Option<String>,
+    /// Who sees this node from outside of its NAT: names of peers, and `STUN`.
+    #[serde(default)]
+    pub nat_by: Vec<String>,
     /// What happened to it lately, in order.
     pub events: Vec<Event>,
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use comfy_table::Cell;
 
 use super::client::{Reader, Which, unexpected};
-use super::status::{name, path};
+use super::status::{class, name, path};
 use super::table::{Lines, Mood};
 use super::{humane, print};
 use crate::control::{Ask, Candidate, Explanation, Response};
@@ -65,7 +65,7 @@ pub(super) fn words(explained: &Explanation, begin: impl Fn(&[&str]) -> Lines) -
     step("because", format!("{} ({})", peer.reason_text, peer.reason));
     step("remedy", explained.remedy.clone());
     if explained.candidates.is_empty() {
-        text += "\nNobody says where it is.\n";
+        text += "\nNo endpoint of the peer is known.\n";
     } else {
         let _ = write!(text, "\n{}", table(&explained.candidates, begin));
     }
@@ -82,23 +82,32 @@ pub(super) fn words(explained: &Explanation, begin: impl Fn(&[&str]) -> Lines) -
 fn known(explained: &Explanation) -> String {
     let peer = &explained.peer;
     let by = if peer.introduced {
-        "brought by facts"
+        "added by wirelink"
     } else {
-        "made by the operator"
+        "configured by the operator"
     };
     let vouched = match &explained.vouchers[..] {
-        [] => "nobody says that it is a member".to_owned(),
-        sources => format!("a member by the word of {}", sources.join(", ")),
+        [] => "no node names it as a member".to_owned(),
+        sources => format!("a member according to {}", sources.join(", ")),
     };
     let trust = peer
         .trust
-        .map_or("not trusted".to_owned(), |level| format!("trusted with {level}"));
+        .map_or("not trusted".to_owned(), |level| format!("trust level {level}"));
     format!("{by}; {vouched}; {trust}")
 }
 
 fn nats(explained: &Explanation) -> String {
-    let there = explained.nat_there.as_deref().unwrap_or("not announced");
-    format!("{} here, {there} there", explained.nat_here)
+    let here = class(&explained.nat_here, &explained.nat_here_likely);
+    let there = match (&explained.nat_there, &explained.nat_there_likely) {
+        (Some(certain), likely) => class(certain, likely.as_deref().unwrap_or_default()),
+        (None, _) => "not announced".to_owned(),
+    };
+    let by = match &explained.nat_by[..] {
+        [] => String::new(),
+        [one] if here == "unknown" => format!(" (only {one} sees this node from outside: one observer cannot tell)"),
+        observers => format!(" (seen by {})", observers.join(", ")),
+    };
+    format!("here {here}{by}; on the peer's side {there}")
 }
 
 fn table(candidates: &[Candidate], begin: impl Fn(&[&str]) -> Lines) -> Lines {

@@ -9,7 +9,7 @@ use comfy_table::Cell;
 use super::client::{Reader, Which, unexpected};
 use super::table::Lines;
 use super::{humane, print};
-use crate::control::{Ask, Fact, Facts, Response};
+use crate::control::{Ask, Fact, Facts, Rejected, Response};
 
 /// The flags of `wirelink facts`.
 #[derive(Clone, Debug, Args)]
@@ -50,22 +50,33 @@ pub fn run(args: &FactsArgs, output: impl Write) -> anyhow::Result<()> {
         .iter()
         .for_each(|fact| lines.add(cells(fact).into_iter().take(shown).collect()));
     let mut text = if facts.is_empty() {
-        "nothing is believed\n".to_owned()
+        "no facts are known\n".to_owned()
     } else {
         lines.to_string()
     };
     for refused in refused {
-        let _ = writeln!(text, "not programmed: {}", refused.text);
+        let _ = writeln!(text, "refused: {}", refused.text);
     }
     for rejected in rejected {
-        let sender = rejected.sender.map_or("strangers".to_owned(), |key| key.short());
-        let _ = writeln!(
-            text,
-            "not believed, {} times, from {sender}: {}",
-            rejected.times, rejected.text
-        );
+        let _ = writeln!(text, "{}", words(&rejected));
     }
     print(output, &text)
+}
+
+/// Returns what was not believed of one sender.
+fn words(rejected: &Rejected) -> String {
+    let key = rejected.sender.map(|key| key.short());
+    let sender = match (&rejected.name, key) {
+        (Some(name), Some(key)) => format!("{name} ({key})"),
+        (None, Some(key)) => key,
+        (_, None) => "senders that are no peers".to_owned(),
+    };
+    let times = if rejected.times == 1 {
+        "once"
+    } else {
+        &format!("{} times", rejected.times)
+    };
+    format!("rejected {times}, from {sender}: {}", rejected.text)
 }
 
 fn cells(fact: &Fact) -> Vec<Cell> {

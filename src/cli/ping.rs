@@ -92,7 +92,7 @@ fn line(pong: &Pong) -> String {
     };
     let mark = |is_used: bool| if is_used { " (used)" } else { "" };
     format!(
-        "{}: direct {}{}, {relayed} {}{}",
+        "{}: direct: {}{}; {relayed}: {}{}",
         pong.name.clone().unwrap_or_else(|| pong.key.short()),
         trip(&pong.direct),
         mark(pong.path == Path::Direct),
@@ -137,7 +137,7 @@ impl Course {
     fn words(&self) -> String {
         let (Some(least), Some(mean), Some(most)) = (self.least_ms, self.mean_ms, self.most_ms) else {
             return match self.sent {
-                0 => "not asked".to_owned(),
+                0 => "no ping was sent".to_owned(),
                 sent => format!("none of {sent} answered"),
             };
         };
@@ -175,9 +175,9 @@ mod tests {
     fn a_line_says_both_ways_and_which_is_used() {
         let mut pong = pong();
         pong.relayed = answered(41.23);
-        assert_eq!(line(&pong), "bob: direct no answer, via hub 41 ms (used)");
+        assert_eq!(line(&pong), "bob: direct: no answer; via hub: 41 ms (used)");
         (pong.direct, pong.path, pong.via) = (answered(1.25), Path::Direct, None);
-        assert_eq!(line(&pong), "bob: direct 1.2 ms (used), via a router 41 ms");
+        assert_eq!(line(&pong), "bob: direct: 1.2 ms (used); via a router: 41 ms");
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         let summary = Summary::of(&pongs);
         assert_eq!(
             summary.words(),
-            "direct: not asked\nrelayed: 2 of 3 answered, 10 ms to 30 ms, 20 ms on average"
+            "direct: no ping was sent\nrelayed: 2 of 3 answered, 10 ms to 30 ms, 20 ms on average"
         );
     }
 }

@@ -98,12 +98,12 @@ pub(super) fn headline(node: &Node) -> String {
     let probes = node
         .no_probes
         .as_ref()
-        .map_or_else(|| "probing".to_owned(), |why| format!("slow: {why}"));
+        .map_or_else(|| "probes on".to_owned(), |why| format!("probes off ({why})"));
     let mut text = format!(
         "{}: {}{chatty}, {probes}, NAT {}, up {}\n{}\n{}, {}\n",
         node.interface,
         node.role,
-        node.nat,
+        class(&node.nat, &node.nat_likely),
         humane::time(node.up_seconds),
         node.key,
         node.address,
@@ -114,12 +114,22 @@ pub(super) fn headline(node: &Node) -> String {
         let _ = writeln!(text, "facts on UDP port {}", ports.join(" and "));
     }
     for said in &node.overrides {
-        let _ = writeln!(text, "until the next start: {said}");
+        let _ = writeln!(text, "changed until the next start: {said}");
     }
     if node.debug {
-        text += "details are logged\n";
+        text += "debug messages are logged\n";
     }
     text
+}
+
+/// Returns the class of a NAT: as it is certain, else as it likely is.
+pub(super) fn class(certain: &str, likely: &str) -> String {
+    let is_open = certain == "unknown" && !matches!(likely, "" | "unknown");
+    if is_open {
+        format!("likely {likely}")
+    } else {
+        certain.to_owned()
+    }
 }
 
 /// Returns all that is known of one peer.
@@ -160,8 +170,12 @@ fn one(peer: &Peer) -> String {
     let trust = peer.trust.map_or("none".to_owned(), |level| level.to_string());
     line("trust", trust);
     let role = if peer.router { "router" } else { "leaf" };
-    let by = if peer.introduced { "facts" } else { "the operator" };
-    line("role", format!("{role}, brought by {by}"));
+    let by = if peer.introduced {
+        "added by wirelink"
+    } else {
+        "configured by the operator"
+    };
+    line("role", format!("{role}, {by}"));
     text
 }
 

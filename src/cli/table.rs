@@ -5,9 +5,6 @@ use std::io::IsTerminal as _;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 
-/// How wide a table is where nothing says how wide it may be.
-const WIDTH: u16 = 80;
-
 /// What colour says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
@@ -28,13 +25,13 @@ impl Lines {
     /// Begins with a headline.
     pub(super) fn new(headline: &[&str]) -> Self {
         let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic);
         let is_terminal = std::io::stdout().is_terminal();
-        if !is_terminal {
-            table.set_width(WIDTH);
-        }
+        table.load_style(NOTHING).set_content_arrangement(if is_terminal {
+            ContentArrangement::Dynamic
+        } else {
+            // A program reads it, line by line: an address must not be broken in two.
+            ContentArrangement::Disabled
+        });
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let mut lines = Self {
             table,

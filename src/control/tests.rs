@@ -46,6 +46,8 @@ fn status() -> Status {
             trust_reason: "members are believed from hub (AgICAgIC)".into(),
             chatty: false,
             nat: "endpoint-independent".into(),
+            nat_likely: "endpoint-independent".into(),
+            nat_by: vec!["desk".into(), "hub".into()],
             no_probes: None,
             fact_ports: vec![FactPort {
                 port: 51_821,
@@ -91,6 +93,9 @@ fn explanation() -> Explanation {
         }],
         nat_here: "endpoint-independent".into(),
         nat_there: Some("unknown".into()),
+        nat_here_likely: "endpoint-independent".into(),
+        nat_there_likely: Some("address-dependent".into()),
+        nat_by: vec!["desk".into(), "hub".into()],
         events: vec![event()],
     }
 }

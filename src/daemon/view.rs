@@ -40,6 +40,8 @@ pub(super) fn status(status: &Status, device: &DeviceState, around: Around<'_>) 
             trust_reason: status.trust.clone().unwrap_or_default(),
             chatty: around.chatty,
             nat: nat(status.nat).to_owned(),
+            nat_likely: nat(status.nat_likely).to_owned(),
+            nat_by: observers(status),
             no_probes: status.no_probes.map(|why| why.to_string()),
             fact_ports: around.fact_ports,
             up_seconds: around.up.as_secs(),
@@ -117,7 +119,7 @@ pub(super) fn explanation(
     control::Explanation {
         version: control::VERSION,
         peer: peer(shown, device),
-        remedy: shown.reason.remedy().to_owned(),
+        remedy: explained.remedy.clone(),
         vouchers: explained.vouchers.iter().map(|origin| source(status, origin)).collect(),
         candidates: explained
             .places
@@ -126,6 +128,9 @@ pub(super) fn explanation(
             .collect(),
         nat_here: nat(status.nat).to_owned(),
         nat_there: explained.nat_there.map(|class| nat(class).to_owned()),
+        nat_here_likely: nat(status.nat_likely).to_owned(),
+        nat_there_likely: explained.nat_there.map(|_| nat(explained.nat_there_likely).to_owned()),
+        nat_by: observers(status),
         events,
     }
 }
@@ -174,6 +179,13 @@ fn source(status: &Status, origin: &Origin) -> String {
         Origin::Peer(key) => called(key, status.name_of(key).as_deref()),
         Origin::Observed | Origin::Configured | Origin::Remembered => status.source(origin),
     }
+}
+
+/// Returns who sees this node from outside of its NAT.
+fn observers(status: &Status) -> Vec<String> {
+    let peers = status.nat_by.iter();
+    let peers = peers.map(|peer| called(&peer.key, peer.name.as_deref()));
+    peers.chain(status.nat_by_servers.then(|| "STUN".to_owned())).collect()
 }
 
 fn role(router: Option<bool>) -> &'static str {

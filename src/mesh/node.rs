@@ -17,6 +17,7 @@ mod pass;
 mod ping;
 mod probe;
 mod pulse;
+mod reached;
 mod reason;
 mod remember;
 mod review;
@@ -219,7 +220,7 @@ impl Node {
             Input::Prober { epoch, missing } => self.observe_prober(now, epoch, missing),
             Input::Device(read) => {
                 self.count_traffic(now, read);
-                self.places.observe(now, read);
+                self.places.observe(now, read, &self.census.routers);
                 let used = read.peers.values().filter_map(|peer| peer.endpoint);
                 used.for_each(|endpoint| self.find_route(endpoint.ip()));
                 match &mut self.device {
@@ -329,6 +330,7 @@ impl Node {
 
     /// Returns the same without the facts, of which there may be many: [`believed`](Self::believed) lists them.
     pub fn overview(&self, now: Timestamp) -> Status {
+        let likely = self.likely_nat(now);
         Status {
             key: *self.public_key(),
             address: self.address,
@@ -336,6 +338,9 @@ impl Node {
             role: self.roles.role().map(|role| self.describe_role(role)),
             trust: self.roles.role().map(|_| self.describe_trust()),
             nat: self.own_nat(now),
+            nat_likely: likely.nat,
+            nat_by: likely.by.iter().map(|key| self.name(key)).collect(),
+            nat_by_servers: likely.by_servers,
             no_probes: self.no_probes,
             boot_id: self.gossip.boot_id(),
             deadline_in: self

@@ -28,16 +28,16 @@ pub enum Path {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPing {
     /// WireGuard has no session with the peer.
-    #[error("there is no session with it")]
+    #[error("WireGuard has no session with the peer")]
     NoSession,
     /// It does not announce that it takes signals.
-    #[error("it does not understand pings")]
+    #[error("the peer runs no wirelink that answers pings")]
     NotUnderstood,
     /// Nobody is there who passes it on.
-    #[error("no router in between passes it on")]
+    #[error("no router between the two passes pings on")]
     NoRouter,
     /// Too many wait for their answers.
-    #[error("too many pings wait for their answers")]
+    #[error("too many pings are waiting for answers")]
     Busy,
 }
 

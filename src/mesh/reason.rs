@@ -26,78 +26,90 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// It does go directly.
+    /// Traffic goes to the peer itself.
     Direct: "direct", "traffic goes directly",
-        "nothing";
+        "none needed";
     /// The peer routes for others, and there is no shorter way to it.
-    Router: "router", "it routes for others, and traffic goes to it",
-        "nothing";
+    Router: "router", "this peer is a router, and it is reached",
+        "none needed";
+    /// The peer routes for others, was connected, and answers nothing any more.
+    RouterSilent: "router-silent", "this router does not answer; traffic through it is lost",
+        "check the router: power, uplink, WireGuard interface (`ip link`, `wg show`); then the uplink and the firewall of this machine";
+    /// The router that leads to the peer is gone, and there is no direct link.
+    BehindSilentRouter: "behind-silent-router", "no direct link, and the router to it does not answer",
+        "bring the router back, and the peer is reached through it again; `wirelink explain` of the router says more";
     /// An operator banned it.
     Denied: "denied", "banned",
         "`wirelink set KEY --unban` where it was banned, or `Denied: false` for it in the settings here";
     /// The operator paused it here.
-    Paused: "paused", "paused here",
-        "`wirelink set PEER --resume`, or a restart of wirelink";
-    /// It works, and the other side did not say the same yet.
-    AwaitsPeer: "awaits-peer", "works, and the other side has not said so yet",
-        "the other side must hear us, too: `wirelink explain` there; it may be paused there";
-    /// It works, and nobody says which prefixes the peer has.
-    NoPrefix: "no-prefix", "works, but nobody says which prefixes it has",
-        "a router, or the settings, must name its allowed IPs; and whoever names them must be trusted";
-    /// It works, and what the peer claims is in somebody's way.
-    PrefixRefused: "prefix-refused", "works, but its prefixes are in the way of something",
-        "`wirelink facts` names what is in the way; change that, or what the peer claims";
-    /// It was up, and nothing comes back.
-    Silent: "silent", "nothing comes back any more",
-        "the path must carry packets again; it is asked all the time";
-    /// It was up, and WireGuard has no handshake any more.
-    NoHandshake: "no-handshake", "WireGuard gets no handshake any more",
-        "the peer must be up, and have this node's key; it is tried all the time";
-    /// It works again, and failed so often lately that it is not trusted yet.
-    Held: "held", "works again, but failed too often lately",
-        "time: the more often a path failed in the last minute, the longer it must work first, a minute at most";
+    Paused: "paused", "the direct link is paused on this node",
+        "`wirelink set PEER --resume`, or restart wirelink on this node";
+    /// The path works, and the other side did not say the same yet.
+    AwaitsPeer: "awaits-peer", "the path works here, the peer has not confirmed it",
+        "run `wirelink explain` on the peer: it must receive heartbeats of this node, and must not have the link paused";
+    /// The path works, and nobody says which prefixes the peer has.
+    NoPrefix: "no-prefix", "the path works, but no prefix of the peer is known",
+        "give the peer its allowed IPs on a router or on this node; the node that names them needs the trust level AllowedIPs here";
+    /// The path works, and the prefixes of the peer are in conflict with something.
+    PrefixRefused: "prefix-refused", "the path works, but the prefixes of the peer are refused",
+        "`wirelink facts PEER` names the conflict: change that address, route or setting, or the allowed IPs of the peer";
+    /// The link was up, and the peer does not answer any more.
+    Silent: "silent", "the peer stopped answering on the direct path",
+        "check that the peer is online, and that no firewall, NAT or uplink in between has changed; probes go on, and the link returns by itself";
+    /// The link was up, and WireGuard completes no handshake any more.
+    NoHandshake: "no-handshake", "WireGuard completes no handshake with the peer any more",
+        "check on the peer that the interface is up and has the public key of this node (`wg show`); WireGuard retries by itself";
+    /// The path works again, and failed so often lately that it is not used yet.
+    Held: "held", "the path works again, but failed repeatedly",
+        "none needed: the more often a path failed in the last minute, the longer it must work before traffic returns to it, 60 s at most";
     /// WireGuard is connected, and no wirelink was heard there.
-    NoWirelink: "no-wirelink", "WireGuard is connected, but no wirelink answers there",
-        "wirelink must run there, on the same port for facts, and UDP to it be let in from the tunnel";
+    NoWirelink: "no-wirelink", "WireGuard is connected, but wirelink does not answer there",
+        "start wirelink on the peer, with the same port for facts, and let UDP to that port in from the tunnel there";
     /// WireGuard is connected, and nothing was heard in both directions yet.
-    Confirming: "confirming", "just connected, not confirmed yet",
-        "a moment";
-    /// What is sent as a probe from here never arrives anywhere.
-    BlockedHere: "blocked-here", "what is not WireGuard is dropped on the way out of here",
-        "a firewall here, or in front of this machine, must let UDP from WireGuard's port out whatever it holds";
-    /// What is sent as a probe from there never arrives anywhere.
-    BlockedThere: "blocked-there", "what is not WireGuard is dropped on the way out of there",
-        "a firewall there must let UDP from WireGuard's port out whatever it holds";
-    /// Neither NAT shows a port at which the other side could be met.
-    NatPair: "nat-pair", "both NATs give each destination a port of its own",
-        "one of the two sides needs a forwarded port, IPv6, or a NAT that keeps the port";
-    /// Nobody says where it is.
-    NoEndpoint: "no-endpoint", "nobody says where it is",
-        "the peer, or a router with a session to it, must run wirelink; or name its endpoint in the settings";
-    /// All that is known of it is in an address family that this machine lacks.
-    NoFamily: "no-family", "it has only addresses of a family that this machine lacks",
-        "both machines need IPv4, or both IPv6";
+    Confirming: "confirming", "WireGuard just connected; heartbeats test the path",
+        "none needed: the test takes less than 10 s";
+    /// Probes from this node never arrive anywhere.
+    BlockedHere: "blocked-here", "a firewall here passes WireGuard, but no probes",
+        "on this machine and its router, let outgoing UDP from WireGuard's port pass whatever it contains: something there inspects packets";
+    /// Probes from the peer never arrive anywhere.
+    BlockedThere: "blocked-there", "a firewall there passes WireGuard, but no probes",
+        "on the peer and its router, let outgoing UDP from WireGuard's port pass whatever it contains: something there inspects packets";
+    /// Neither NAT keeps a port at which the other side could be met.
+    NatPair: "nat-pair", "both NATs give each destination another port",
+        "on the router of one side, forward a UDP port to WireGuard's port, or have its NAT keep source ports (static port, full cone); or use IPv6 on both sides";
+    /// The NAT of this node keeps no port at which it could be met, and the other side lets in only what it asked for.
+    NatHere: "nat-here", "the NAT here gives each destination another port",
+        "on the router here, have the NAT keep source ports (static port, full cone) or forward a UDP port to WireGuard's port; or forward one on the router of the peer; or use IPv6 on both sides";
+    /// The NAT of the peer keeps no port at which it could be met, and this side lets in only what it asked for.
+    NatThere: "nat-there", "the NAT there gives each destination another port",
+        "on the router of the peer, have the NAT keep source ports (static port, full cone) or forward a UDP port to WireGuard's port; or forward one on the router here; or use IPv6 on both sides";
+    /// No endpoint of the peer is known.
+    NoEndpoint: "no-endpoint", "no endpoint of the peer is known",
+        "run wirelink on the peer, or on a router that has a session with it; or set Endpoints for the peer in the settings";
+    /// All known endpoints are of an address family that this machine lacks.
+    NoFamily: "no-family", "this machine lacks the address family of its endpoints",
+        "give both machines IPv4, or both IPv6";
     /// All that is known of it would be sent through WireGuard itself.
     ThroughTunnel: "through-tunnel", "from here, its addresses lead into the tunnel",
         "WireGuard's own packets must leave past the tunnel: by a route to its address, or an `ip rule` for the `fwmark` of the interface";
     /// A path answers probes, and WireGuard begins there.
-    Handshaking: "handshaking", "a path was found, WireGuard begins",
-        "a moment";
+    Handshaking: "handshaking", "a probe was answered; WireGuard's handshake follows",
+        "none needed: a handshake takes less than 10 s";
     /// A path answers probes, and WireGuard gets no handshake there.
-    HandshakeFails: "handshake-fails", "a path was found, but WireGuard gets no handshake there",
-        "preshared keys must be the same on both sides; each must have the other as a peer";
+    HandshakeFails: "handshake-fails", "a path answers probes, but WireGuard's handshake fails",
+        "compare `wg show` on both sides: each needs the public key of the other, and the preshared keys must be equal";
     /// This node has no raw socket: endpoints are tried one after the other.
-    NoProbesHere: "no-probes-here", "no probes from here: endpoints are tried one by one",
-        "CAP_NET_RAW for wirelink here, and `probe` not switched off; or patience";
+    NoProbesHere: "no-probes-here", "this node cannot probe: it tries endpoints one by one",
+        "give wirelink CAP_NET_RAW on this node (`wirelink doctor`), and do not switch probes off; without them each endpoint takes about 15 s";
     /// The peer announces no probes: endpoints are tried one after the other.
-    NoProbesThere: "no-probes-there", "no probes from there: endpoints are tried one by one",
-        "a wirelink of this kind must run there, with CAP_NET_RAW; or patience";
-    /// It is looked for, since a moment ago.
-    Searching: "searching", "looked for since a moment ago",
-        "a moment";
+    NoProbesThere: "no-probes-there", "the peer cannot probe: endpoints are tried one by one",
+        "run this version of wirelink on the peer, with CAP_NET_RAW; without probes each endpoint takes about 15 s";
+    /// Probing began a few seconds ago.
+    Searching: "searching", "probing began less than 5 s ago",
+        "none needed yet: an answer usually takes less than 1 s";
     /// No endpoint answers.
-    NoAnswer: "no-answer", "no endpoint answers",
-        "the firewall on either side must let UDP to WireGuard's port in, or both must let answers to what they sent in";
+    NoAnswer: "no-answer", "no endpoint of the peer answers",
+        "check the firewalls of both machines and both routers: each must let UDP to WireGuard's port in, or at least replies to outgoing UDP from that port";
 }
 
 impl Reason {

@@ -11,6 +11,9 @@ use super::time::Timestamp;
 const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 /// How long a peer that should be watched may be quiet before it is sent something that it has to answer.
 const QUIET: Duration = Duration::from_secs(10);
+/// How much longer it takes until nothing but a dead session explains it: WireGuard begins a handshake 15 s after data that was not
+/// answered (paper, 6.2), and one lost packet alone is made up for by that.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(8);
 /// Counters that were not looked at for longer than this say nothing: the machine slept, and answers came to nobody.
 const GAP: Duration = Duration::from_secs(15);
 /// A keepalive, which has no answer: the header and the tag of a message without data.
@@ -64,6 +67,11 @@ impl Silence {
     /// Returns whether the peer should have answered by now, and has not.
     pub fn is_certain(&self, now: Timestamp) -> bool {
         self.certain_at().is_some_and(|at| at <= now)
+    }
+
+    /// Returns whether the handshake that WireGuard begins of itself would have been answered by now, too.
+    pub fn is_confirmed(&self, now: Timestamp) -> bool {
+        self.certain_at().is_some_and(|at| at + CONFIRMED_AFTER <= now)
     }
 
     /// Returns whether the peer should be sent something, because nothing else would tell whether it is there; counts on that.

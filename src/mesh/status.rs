@@ -35,6 +35,12 @@ pub struct Status {
     pub trust: Option<String>,
     /// The class of the NAT in front of it.
     pub nat: Nat,
+    /// The class that it likely has, where it cannot be certain of one.
+    pub nat_likely: Nat,
+    /// The peers that see this node from outside of its NAT.
+    pub nat_by: Vec<PeerName>,
+    /// Whether STUN servers do.
+    pub nat_by_servers: bool,
     /// Why there are no probes, where that is so.
     pub no_probes: Option<NoProbes>,
     /// Its boot ID.
@@ -97,6 +103,10 @@ pub struct Explanation {
     pub places: Vec<Place>,
     /// The class of the NAT in front of it, where it announces probes.
     pub nat_there: Option<Nat>,
+    /// The class that it likely has, by its own word, where it cannot be announced as certain.
+    pub nat_there_likely: Nat,
+    /// What the operator can do.
+    pub remedy: String,
 }
 
 /// Where a peer may be, and what came of trying.
@@ -308,6 +318,9 @@ mod tests {
             trust: None,
             router: Some(false),
             nat: Nat::Unknown,
+            nat_likely: Nat::Unknown,
+            nat_by: Vec::new(),
+            nat_by_servers: false,
             no_probes: None,
             boot_id: BootId::announcing(OURS, &mut ChaCha20Rng::from_seed([0; 32])),
             deadline_in: None,

@@ -55,7 +55,7 @@ pub(crate) fn expect_told(lab: &Lab, course: &Course<'_>) {
         let log = lab.log(at);
         let told = |words: String| log.lines().filter(|line| line.contains(&words)).count();
         let refused = told(format!(": {} is claimed for ", claim.prefix));
-        let cleared = told(format!("nothing is in the way any more of {},", claim.prefix));
+        let cleared = told(format!("prefix {} of", claim.prefix));
         let is_refused = claim.is_programmed(course, at) == Some(false);
         assert_eq!(refused, cleared + usize::from(is_refused), "{at}: {claim:?}");
         let [leaf, hub] = [claim.of, lab.hubs()[0]].map(|name| &lab.public_key(name)[..8]);

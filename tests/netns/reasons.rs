@@ -3,11 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::control::expect_reason;
+use crate::control::{expect_reason, json_of, peer};
 use crate::lab::Lab;
 use crate::look;
-use crate::scenario::table::{home_home, public_public};
-use crate::scenario::{Name, Path};
+use crate::scenario::border::Border;
+use crate::scenario::table::{at, home_home, public_public, symmetric_symmetric};
+use crate::scenario::{Leaf, Name, Path};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -96,4 +97,55 @@ fn a_prefix_that_is_not_allowed_is_named() {
         lab.start(name);
     }
     expect_reason(&lab, "a", "b", "prefix-refused");
+}
+
+/// One hub, a leaf behind a home router, one behind a symmetric NAT, and a public one that is direct with both: each side names the NAT,
+/// and who shows it.
+#[test]
+fn a_symmetric_nat_is_named_on_both_sides() {
+    let mut scenario = home_home();
+    scenario.sites[1].border = Border::SYMMETRIC;
+    scenario.sites.push(at(Border::Open));
+    let c = Leaf {
+        name: "c",
+        site: 2,
+        ..scenario.leaves[0].clone()
+    };
+    scenario.leaves.push(c);
+    let mut lab = Lab::build(&scenario);
+    for name in ["hub", "a", "b", "c"] {
+        lab.start(name);
+    }
+    expect_reason(&lab, "a", "b", "nat-there");
+    expect_reason(&lab, "b", "a", "nat-here");
+    let here = json_of(&lab, "b", &format!("explain {}", lab.public_key("a")));
+    assert_eq!(here["nat_here_likely"], "address-dependent", "{here:#}");
+    assert_eq!(here["nat_by"].as_array().map(Vec::len), Some(2), "{here:#}");
+    let there = json_of(&lab, "a", &format!("explain {}", lab.public_key("b")));
+    assert_eq!(there["nat_there_likely"], "address-dependent", "{there:#}");
+    println!("{here:#}\n{there:#}");
+}
+
+/// `ip link set eth0 down` on the hub: the hub, and what is behind it, is shown as gone long before the handshake is too old.
+#[test]
+fn a_hub_without_uplink_is_shown_as_gone() {
+    let mut lab = Lab::build(&symmetric_symmetric());
+    for name in ["hub", "a", "b"] {
+        lab.start(name);
+    }
+    expect_reason(&lab, "a", "hub", "router");
+    hub_forwards(&lab);
+    lab.network.isolate("hub");
+    expect_reason(&lab, "a", "hub", "router-silent");
+    expect_reason(&lab, "a", "b", "behind-silent-router");
+    for of in ["hub", "b"] {
+        let shown = peer(&lab, "a", of);
+        assert_eq!(shown["path"], "down", "{shown:#}");
+        assert!(
+            shown["handshake_seconds"].as_u64().is_none_or(|age| age < 160),
+            "{shown:#}"
+        );
+    }
+    lab.network.rejoin("hub");
+    expect_reason(&lab, "a", "hub", "router");
 }

@@ -40,6 +40,7 @@ mod stage;
 mod star;
 mod stun;
 mod v1;
+mod why;
 mod wire;
 mod wireguard;
 mod world;

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::reason::Reason;
 use wirelink::mesh::settings::{Override, PeerSettings, TrustLevel};
+use wirelink::mesh::status::{PeerStatus, Way};
 
 use crate::host::PeerConfig;
 use crate::net::Quality;
@@ -24,10 +25,12 @@ const TICK: Duration = Duration::from_millis(50);
 type Named = BTreeSet<Reason>;
 
 /// What brings reasons about.
-const CAUSES: [fn(&mut Named); 16] = [
+const CAUSES: [fn(&mut Named); 19] = [
     a_firewall_that_lets_nothing_in,
     two_nats_that_show_no_port,
     a_hub_that_was_never_heard,
+    a_hub_that_dies,
+    a_symmetric_nat_beside_a_home_router,
     a_side_without_raw_sockets,
     something_that_lets_nothing_but_wireguard_pass,
     something_that_lets_all_but_wireguard_pass,
@@ -36,6 +39,7 @@ const CAUSES: [fn(&mut Named); 16] = [
     a_peer_without_wirelink_that_goes,
     a_peer_on_which_wirelink_is_not_started_yet,
     a_peer_that_is_paused,
+    a_peer_that_is_banned,
     prefixes_that_the_operator_does_not_allow,
     prefixes_that_nobody_names,
     a_peer_that_was_never_there,
@@ -75,6 +79,17 @@ fn reason(stage: &Stage<'_>, name: Name, of: Name) -> Option<Reason> {
         .into_iter()
         .find(|peer| peer.peer.key == key)
         .map(|peer| peer.reason)
+}
+
+/// Returns what a node shows of another one.
+pub(crate) fn shown(stage: &Stage<'_>, name: Name, of: Name) -> PeerStatus {
+    let node = stage.world.hosts[stage.id(name)].node.as_ref().and_then(Program::ours);
+    let key = stage.world.hosts[stage.id(of)].key;
+    let peers = node.expect("it runs").status(stage.world.now).peers;
+    peers
+        .into_iter()
+        .find(|peer| peer.peer.key == key)
+        .expect("it is a peer")
 }
 
 /// Waits until a node gives a reason.
@@ -195,6 +210,71 @@ fn a_hub_that_was_never_heard(named: &mut Named) {
     expect(named, &mut stage, ("a", "hub"), Reason::NoAnswer, TICK);
 }
 
+/// All that is shown says so at once, for it and for what is behind it, and goes on to say so when the handshake is too old.
+fn a_hub_that_dies(named: &mut Named) {
+    let scenario = table::symmetric_symmetric();
+    let mut stage = Stage::new(&scenario, 1);
+    stage.act(Act::StartAll);
+    stage.run(30 * SECOND);
+    assert_eq!(shown(&stage, "a", "hub").way, Way::Direct);
+    assert!(matches!(shown(&stage, "a", "b").way, Way::Via(_)));
+    stage.act(Act::Isolate("hub"));
+    expect(named, &mut stage, ("a", "hub"), Reason::RouterSilent, 30 * SECOND);
+    for _ in 0..60 {
+        for name in ["a", "b"] {
+            stage.run(3 * SECOND);
+            let hub = shown(&stage, name, "hub");
+            assert_eq!(
+                (hub.way, hub.reason),
+                (Way::Down, Reason::RouterSilent),
+                "{name}: {}",
+                hub.why
+            );
+            let lost = hub.quality.map(|quality| (quality.out.loss(), quality.round_trip));
+            assert!(matches!(lost, None | Some((Some(1000), None))), "{name}: {lost:?}");
+        }
+        for pair in PAIRS {
+            let other = shown(&stage, pair.0, pair.1);
+            assert_eq!(
+                (other.way, other.reason),
+                (Way::Down, Reason::BehindSilentRouter),
+                "{}",
+                other.why
+            );
+            assert!(other.why.contains("router"), "{}", other.why);
+            named.insert(other.reason);
+        }
+        for leaf in ["a", "b"] {
+            assert_eq!(shown(&stage, "hub", leaf).way, Way::Down);
+        }
+    }
+    stage.act(Act::Rejoin("hub"));
+    expect(named, &mut stage, ("a", "hub"), Reason::Router, 60 * SECOND);
+    stage.run(20 * SECOND);
+    assert!(matches!(shown(&stage, "a", "b").way, Way::Via(_)));
+}
+
+/// WireGuard goes on to forward there, and says so by the bytes that it counts. Before it has answered what it was sent, which takes 10 s,
+/// the machine cannot be told from a dead one.
+#[test]
+fn hub_without_its_daemon_still_carries_traffic() {
+    let scenario = table::symmetric_symmetric();
+    let mut stage = Stage::new(&scenario, 1);
+    stage.act(Act::StartAll);
+    stage.run(30 * SECOND);
+    let hub = stage.id("hub");
+    stage.world.kill(hub);
+    for second in 0..150 {
+        stage.run(SECOND);
+        let (hub, other) = (shown(&stage, "a", "hub"), shown(&stage, "a", "b"));
+        if (20..50).contains(&second) {
+            continue;
+        }
+        assert_eq!(hub.way, Way::Direct, "after {second} s: {}", hub.why);
+        assert!(matches!(other.way, Way::Via(_)), "after {second} s: {}", other.why);
+    }
+}
+
 fn something_that_lets_nothing_but_wireguard_pass(named: &mut Named) {
     let scenario = table::home_home();
     let mut stage = apart(&scenario);
@@ -203,6 +283,15 @@ fn something_that_lets_nothing_but_wireguard_pass(named: &mut Named) {
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::BlockedHere, 90 * SECOND);
     expect(named, &mut stage, ("b", "a"), Reason::BlockedThere, 90 * SECOND);
+}
+
+/// A public leaf is the second observer that shows it.
+fn a_symmetric_nat_beside_a_home_router(named: &mut Named) {
+    let scenario = crate::why::network(Border::HOME, Border::SYMMETRIC, true);
+    let mut stage = Stage::new(&scenario, 1);
+    stage.act(Act::StartAll);
+    expect(named, &mut stage, ("a", "b"), Reason::NatThere, 10 * SECOND);
+    expect(named, &mut stage, ("b", "a"), Reason::NatHere, 10 * SECOND);
 }
 
 /// As a preshared key on one side alone does, too.
@@ -293,6 +382,16 @@ fn a_peer_that_is_paused(named: &mut Named) {
     for pair in PAIRS {
         expect(named, &mut stage, pair, Reason::Direct, 30 * SECOND);
     }
+}
+
+fn a_peer_that_is_banned(named: &mut Named) {
+    let scenario = table::public_public();
+    let mut stage = Stage::new(&scenario, 1);
+    connect(&mut stage);
+    say(&mut stage, "a", "b", |b| b.denied = Some(true));
+    stage.act(Act::Start("a"));
+    // A peer that is banned is taken off the device, once it is there to be seen.
+    expect(named, &mut stage, ("a", "b"), Reason::Denied, 5 * SECOND);
 }
 
 fn prefixes_that_the_operator_does_not_allow(named: &mut Named) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::firewall::{Entry, Packet};
+use super::forward::forwarding;
 use super::look::{Clock, Filter, Rules, Seen, Silence};
 use super::{Finding, State};
 use crate::advice::{self, Opening, let_in};
@@ -29,6 +30,7 @@ pub(super) fn all(seen: &Seen) -> Vec<Finding> {
             findings.push(ports(seen, device));
             findings.extend(firewall(seen, device));
         }
+        findings.extend(forwarding(seen, machine));
         findings.push(clock(seen.clock));
         if let Some(Ok(host)) = &machine.host {
             findings.push(mtu(host));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::runtime::Builder;
 
 use super::firewall::{Entry, Packet};
+use super::forward::{self, Switches};
 use super::iptables::iptables;
 use super::nft::nft;
 use crate::advice::Keeper;
@@ -34,6 +35,8 @@ pub(super) struct Seen {
     pub(super) rules: Rules,
     /// The interfaces over which the rest of the world is reached.
     pub(super) ways_out: Vec<String>,
+    /// Whether the kernel forwards.
+    pub(super) forwarding: Switches,
 }
 
 /// Why a daemon says nothing.
@@ -121,11 +124,13 @@ pub(super) fn look(which: &Which) -> anyhow::Result<Seen> {
         Ok(loaded) => Some(inspect(&loaded.config)?),
         Err(_) => None,
     };
+    let iface = match &loaded {
+        Ok(loaded) => loaded.config.iface.clone(),
+        Err(_) => flags.iface.unwrap_or_else(|| config::DEFAULT_IFACE.to_owned()),
+    };
     Ok(Seen {
-        iface: match &loaded {
-            Ok(loaded) => loaded.config.iface.clone(),
-            Err(_) => flags.iface.unwrap_or_else(|| config::DEFAULT_IFACE.to_owned()),
-        },
+        forwarding: forward::switches(&iface),
+        iface,
         daemon,
         settings: loaded
             .map(|loaded| loaded.config.file.map(|file| file.display().to_string()))

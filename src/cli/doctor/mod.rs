@@ -5,6 +5,7 @@
 
 mod checks;
 mod firewall;
+mod forward;
 mod iptables;
 mod look;
 mod nft;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::checks::all;
 use super::firewall::{Entry, Packet};
+use super::forward::Switches;
 use super::iptables::iptables;
 use super::look::{Clock, Filter, Rules, Seen, Silence, capabilities, ways_out};
 use super::nft::nft;
@@ -89,6 +90,10 @@ fn well() -> Seen {
         },
         rules: read(json!({ "nftables": [] })),
         ways_out: vec!["eth0".to_owned()],
+        forwarding: Switches {
+            v4: Some(true),
+            v6: Some(true),
+        },
     }
 }
 
@@ -486,5 +491,37 @@ fn what_the_packet_filter_drops_is_said_with_what_to_do() {
         one.words(),
         "FAIL firewall    chain input of table inet filter drops what comes to WireGuard's UDP port 51820; allow it: `nft insert \
          rule inet filter input udp dport 51820 accept`\n"
+    );
+}
+
+/// A router whose kernel, or whose packet filter, passes nothing on is no router; to a leaf that is no matter.
+#[test]
+fn router_that_forwards_nothing_is_named() {
+    let mut seen = well();
+    seen.forwarding.v4 = Some(false);
+    assert_eq!(complaints(&seen), [], "a leaf forwards nothing");
+    seen.daemon.as_mut().expect("it answers").node.role = "router".to_owned();
+    host(&mut seen)
+        .state
+        .tunnel_addresses
+        .push("10.0.0.1/24".parse().expect("a net"));
+    let [finding] = &complaints(&seen)[..] else {
+        panic!("{:?}", complaints(&seen));
+    };
+    assert_eq!(
+        (finding.check, finding.state),
+        ("forwarding", State::Fail),
+        "{finding:?}"
+    );
+    let remedy = finding.remedy.as_deref().unwrap_or_default();
+    assert!(remedy.contains("net.ipv4.ip_forward=1"), "{remedy}");
+    seen.forwarding.v4 = Some(true);
+    let chain = json!({ "family": "ip", "table": "filter", "name": "FORWARD", "type": "filter", "hook": "forward", "policy": "drop" });
+    seen.rules = read(json!({ "nftables": [{ "chain": chain }] }));
+    let found: Vec<String> = complaints(&seen).iter().map(Finding::words).collect();
+    assert!(found.len() == 1 && found[0].contains("FAIL forwarding"), "{found:?}");
+    assert!(
+        found[0].contains("chain FORWARD of table filter drops IPv4"),
+        "{found:?}"
     );
 }

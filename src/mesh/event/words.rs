@@ -173,25 +173,25 @@ impl fmt::Display for Event {
                 endpoint.map_or(Ok(()), |endpoint| write!(f, " through {endpoint}"))?;
                 write!(f, ", after {:.1} s", took.as_secs_f64())
             }
-            Self::LinkSuspected { peer, missing } => write!(f, "link to {peer} is suspect: {missing}"),
-            Self::LinkLost { peer } => write!(f, "link to {peer} is lost, trying its candidates again"),
-            Self::PathNarrow { peer, narrow } => write!(f, "on the way to {peer} {narrow}"),
-            Self::PathWide { peer } => write!(f, "on the way to {peer} packets of full size pass again"),
+            Self::LinkSuspected { peer, missing } => write!(f, "direct link to {peer} is suspect: {missing}"),
+            Self::LinkLost { peer } => write!(f, "direct link to {peer} is lost; its candidates are tried again"),
+            Self::PathNarrow { peer, narrow } => write!(f, "on the path to {peer} {narrow}"),
+            Self::PathWide { peer } => write!(f, "on the path to {peer} packets of full size pass again"),
             Self::PeerAdded { peer } => write!(f, "added {peer}, a member of the network"),
-            Self::PeerRemoved { peer } => write!(f, "removed {peer}, no member any more"),
-            Self::PeerRestarted { peer } => write!(f, "{peer} started anew"),
+            Self::PeerRemoved { peer } => write!(f, "removed {peer}, which is no longer a member of the network"),
+            Self::PeerRestarted { peer } => write!(f, "{peer} was restarted"),
             Self::PrefixMoved {
                 prefix, to: Some(peer), ..
-            } => write!(f, "{prefix} goes to {peer}"),
-            Self::PrefixMoved { prefix, to: None, .. } => write!(f, "{prefix} goes through the router again"),
+            } => write!(f, "{prefix} is now routed to {peer}"),
+            Self::PrefixMoved { prefix, to: None, .. } => write!(f, "{prefix} is routed through its router again"),
             Self::PrefixRefused(refused) => refused.fmt(f),
             Self::MorePrefixesRefused => {
-                f.write_str("more claimed prefixes are refused than are told one by one: SIGUSR1 shows all of them")
+                f.write_str("more prefixes are refused than are logged one by one: `wirelink facts` shows all of them")
             }
             Self::PrefixCleared { prefix, claimant } => {
                 write!(
                     f,
-                    "nothing is in the way any more of {prefix}, which is claimed for {claimant}"
+                    "prefix {prefix} of {claimant} is no longer refused: the conflict is gone"
                 )
             }
             Self::RoleChanged {
@@ -213,9 +213,9 @@ impl fmt::Display for Event {
                 f,
                 "{peer} is banned no longer; a peer that was made by hand needs `wg set` or `wg syncconf` to return"
             ),
-            Self::Resynced { reason } => write!(f, "asked all peers to tell everything again: {reason}"),
+            Self::Resynced { reason } => write!(f, "asked all peers to send all facts again: {reason}"),
             Self::TooManyMembers => {
-                f.write_str("the network names more members than can be made peers; the rest is left out")
+                f.write_str("the network has more members than this node adds as peers; the rest is left out")
             }
             Self::Rejected {
                 reason,

@@ -98,6 +98,8 @@ impl Word {
     const PING: u8 = 1 << 2;
     const PONG: u8 = 1 << 3;
     const NUMBER: u8 = 4;
+    /// The bits of the class of a NAT, in the place of the number of a ping.
+    const CLASS: u8 = 3;
     /// How many numbers there are for pings.
     pub const PINGS: u8 = 16;
 
@@ -149,6 +151,30 @@ impl Word {
     /// Returns the number that is answered.
     pub fn pong(self) -> Option<u8> {
         (self.0 & Self::PONG != 0).then_some(self.0 >> Self::NUMBER)
+    }
+
+    /// Says which class the NAT of the subject likely has, where two observers show one. A word that pings has no room for that.
+    #[must_use]
+    pub const fn behind(self, nat: Nat) -> Self {
+        let class = match nat {
+            Nat::EndpointIndependent => 1,
+            Nat::AddressDependent => 2,
+            Nat::Unknown | Nat::Blocked => 0,
+        };
+        if self.0 & (Self::PING | Self::PONG) != 0 {
+            return self;
+        }
+        Self(self.0 & !(Self::CLASS << Self::NUMBER) | class << Self::NUMBER)
+    }
+
+    /// Returns that class.
+    pub const fn nat(self) -> Nat {
+        match self.0 >> Self::NUMBER & Self::CLASS {
+            _ if self.0 & (Self::PING | Self::PONG) != 0 => Nat::Unknown,
+            1 => Nat::EndpointIndependent,
+            2 => Nat::AddressDependent,
+            _ => Nat::Unknown,
+        }
     }
 
     /// Takes all bits, those without a meaning yet, too: the tag covers them.

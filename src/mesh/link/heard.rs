@@ -72,8 +72,13 @@ impl Link {
     }
 
     /// Returns how good the path is, while there is one.
-    pub fn quality(&self) -> Option<Quality> {
-        self.pulse.as_ref().map(|pulse| pulse.quality())
+    pub fn quality(&self, now: Timestamp) -> Option<Quality> {
+        self.pulse.as_ref().map(|pulse| pulse.measured(now))
+    }
+
+    /// Returns whether the peer answers heartbeats on a session now.
+    pub fn has_pulse(&self) -> bool {
+        self.pulse.is_some()
     }
 
     /// Takes in how the peer stands to the link; returns whether that is news.

@@ -20,8 +20,13 @@ pub(super) const STABLE: Duration = Duration::from_secs(60);
 impl Link {
     /// Returns whether it works again, and failed so often lately that it is not used yet.
     pub fn is_held(&self, now: Timestamp) -> bool {
+        now < self.not_before && self.works_again(now)
+    }
+
+    /// Returns whether an answer came since the link became suspect.
+    pub(super) fn works_again(&self, now: Timestamp) -> bool {
         let works = |pulse: &Pulse| pulse.is_proven(now) && !self.was_proven_before(pulse);
-        now < self.not_before && self.pulse.as_deref().is_some_and(works)
+        self.pulse.as_deref().is_some_and(works)
     }
 
     /// Has a link that fails again and again wait ever longer before it is used.

@@ -28,6 +28,7 @@ pub mod quality;
 mod resumed;
 mod slot;
 mod turn;
+mod unheard;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,6 +46,7 @@ pub use self::nominee::{Proof, Reach};
 use self::pulse::Pulse;
 use self::resumed::Resumed;
 use self::slot::Slots;
+use self::unheard::Received;
 use super::time::Timestamp;
 
 /// The states of a link.
@@ -72,8 +74,8 @@ pub enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SignOfLife => "no sign of life through the tunnel",
-            Self::Handshake => "no handshake",
+            Self::SignOfLife => "nothing heard from the peer through the tunnel",
+            Self::Handshake => "no completed handshake",
         })
     }
 }
@@ -114,6 +116,8 @@ pub struct Link {
     found: Option<Box<SocketAddr>>,
     /// The last endpoint with a live session, and until when that counts as one. Both are missing of most of a thousand peers.
     proven: Option<Box<(SocketAddr, Timestamp)>>,
+    /// What WireGuard received since the link is suspect.
+    received: Option<Received>,
     look_at: Option<Timestamp>,
 }
 
@@ -172,6 +176,7 @@ impl Link {
             resumed: None,
             found: found.map(Box::new),
             proven: None,
+            received: None,
             look_at: Some(now),
         }
     }

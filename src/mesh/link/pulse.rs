@@ -34,6 +34,8 @@ const NEW_FOR: Duration = Duration::from_secs(3);
 /// For how long a link that is not used is asked each second, and how often afterwards.
 const LATELY: Duration = Duration::from_secs(60);
 const RARELY: Duration = Duration::from_secs(5);
+/// How long after its last answer a peer that is heard by other means counts as one whose path is not measured.
+const UNMEASURED_AFTER: Duration = Duration::from_secs(60);
 /// The most that wait for their answers.
 const MAX_ASKED: usize = 32;
 /// What the device counts beyond our own datagrams is traffic from here on: more than a keepalive (32 bytes).
@@ -247,6 +249,19 @@ impl Pulse {
     /// Returns what was found out.
     pub fn quality(&self) -> Quality {
         self.quality
+    }
+
+    /// Returns what is to be shown of the path now: [`quality`](Self::quality) knows only of heartbeats that were answered.
+    pub fn measured(&self, now: Timestamp) -> Quality {
+        let overdue = self.asked.iter().filter(|(_, at)| now.since(*at) >= self.patience());
+        let overdue = u32::try_from(overdue.count()).unwrap_or(u32::MAX);
+        if self.is_dead(now) {
+            self.quality.of_silence()
+        } else if self.echoed.is_some_and(|at| now.since(at) >= UNMEASURED_AFTER) && overdue as usize >= DEAD_BEATS {
+            self.quality.unmeasured()
+        } else {
+            self.quality.with_overdue(overdue)
+        }
     }
 
     /// Returns whether it must be watched closely: with traffic, or in doubt.

@@ -65,6 +65,42 @@ impl Quality {
     }
 }
 
+impl Quality {
+    /// Returns the same with heartbeats that are overdue counted as lost: no answer says so of them.
+    pub(super) fn with_overdue(mut self, overdue: u32) -> Self {
+        if self.out.last.is_some() {
+            self.out.sent += overdue;
+        }
+        self
+    }
+
+    /// Returns what is known of a path on which nothing comes back: all is lost on the way out, and what happens on the way back
+    /// cannot be told.
+    pub(super) fn of_silence(self) -> Self {
+        Self {
+            round_trip: None,
+            out: Direction {
+                sent: 1,
+                arrived: 0,
+                ..self.out
+            },
+            back: Direction {
+                sent: 0,
+                arrived: 0,
+                ..self.back
+            },
+            ..self
+        }
+    }
+
+    /// Returns what is known of a path while the peer is heard, and answers no heartbeat: nothing.
+    pub(super) fn unmeasured(self) -> Self {
+        let mut unmeasured = self.of_silence();
+        unmeasured.out.sent = 0;
+        unmeasured
+    }
+}
+
 impl Direction {
     /// Returns how many of a thousand are lost lately; `None` before there were two.
     pub fn loss(&self) -> Option<u32> {

@@ -166,7 +166,7 @@ impl Slots {
 
     pub(super) fn explain(&self, now: Timestamp, candidates: &[Candidate]) -> String {
         let Some(current) = self.current else {
-            return format!("{} candidates to try", candidates.len());
+            return format!("{} candidates are to be tried", candidates.len());
         };
         let kind = candidates
             .iter()
@@ -174,7 +174,7 @@ impl Slots {
             .map(|c| c.kind);
         let kind = kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
         format!(
-            "no handshake yet: trying {}{kind} for {} s, {} of {} candidates tried",
+            "no handshake yet; trying {}{kind} for {} s, {} of {} candidates were tried",
             current.endpoint,
             now.since(current.since).as_secs(),
             self.tried.len(),

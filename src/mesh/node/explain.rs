@@ -14,14 +14,17 @@ impl Node {
         let is_peer = self.device.as_ref()?.peers.contains_key(key);
         (is_peer || self.trust.is_denied(key)).then_some(())?;
         let candidates = self.candidates_of(now, key);
+        let peer = self.peer_status(now, key);
         Some(Explanation {
-            peer: self.peer_status(now, key),
+            remedy: self.remedy(now, key, peer.reason),
+            peer,
             vouchers: self.who_vouches(key),
             places: candidates
                 .iter()
                 .map(|candidate| self.place(now, key, candidate))
                 .collect(),
             nat_there: self.announced_probes(key).map(|probes| probes.nat),
+            nat_there_likely: self.nat_of(now, key),
         })
     }
 

@@ -137,14 +137,14 @@ impl Node {
             self.tell_found(now, key, found);
         }
         if let Some(standing) = step.say {
-            self.signal(key, Word::default(), standing);
+            self.signal(now, key, Word::default(), standing);
         }
         if step.moved {
             self.agenda.add_prefixes(self.prefixes_of(device, key));
         }
         if let Some(left) = step.left {
             self.watch_until = Some(now + WATCH_FOR);
-            if self.census.routers.contains(key) {
+            if self.census.routers.contains(key) || state == State::Up && self.needs_observers(now, false) {
                 self.seen.ask_at = None;
             }
             self.agenda.add_prefixes(self.prefixes_of(device, key));

@@ -1,7 +1,7 @@
 //! The part of a pass about the operator's names: they are asked for, and where a session is not heard any more, what they say
 //! counts for more than where it was heard last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(super) struct Places {
     next: Option<Timestamp>,
 }
 
-/// One peer with a name, on the device.
+/// One peer of the device that has a name or routes for others.
 #[derive(Debug)]
 struct Watched {
     silence: Silence,
@@ -61,9 +61,11 @@ impl Places {
         }
     }
 
-    /// Takes in what WireGuard counted of the peers that have names.
-    pub(super) fn observe(&mut self, now: Timestamp, device: &DeviceState) {
-        for key in self.names.peers() {
+    /// Takes in what WireGuard counted of the peers that have names, and of those that route for others.
+    pub(super) fn observe(&mut self, now: Timestamp, device: &DeviceState, routers: &BTreeSet<PublicKey>) {
+        let keys: BTreeSet<PublicKey> = self.names.peers().chain(routers.iter().copied()).collect();
+        self.watched.retain(|key, _| keys.contains(key));
+        for key in keys {
             let Some(counters) = device.peers.get(&key).map(counters) else {
                 self.watched.remove(&key);
                 continue;
@@ -81,21 +83,21 @@ impl Places {
         }
     }
 
+    /// Returns whether WireGuard counts nothing of a peer that has to answer.
+    pub(super) fn is_silent(&self, now: Timestamp, key: &PublicKey) -> bool {
+        let watched = self.watched.get(key);
+        watched.is_some_and(|watched| watched.silence.is_confirmed(now))
+    }
+
     /// Takes in what the settings say.
     pub(super) fn replace_settings(&mut self, settings: &Settings) {
         self.names.replace_settings(settings);
-        self.forget_unnamed();
+        self.looked = None;
     }
 
     /// Takes in what the file of wg-quick says.
     pub(super) fn replace_file(&mut self, file: BTreeMap<PublicKey, Host>) {
         self.names.replace_file(file);
-        self.forget_unnamed();
-    }
-
-    fn forget_unnamed(&mut self) {
-        let named: Vec<PublicKey> = self.names.peers().collect();
-        self.watched.retain(|key, _| named.contains(key));
         self.looked = None;
     }
 

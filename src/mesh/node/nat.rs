@@ -57,6 +57,18 @@ pub(super) fn class(own: &BTreeSet<IpAddr>, seen: &[Sighting]) -> Nat {
     }
 }
 
+/// Returns how a NAT likely maps, where the observers may be believed: enough to explain by, and not to decide by.
+pub(super) fn likely(own: &BTreeSet<IpAddr>, seen: &[Sighting]) -> Nat {
+    let place = |sighting: &Sighting| Some(sighting.place).filter(|place| !own.contains(&place.ip()));
+    let places: BTreeSet<Option<SocketAddr>> = seen.iter().map(place).collect();
+    match places.len() {
+        0 => Nat::Unknown,
+        1 if places.contains(&None) || seen.len() > 1 => Nat::EndpointIndependent,
+        1 => Nat::Unknown,
+        _ => Nat::AddressDependent,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +143,17 @@ mod tests {
             Nat::Unknown,
             "the same LAN says nothing"
         );
+    }
+
+    #[test]
+    fn two_observers_of_any_trust_show_a_likely_class() {
+        let own = [HOME.into()].into();
+        let of = |places: &[([u8; 4], u16)]| likely(&own, &seen(false, places));
+        assert_eq!(of(&[]), Nat::Unknown);
+        assert_eq!(of(&[(PUBLIC, 5)]), Nat::Unknown, "one alone tells nothing");
+        assert_eq!(of(&[(PUBLIC, 5), (PUBLIC, 5)]), Nat::EndpointIndependent);
+        assert_eq!(of(&[(PUBLIC, 5), (PUBLIC, 6)]), Nat::AddressDependent);
+        assert_eq!(of(&[(HOME, 5)]), Nat::EndpointIndependent, "there is no NAT");
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::mesh::fact::boot::PORTS;
-use crate::mesh::fact::signal::Nat;
+use crate::mesh::fact::signal::{Nat, Word};
 use crate::mesh::fact::{Fact, FirstHand};
 use crate::mesh::identity::PublicKey;
-use crate::mesh::link::candidate::{Candidate, Class};
+use crate::mesh::link::State;
+use crate::mesh::link::candidate::{Candidate, Class, is_private};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::node::nat::{self, Sighting};
@@ -29,6 +30,12 @@ const SEEN_FOR: Duration = Duration::from_secs(180);
 const TRIED_FOR: Duration = Duration::from_secs(150);
 /// How many observers tell what a NAT does.
 const ENOUGH: usize = 2;
+/// How many peers are asked beside the routers, where those are too few.
+const OTHERS: usize = 2;
+/// How long counts what a peer said of its own NAT.
+const TOLD_FOR: Duration = Duration::from_secs(600);
+/// How many peers that are looked for are told at once what this node found out of its NAT.
+const TELL_AT_ONCE: usize = 64;
 /// The most addresses of this node by the word of others that it tells on.
 const MAX_TOLD: usize = 4;
 
@@ -40,6 +47,20 @@ pub(super) struct Seen {
     /// When routers are asked again.
     pub(super) ask_at: Option<Timestamp>,
     silence: Silence,
+    /// Which class peers say that their NATs likely have, and when they said so.
+    told: BTreeMap<PublicKey, (Nat, Timestamp)>,
+    /// Which class of its own this node said last to each of them.
+    said: BTreeMap<PublicKey, Nat>,
+}
+
+/// How the NAT in front of this node likely maps, and who shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Likely {
+    pub(super) nat: Nat,
+    /// The peers that see this node from outside.
+    pub(super) by: Vec<PublicKey>,
+    /// Whether STUN servers do.
+    pub(super) by_servers: bool,
 }
 
 /// Whether probes come to nothing that WireGuard does not.
@@ -83,11 +104,17 @@ impl Seen {
     /// Forgets all that are not peers any more.
     pub(super) fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
         self.by.retain(|(peer, _), _| is_peer(peer));
+        self.told.retain(|peer, _| is_peer(peer));
+        self.said.retain(|peer, _| is_peer(peer));
     }
 
     /// Forgets everything: this machine is elsewhere.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        let told = std::mem::take(&mut self.told);
+        *self = Self {
+            told,
+            ..Self::default()
+        };
     }
 
     /// Returns all places that peers saw.
@@ -126,6 +153,70 @@ impl Node {
         }
         let by_servers = self.stun.seen(now).map(|place| Sighting { place, believed: true });
         self.class(now, by_servers)
+    }
+
+    /// Returns how the NAT likely maps: what [`own_nat`](Self::own_nat) says, and where that needs better witnesses, what those that there
+    /// are show.
+    pub(super) fn likely_nat(&self, now: Timestamp) -> Likely {
+        let own = self.own_addresses();
+        let by_servers = self.stun.seen(now).map(|place| Sighting { place, believed: true });
+        let by_servers: Vec<Sighting> = by_servers.filter(|sighting| sighting.place.is_ipv4()).collect();
+        let by_peers = self.seen_by_peers(now, false);
+        let beyond = nat::from_outside(&own, by_peers.chain(by_servers.iter().copied()).collect());
+        let lately = self.seen.by.iter().filter(|((_, ipv6), _)| !ipv6);
+        let counts = |place: SocketAddr| beyond.iter().any(|sighting| sighting.place == place);
+        Likely {
+            nat: match self.own_nat(now) {
+                Nat::Unknown => nat::likely(&own, &beyond),
+                known @ (Nat::EndpointIndependent | Nat::AddressDependent | Nat::Blocked) => known,
+            },
+            by: lately
+                .filter(|(_, (place, at))| now.since(*at) < SEEN_FOR && counts(*place))
+                .map(|((peer, _), _)| *peer)
+                .collect(),
+            by_servers: !by_servers.is_empty(),
+        }
+    }
+
+    /// Returns the class of the NAT in front of a peer: as it announces it, or else as it says that it likely is.
+    pub(super) fn nat_of(&self, now: Timestamp, key: &PublicKey) -> Nat {
+        match self.announced_probes(key).map(|probes| probes.nat) {
+            Some(known @ (Nat::EndpointIndependent | Nat::AddressDependent | Nat::Blocked)) => known,
+            Some(Nat::Unknown) | None => {
+                let told = self.seen.told.get(key);
+                told.filter(|(_, at)| now.since(*at) < TOLD_FOR)
+                    .map_or(Nat::Unknown, |(nat, _)| *nat)
+            }
+        }
+    }
+
+    /// Takes in what a peer says of its own NAT, and has it told what this node found out of its own.
+    pub(super) fn hear_nat(&mut self, now: Timestamp, peer: &PublicKey, nat: Nat) {
+        if nat != Nat::Unknown {
+            self.seen.told.insert(*peer, (nat, now));
+        }
+        let own = self.likely_nat(now).nat;
+        if own != Nat::Unknown && self.seen.said.get(peer) != Some(&own) {
+            self.tell_nat(now, peer);
+        }
+    }
+
+    /// Takes in that a peer is told which class the NAT of this node likely has; returns it.
+    pub(super) fn say_nat(&mut self, now: Timestamp, peer: &PublicKey) -> Nat {
+        let nat = self.likely_nat(now).nat;
+        self.seen.said.insert(*peer, nat);
+        nat
+    }
+
+    /// Tells a peer that is looked for, without a call to probe.
+    fn tell_nat(&mut self, now: Timestamp, peer: &PublicKey) {
+        let is_sought = self.links.get(peer).filter(|link| !link.is_up());
+        let Some(standing) = is_sought.map(|link| link.standing()) else {
+            return;
+        };
+        if self.announced_probes(peer).is_some() {
+            self.signal(now, peer, Word::default(), standing);
+        }
     }
 
     /// Returns the class by what peers see, and others.
@@ -168,13 +259,7 @@ impl Node {
 
     /// Returns whether neither side shows the other a port at which it could be met, and both have nothing but IPv4 behind NATs.
     pub(super) fn is_hopeless(&self, now: Timestamp, announced: Nat, candidates: &[Candidate]) -> bool {
-        let behind = |candidate: &Candidate| match Class::of(candidate.endpoint, candidates) {
-            Class::Ipv4 => true,
-            Class::SameLan | Class::Ipv6 => false,
-        };
-        announced == Nat::AddressDependent
-            && self.own_nat(now) == Nat::AddressDependent
-            && candidates.iter().all(behind)
+        announced == Nat::AddressDependent && self.own_nat(now) == Nat::AddressDependent && are_behind_nats(candidates)
     }
 
     /// Takes in where a peer sees this node.
@@ -188,11 +273,30 @@ impl Node {
             return;
         }
         let before = (self.own_reflexive(now), self.own_nat(now));
+        let likely_before = self.likely_nat(now).nat;
         self.seen.note(now, peer, seen);
         if (self.own_reflexive(now), self.own_nat(now)) != before {
             self.agenda.add_peers([*self.auth.public_key()]);
             self.expect_news(now);
         }
+        let likely = self.likely_nat(now).nat;
+        if likely != likely_before && likely != Nat::Unknown {
+            if likely != self.own_nat(now) {
+                // What another observer saw may be old: all that can be asked are asked in the same moment.
+                self.seen.ask_at = None;
+                self.expect_news(now);
+            }
+            let sought: Vec<PublicKey> = self.links.keys().copied().collect();
+            let untold = sought.into_iter().filter(|peer| self.is_sought(now, peer));
+            for peer in untold.take(TELL_AT_ONCE).collect::<Vec<_>>() {
+                self.tell_nat(now, &peer);
+            }
+        }
+    }
+
+    fn is_sought(&self, now: Timestamp, peer: &PublicKey) -> bool {
+        let link = self.links.get(peer);
+        link.is_some_and(|link| link.state() == State::Probing) && !self.contact(peer).is_healthy(now)
     }
 
     /// Returns where this node can be reached by the word of those that it trusts, and does not know by itself.
@@ -213,6 +317,10 @@ impl Node {
         let answers = |router: &&PublicKey| self.announced_probes(router).is_some();
         let routers: Vec<PublicKey> = self.census.routers.iter().filter(answers).copied().collect();
         let mut is_asked = false;
+        for (peer, to) in self.other_observers(now, device) {
+            let probe = self.probing.ask(now, &peer, to, &mut self.random);
+            probe.into_iter().for_each(|payload| self.send_probe(None, to, payload));
+        }
         for router in routers {
             for ipv6 in [false, true] {
                 let Some(to) = self.way_to(device, &router, ipv6) else {
@@ -229,6 +337,23 @@ impl Node {
         let is_first = is_asked && self.seen.silence.asked <= ASKED_IN_VAIN;
         self.seen.ask_at = Some(now + if is_first { ASK_AGAIN } else { ASK_EVERY });
         self.note_silence(now, was_blocked);
+    }
+
+    /// Returns peers with direct links that can say from where they see this node over IPv4, and do not, where routers are too few: those
+    /// that WireGuard reaches by IPv6, or in the same network.
+    fn other_observers(&self, now: Timestamp, device: &Mirror) -> Vec<(PublicKey, SocketAddr)> {
+        if !self.has_family(false) || !self.needs_observers(now, false) {
+            return Vec::new();
+        }
+        let sees = |key: &PublicKey| {
+            let seen = self.seen.by.get(&(*key, false));
+            seen.is_some_and(|(_, at)| now.since(*at) < SEEN_FOR)
+        };
+        let up = self.links.iter().filter(|(_, link)| link.is_up()).map(|(key, _)| key);
+        let others = up.filter(|key| !self.census.routers.contains(key) && !sees(key));
+        let able = others.filter(|key| self.announced_probes(key).is_some());
+        let placed = able.filter_map(|key| Some((*key, self.way_to(device, key, false)?)));
+        placed.filter(|(_, to)| !is_private(to.ip())).take(OTHERS).collect()
     }
 
     /// Takes in that a probe, or an answer, came from outside.
@@ -269,7 +394,9 @@ impl Node {
     pub(super) fn observer(&self, now: Timestamp, device: &Mirror, announced: Nat) -> Option<(PublicKey, SocketAddr)> {
         let may_be_needed = match (announced, self.own_nat(now)) {
             (Nat::AddressDependent | Nat::Blocked, _) | (_, Nat::EndpointIndependent | Nat::Blocked) => false,
-            (Nat::Unknown | Nat::EndpointIndependent, Nat::Unknown) => self.census.routers.len() > 1,
+            (Nat::Unknown | Nat::EndpointIndependent, Nat::Unknown) => {
+                self.census.routers.len() > 1 || self.likely_nat(now).nat == Nat::AddressDependent
+            }
             (Nat::Unknown | Nat::EndpointIndependent, Nat::AddressDependent) => true,
         };
         let able = |key: &&PublicKey| self.census.healthy.contains(key) && self.gossip.can(key, PORTS);
@@ -294,6 +421,15 @@ impl Node {
             .chain(told)
             .find(|endpoint| has_family && fits(endpoint))
     }
+}
+
+/// Returns whether NATs can be in the way to all of these: neither IPv6 nor a network that both sides share is among them.
+pub(super) fn are_behind_nats(candidates: &[Candidate]) -> bool {
+    let behind = |candidate: &Candidate| match Class::of(candidate.endpoint, candidates) {
+        Class::Ipv4 => true,
+        Class::SameLan | Class::Ipv6 => false,
+    };
+    candidates.iter().all(behind)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Node {
             .iter_mut()
             .filter_map(|(key, link)| Some((*key, link.withdraw(now)?)));
         for (key, standing) in withdrawn.collect::<Vec<_>>() {
-            self.signal(&key, Word::default(), standing);
+            self.signal(now, &key, Word::default(), standing);
         }
     }
 

@@ -56,7 +56,7 @@ impl Node {
         let due = self.probing.due(now, &mut self.random);
         for peer in due.punches {
             let standing = self.links.get(&peer).map(Link::standing).unwrap_or_default();
-            self.signal(&peer, Word::default().punching(), standing);
+            self.signal(now, &peer, Word::default().punching(), standing);
             self.tell_ports(now, &peer);
         }
         let (local, look) = (None, |(from, to, payload)| (Some(from), to, payload));
@@ -85,7 +85,7 @@ impl Node {
 
     /// Tells a peer where it should probe, if that is foreseen, and it cannot see it.
     fn tell_ports(&mut self, now: Timestamp, peer: &PublicKey) {
-        if self.own_nat(now) != Nat::AddressDependent {
+        if self.likely_nat(now).nat != Nat::AddressDependent {
             return;
         }
         let standing = self.links.get(peer).map(Link::standing).unwrap_or_default();
@@ -205,8 +205,8 @@ impl Node {
     }
 
     /// Says something to a peer about the link to it: directly, and through those who pass it on.
-    pub(super) fn signal(&mut self, to: &PublicKey, word: Word, standing: Standing) {
-        let word = word.ready_if(standing.ready);
+    pub(super) fn signal(&mut self, now: Timestamp, to: &PublicKey, word: Word, standing: Standing) {
+        let word = word.ready_if(standing.ready).behind(self.say_nat(now, to));
         if let Some(signal) = self.probing.signal(to, word, standing.version, None) {
             self.send_signal(signal);
         }
@@ -267,6 +267,9 @@ impl Node {
                         self.agenda.add_peers([subject]);
                         self.hurry(now);
                     }
+                }
+                if signal.word.is_punch() || signal.word.nat() != Nat::Unknown {
+                    self.hear_nat(now, &subject, signal.word.nat());
                 }
                 self.hear_ping(now, sender, source, &subject, &signal);
             }

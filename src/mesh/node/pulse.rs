@@ -23,6 +23,11 @@ const LOOK_DIRECT: Duration = Duration::from_secs(1);
 impl Node {
     /// Takes in what the device counted. A router has no other way to anybody, and does not look for one.
     pub(super) fn count_traffic(&mut self, now: Timestamp, read: &DeviceState) {
+        for (key, link) in &mut self.links {
+            if let Some(peer) = read.peers.get(key) {
+                link.count_received(now, peer.rx_bytes);
+            }
+        }
         if self.is_router() {
             return;
         }

@@ -8,13 +8,17 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::Candidate;
 use crate::mesh::link::{Contact, Link, Missing, State};
 use crate::mesh::node::Node;
+use crate::mesh::node::observe::are_behind_nats;
 use crate::mesh::prefix::is_reserved;
 use crate::mesh::reason::Reason;
+use crate::mesh::status::Way;
 use crate::mesh::time::Timestamp;
 use crate::mesh::trust::Refusal;
 
-/// How long nothing is wrong with a peer that is not found yet.
+/// How long nothing is wrong with a session, or a path, that is not confirmed yet: WireGuard repeats a lost initiation after 5 s.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing is wrong with a peer that answers no probe yet: four rounds of them.
+const SEARCH: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Returns why traffic to a peer goes the way it does.
@@ -32,18 +36,29 @@ impl Node {
             return Reason::Searching;
         };
         let routes = self.census.routers.contains(key);
+        let is_reached = contact.is_healthy(now) && !self.is_silent(now, key);
         match link.state() {
             _ if link.is_paused() => Reason::Paused,
-            _ if routes && contact.is_healthy(now) => Reason::Router,
+            _ if routes && is_reached => Reason::Router,
+            _ if routes && contact.last_handshake.is_some() => Reason::RouterSilent,
+            State::Suspect(_) | State::Probing | State::Idle if self.is_behind_silence(now, key) => {
+                Reason::BehindSilentRouter
+            }
             State::Up if !link.carries() => Reason::AwaitsPeer,
             State::Up => self.about_prefixes(key),
             State::Suspect(_) if link.is_held(now) => Reason::Held,
+            State::Suspect(Missing::SignOfLife) if link.is_still_received(now) => Reason::NoWirelink,
             State::Suspect(Missing::SignOfLife) => Reason::Silent,
             State::Suspect(Missing::Handshake) => Reason::NoHandshake,
             State::Probing if contact.is_healthy(now) => about_session(now, link, contact),
             State::Probing => self.about_search(now, key, link, candidates),
             State::Idle => self.about_places(key),
         }
+    }
+
+    /// Returns whether nothing reaches a peer because the router that leads to it is gone.
+    fn is_behind_silence(&self, now: Timestamp, key: &PublicKey) -> bool {
+        self.way(now, key) == Way::Down && self.silent_router_of(now, key).is_some()
     }
 
     /// A link that works takes what the peer has, if anything.
@@ -63,7 +78,8 @@ impl Node {
 
     fn about_search(&self, now: Timestamp, key: &PublicKey, link: &Link, candidates: &[Candidate]) -> Reason {
         let announced = self.announced_probes(key).map(|probes| probes.nat);
-        let is_new = now.since(link.since()) < PATIENCE;
+        let since = now.since(link.since());
+        let is_new = since < PATIENCE;
         let has_answered = !self.reach(now, key).proofs.is_empty();
         match (self.no_probes, announced) {
             _ if candidates.is_empty() => self.about_places(key),
@@ -74,8 +90,28 @@ impl Node {
             _ if self.own_nat(now) == Nat::Blocked => Reason::BlockedHere,
             (None, Some(Nat::Blocked)) => Reason::BlockedThere,
             (None, Some(nat)) if self.is_hopeless(now, nat, candidates) => Reason::NatPair,
-            _ if is_new => Reason::Searching,
-            _ => Reason::NoAnswer,
+            _ if since < SEARCH => Reason::Searching,
+            (None, Some(_)) if are_behind_nats(candidates) => about_nats(self.nats(now, key)),
+            (None, Some(_) | None) => Reason::NoAnswer,
+        }
+    }
+
+    /// Returns how the NATs of this node and of a peer likely map.
+    fn nats(&self, now: Timestamp, key: &PublicKey) -> [Nat; 2] {
+        [self.likely_nat(now).nat, self.nat_of(now, key)]
+    }
+
+    /// Returns what an operator can do about a reason: what the reason itself says, and more where it depends on the peer.
+    pub(super) fn remedy(&self, now: Timestamp, key: &PublicKey, reason: Reason) -> String {
+        match reason {
+            Reason::NoAnswer if self.announced_probes(key).is_some() => {
+                unknown_nats(self.nats(now, key), &self.name(key).to_string()) + reason.remedy()
+            }
+            Reason::BehindSilentRouter => match self.silent_router_of(now, key) {
+                Some(router) => format!("{}: the router is {}", reason.remedy(), self.name(&router)),
+                None => reason.remedy().to_owned(),
+            },
+            _ => reason.remedy().to_owned(),
         }
     }
 
@@ -99,6 +135,31 @@ impl Node {
             false => Reason::NoEndpoint,
         }
     }
+}
+
+/// Returns what stands between two nodes of which neither answers the other's probes, by the classes of their NATs, the own one first.
+fn about_nats(nats: [Nat; 2]) -> Reason {
+    match nats {
+        [Nat::AddressDependent, Nat::AddressDependent] => Reason::NatPair,
+        [Nat::AddressDependent, _] => Reason::NatHere,
+        [_, Nat::AddressDependent] => Reason::NatThere,
+        [Nat::Unknown | Nat::EndpointIndependent | Nat::Blocked, _] => Reason::NoAnswer,
+    }
+}
+
+/// Returns what is to be done first where it cannot be told how a NAT maps; nothing where it can.
+fn unknown_nats([here, there]: [Nat; 2], peer: &str) -> String {
+    let sides = match (here == Nat::Unknown, there == Nat::Unknown) {
+        (false, false) => return String::new(),
+        (true, false) => "here".to_owned(),
+        (false, true) => format!("on {peer}"),
+        (true, true) => format!("here and on {peer}"),
+    };
+    format!(
+        "first find out how the NAT maps ports {sides}. One observer, such as a single hub, cannot tell that; a second one can: set \
+         `Stun` there, or have a member with a public address. If the NAT gives each destination another port, forward a UDP port on \
+         its router. If not: "
+    )
 }
 
 fn about_session(now: Timestamp, link: &Link, contact: &Contact) -> Reason {

@@ -14,7 +14,6 @@ use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Collector, Kind};
 use crate::mesh::link::{Link, State};
 use crate::mesh::node::Node;
-use crate::mesh::prefix::is_reserved;
 use crate::mesh::probe::Probing;
 use crate::mesh::route::Refusal;
 use crate::mesh::status::{PeerStatus, Way};
@@ -35,9 +34,13 @@ impl Node {
             reason: self.reason(now, key, &contact, &candidates),
             why: link.map_or_else(
                 || self.explain_ban(key),
-                |link| link.explain(now, &contact, &candidates) + &self.explain_slowness(now, key, link),
+                |link| {
+                    link.explain(now, &contact, &candidates)
+                        + &self.explain_slowness(now, key, link)
+                        + &self.explain_router(now, key)
+                },
             ),
-            quality: link.and_then(Link::quality),
+            quality: link.and_then(|link| link.quality(now)),
             endpoint: contact.endpoint,
             allowed_ips: state
                 .map(|peer| peer.allowed_ips.iter().copied().collect())
@@ -65,30 +68,6 @@ impl Node {
             &self.probing,
         )
     }
-
-    /// Returns which way traffic takes to a peer: to whoever has its prefixes and a session. One whose prefixes nobody knows is reached
-    /// at its address alone.
-    fn way(&self, now: Timestamp, key: &PublicKey) -> Way {
-        let Some(device) = &self.device else { return Way::Down };
-        let has_session = |key: &PublicKey| self.contact_on(device, key).is_healthy(now);
-        let own = device.peers.get(key);
-        let is_owner = own.is_some_and(|peer| peer.allowed_ips.iter().any(|prefix| !is_reserved(prefix)));
-        if has_session(key) && (is_owner || self.census.routers.contains(key)) {
-            return Way::Direct;
-        }
-        let claimed: Vec<IpNet> = self.prefixes_of(device, key).into_iter().collect();
-        let leads_there = |router: &&PublicKey| {
-            let peer = device.peers.get(*router);
-            let covers =
-                |prefix: &IpNet| peer.is_some_and(|peer| peer.allowed_ips.iter().any(|own| own.contains(prefix)));
-            *router != key && has_session(router) && claimed.iter().any(|prefix| !is_reserved(prefix) && covers(prefix))
-        };
-        match self.census.routers.iter().find(leads_there) {
-            Some(router) => Way::Via(self.name(router)),
-            None if has_session(key) && claimed.iter().all(is_reserved) => Way::Direct,
-            None => Way::Down,
-        }
-    }
 }
 
 impl Node {
@@ -101,20 +80,32 @@ impl Node {
         };
         match self.no_probes {
             _ if !is_tried => String::new(),
-            Some(why) => format!(" (one by one, without probes: {why})"),
-            None if self.own_nat(now) == Nat::Blocked => " (one by one: nothing but WireGuard gets out here)".into(),
+            Some(why) => format!(" (one by one, because this node cannot probe: {why})"),
+            None if self.own_nat(now) == Nat::Blocked => {
+                " (one by one, because nothing but WireGuard gets out here)".into()
+            }
             None => match self.announced_probes(key).map(|probes| probes.nat) {
-                Some(Nat::Blocked) => " (one by one: nothing but WireGuard gets out there)".into(),
-                None => " (one by one: it announces no probes)".into(),
+                Some(Nat::Blocked) => " (one by one, because nothing but WireGuard gets out there)".into(),
+                None => " (one by one, because the peer announces no probes)".into(),
                 Some(Nat::AddressDependent) if self.own_nat(now) == Nat::AddressDependent => {
-                    " (both NATs give each destination a port of its own: neither side can be met)".into()
+                    " (both NATs give each destination another port: neither side can be met)".into()
                 }
                 Some(_) if self.has_been_tried(now, since) => {
-                    " (probes do not pass between the two, and are sent ever more seldom)".into()
+                    " (probes do not pass between the two, and are sent less and less often)".into()
                 }
                 Some(_) => String::new(),
             },
         }
+    }
+
+    /// Returns which router does not answer, where traffic to a peer is lost for that.
+    fn explain_router(&self, now: Timestamp, key: &PublicKey) -> String {
+        let router = self
+            .silent_router_of(now, key)
+            .filter(|_| self.way(now, key) == Way::Down);
+        router.map_or_else(String::new, |router| {
+            format!("; its router {} does not answer", self.name(&router))
+        })
     }
 
     /// Counts refused claims, and tells them one by one as long as they are few.

@@ -43,6 +43,8 @@ pub(in crate::daemon::metrics) fn snapshot(peers: u8, step: u64) -> Snapshot {
         trust_reason: String::new(),
         chatty: false,
         nat: "endpoint-independent".to_owned(),
+        nat_likely: "endpoint-independent".to_owned(),
+        nat_by: vec!["hub-fra".to_owned()],
         no_probes: None,
         fact_ports: Vec::new(),
         up_seconds: 93_784 + 2 * step,
