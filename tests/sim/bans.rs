@@ -19,8 +19,7 @@ fn one_hub() -> Scenario {
         hubs: two.hubs[..1].to_vec(),
         leaves: two
             .leaves
-            .iter()
-            .cloned()
+            .into_iter()
             .map(|leaf| crate::scenario::Leaf { hubs: vec![0], ..leaf })
             .collect(),
         ..two
