@@ -1,7 +1,7 @@
 //! The socket on which a running daemon is asked: one request a client, answered by the shell or, from then on, by what happens.
 //!
 //! Clients are tasks of their own that send messages to the shell; none of them can make it wait. One that says nothing, or reads
-//! nothing, is dropped. Seats are shared fairly by users ([`Seats`]), and all answers that wait have one bound ([`Held`]).
+//! nothing, is dropped. Seats are shared fairly by users (`seats`), and all answers that wait have one bound (`held`).
 
 use std::fs::{self, File};
 use std::io;
