@@ -29,6 +29,10 @@ pub struct PingArgs {
 /// How often a peer is asked.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Says what an answer through a router proves: its daemon passes the signal on, which takes no forwarding by its kernel.
+const RELAYED_BY_DAEMONS: &str =
+    "\n(the relayed time is between the daemons; `wirelink doctor` on the router checks that it forwards packets)";
+
 /// Neither way answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no answer from {0}")]
@@ -116,7 +120,16 @@ impl<'a> Summary<'a> {
     }
 
     fn words(&self) -> String {
-        format!("direct: {}\nrelayed: {}", self.direct.words(), self.relayed.words())
+        let note = if self.relayed.answered > 0 {
+            RELAYED_BY_DAEMONS
+        } else {
+            ""
+        };
+        format!(
+            "direct: {}\nrelayed: {}{note}",
+            self.direct.words(),
+            self.relayed.words()
+        )
     }
 }
 
@@ -191,7 +204,14 @@ mod tests {
         let summary = Summary::of(&pongs);
         assert_eq!(
             summary.words(),
-            "direct: no ping was sent\nrelayed: 2 of 3 answered, 10 ms to 30 ms, 20 ms on average"
+            format!(
+                "direct: no ping was sent\nrelayed: 2 of 3 answered, 10 ms to 30 ms, 20 ms on average{RELAYED_BY_DAEMONS}"
+            )
+        );
+        let alone = [pong()];
+        assert!(
+            !Summary::of(&alone).words().contains("daemons"),
+            "nothing came through a router"
         );
     }
 }

@@ -312,7 +312,7 @@ fn the_configuration_is_read_again_and_links_stay() {
 
     for (wrong, part) in [
         (json!({ "Peers": [{ "PublicKey": "short" }] }), "not a WireGuard key"),
-        (json!({ "Port": 7 }), "restart"),
+        (json!({ "AddressHash": "blake2s" }), "restart"),
     ] {
         settle(&mut lab, "a", &wrong);
         let said = ask(&lab, "a", &format!("reload -i {iface}"));

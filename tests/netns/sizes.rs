@@ -31,13 +31,13 @@ fn a_path_that_drops_long_packets_is_named_with_what_helps() {
     // more pass on their way in than its MTU, for a VLAN tag.
     for (name, other) in [("a", "b"), ("b", "a")] {
         let words = format!(
-            "on the way to {} only packets of up to 1328 bytes pass: lower the MTU of the WireGuard interface from 1420 to 1328",
+            "on the path to {} only packets of up to 1328 bytes pass: lower the MTU of the WireGuard interface from 1420 to 1328",
             &lab.public_key(other)[..8]
         );
         says(&lab, name, &words);
     }
     let wide = format!(
-        "on the way to {} packets of full size pass again",
+        "on the path to {} packets of full size pass again",
         &lab.public_key("b")[..8]
     );
     assert!(!lab.log("a").contains(&wide));

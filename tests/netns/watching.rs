@@ -29,7 +29,7 @@ fn both_ways_to_a_peer_are_measured() {
     assert_eq!(pinged["pings"][0]["path"], "direct", "{pinged:#}");
     let words = ask(&lab, "a", &format!("ping {key} -c 1 -i {}", lab.interface("a")));
     assert_eq!(words.code, Some(0), "{}", words.text);
-    assert!(words.text.contains("ms (used), via a router"), "{}", words.text);
+    assert!(words.text.contains("ms (used); via a router"), "{}", words.text);
 
     let hub = lab.public_key("hub").to_owned();
     let pinged = json_of(&lab, "a", &format!("ping {hub} -c 1"));
