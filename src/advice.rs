@@ -54,7 +54,7 @@ pub fn start(iface: &str) -> String {
     }
 }
 
-/// What a packet filter should let in.
+/// Traffic that a packet filter should let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening<'a> {
     /// WireGuard's UDP port.
@@ -63,7 +63,7 @@ pub enum Opening<'a> {
     Interface(&'a str),
 }
 
-/// Who keeps the rules of a packet filter.
+/// The program that keeps the rules of a packet filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeper<'a> {
     /// firewalld.

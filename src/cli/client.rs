@@ -30,7 +30,7 @@ pub struct Which {
     iface: Option<String>,
 }
 
-/// Who reads an answer.
+/// The reader of an answer: a person or a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// A person at a terminal: no text in the answer steers that.

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_told_ban_lasts_as_long_as_memory_and_a_decided_one_without_end() {
+    fn told_ban_lasts_as_long_as_memory_and_a_decided_one_forever() {
         let week = KEPT_FOR.as_secs();
         let mut bans = Bans::new(OWN);
         bans.learn(at(0), &OUT, told(true, 1), HUB);

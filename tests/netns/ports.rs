@@ -102,7 +102,7 @@ fn datagrams_of_other_users_do_not_divert_facts() {
 
 /// Earlier versions had nothing but a name that anybody can take.
 #[test]
-fn name_taken_by_another_user_does_not_keep_the_daemon_from_starting() {
+fn lock_name_of_another_user_does_not_stop_the_daemon() {
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixListener};
     let mut lab = Lab::build(&public_public());

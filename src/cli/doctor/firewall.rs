@@ -43,7 +43,7 @@ impl Truth {
     }
 }
 
-/// What may become of a packet: one of these, or several where a match was not understood.
+/// The possible fates of a packet: one of these, or several where a match was not understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fate {
     accepted: bool,

@@ -15,7 +15,7 @@ use crate::mesh::prefix::is_global_unicast;
 /// How deep chains may call one another.
 const DEPTH: usize = 16;
 
-/// What the kernel says of forwarding; nothing where it cannot be read.
+/// The kernel's settings for forwarding; empty where they cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Switches {
     /// `net.ipv4.conf.<interface>.forwarding`.
@@ -24,7 +24,7 @@ pub(super) struct Switches {
     pub(super) v6: Option<bool>,
 }
 
-/// What a packet filter does with a forwarded packet.
+/// The fate of a forwarded packet in a packet filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Passage {
     Open,
@@ -34,7 +34,7 @@ pub(super) enum Passage {
     Closed(String),
 }
 
-/// What a match, or all of a rule, says of the packet.
+/// The result of a match, or of a whole rule, for the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
     Yes,
@@ -42,7 +42,7 @@ enum Fit {
     Unclear,
 }
 
-/// What a chain comes to.
+/// The result of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Accept,
@@ -213,7 +213,7 @@ fn walk_nft(ruleset: &Value, of: &Value, chain: &str, packet: Forwarded<'_>, dep
         .filter(|rule| rule["family"] == of["family"] && rule["table"] == of["table"] && rule["chain"] == chain);
     walk(rules.map(|rule| {
         let parts = || rule["expr"].as_array().into_iter().flatten();
-        // What is no match, no verdict and nothing that only counts or logs may hold or not.
+        // A statement that is no match, no verdict, no counter and no log may hold or not.
         let fits = parts().map(|part| match part.get("match") {
             Some(wanted) => fits_nft(wanted, packet),
             None if part.get("xt").or(part.get("limit")).is_some() => Fit::Unclear,

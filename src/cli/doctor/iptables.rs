@@ -47,7 +47,7 @@ fn words(line: &str) -> Vec<String> {
 struct Walk<'a> {
     filter: &'a [Vec<String>],
     packet: Packet<'a>,
-    /// What was not understood first.
+    /// The first match that was not understood.
     unclear: Option<String>,
 }
 

@@ -53,7 +53,7 @@ struct Ruleset<'a> {
     chains: Vec<&'a Value>,
     /// By family, table and chain.
     rules: BTreeMap<[&'a str; 3], Vec<&'a [Value]>>,
-    /// What sets and maps with names hold, by family, table and name.
+    /// The elements of named sets and maps, by family, table and name.
     elements: BTreeMap<[&'a str; 3], &'a [Value]>,
 }
 
@@ -88,7 +88,7 @@ struct Walk<'a> {
     /// Names the table.
     table: &'a Value,
     packet: Packet<'a>,
-    /// What was not understood first.
+    /// The first match that was not understood.
     unclear: Option<String>,
 }
 

@@ -349,7 +349,7 @@ fn hundred_facts_make_a_tick() {
 }
 
 #[test]
-fn peer_without_signs_of_life_keeps_its_prefixes_while_it_has_a_session() {
+fn silent_peer_keeps_its_prefixes_while_it_has_a_session() {
     let mut bench = Bench::leaf(Settings::default());
     bench.add_peer(LEAF, "10.0.0.3/32");
     let prefix = "10.0.0.3/32".parse().unwrap();
