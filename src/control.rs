@@ -200,7 +200,7 @@ pub struct Node {
     /// Why it has that role, and which setting fixes it; empty from daemons that do not say.
     #[serde(default)]
     pub role_reason: String,
-    /// Whose word counts for members, and why; empty from daemons that do not say.
+    /// The peers whose word counts for members, and why; empty from daemons that do not say.
     #[serde(default)]
     pub trust_reason: String,
     /// Whether all facts are told to every peer.
@@ -210,7 +210,7 @@ pub struct Node {
     /// The class that the NAT likely has, where two observers show one, however far they are trusted.
     #[serde(default)]
     pub nat_likely: String,
-    /// Who sees the node from outside of its NAT: names of peers, and `STUN`.
+    /// The observers that see the node from outside of its NAT: names of peers, and `STUN`.
     #[serde(default)]
     pub nat_by: Vec<String>,
     /// Why there are no probes, where that is so.
@@ -342,7 +342,7 @@ pub struct Explanation {
     /// The class that the NAT in front of the peer likely has, by its own word.
     #[serde(default)]
     pub nat_there_likely: Option<String>,
-    /// Who sees this node from outside of its NAT: names of peers, and `STUN`.
+    /// The observers that see this node from outside of its NAT: names of peers, and `STUN`.
     #[serde(default)]
     pub nat_by: Vec<String>,
     /// What happened to it lately, in order.

@@ -57,7 +57,7 @@ pub struct Refused {
 pub struct Rejected {
     /// Who said it; strangers are one.
     pub sender: Option<PublicKey>,
-    /// What the sender is called.
+    /// The name of the sender.
     #[serde(default)]
     pub name: Option<String>,
     /// Why not, for people.

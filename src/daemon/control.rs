@@ -214,7 +214,7 @@ fn share(socket: &File) {
     }
 }
 
-/// What all clients share.
+/// The state that all clients share.
 #[derive(Clone)]
 struct Clients {
     ask: mpsc::Sender<Asked>,
@@ -234,7 +234,7 @@ async fn accept(listener: UnixListener, shared: Clients) {
         while clients.try_join_next().is_some() {}
         let caller = stream.peer_cred().ok().map(|peer| peer.uid());
         let Some(seat) = seats.take(caller, most_seats(caller)) else {
-            // What goes wrong is the client's matter. The line fits into the buffer of a new connection.
+            // An error here concerns the client alone. The line fits into the buffer of a new connection.
             let text = "there are too many clients".to_owned();
             let code = ErrorCode::Busy;
             write(&mut stream, &lines(&[Response::Error { code, text }])).await.ok();
@@ -245,7 +245,7 @@ async fn accept(listener: UnixListener, shared: Clients) {
             let over = seat.over().clone();
             let client = Client { stream, shared, seat };
             tokio::select! {
-                // What goes wrong is the client's matter.
+                // An error here concerns the client alone.
                 _ = client.serve() => {}
                 () = over.cancelled() => {}
             }

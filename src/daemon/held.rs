@@ -1,6 +1,6 @@
 //! The bytes of answers that wait for their readers, on the control socket and over HTTP: bounded in sum.
 //!
-//! Where there is no room for another answer, the readers of the oldest one are dropped: a slow client loses, and others do not wait.
+//! If there is no room for another answer, the readers of the oldest one are dropped: a slow client loses, and others do not wait.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

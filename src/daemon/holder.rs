@@ -1,4 +1,4 @@
-//! Which program has a UDP port, as far as the kernel tells (proc(5), `/proc/net/udp6`).
+//! Finds the program that has a UDP port, as far as the kernel tells (proc(5), `/proc/net/udp6`).
 
 use std::fmt;
 use std::fs;

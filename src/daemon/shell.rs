@@ -57,9 +57,9 @@ pub(super) struct Shell {
     node: Node,
     device: Device,
     host: Host,
-    /// Where the machine was when it was looked at last.
     /// The addresses of the interface.
     own: Vec<ipnet::IpNet>,
+    /// The network that this machine was in when it was last looked at.
     whereabouts: Whereabouts,
     up: bool,
     ports: Ports,

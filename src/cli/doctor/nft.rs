@@ -262,7 +262,7 @@ impl<'a> Walk<'a> {
             ("state", _) => value
                 .as_str()
                 .map_or(Truth::Unknown, |state| self.packet.has_state(state)),
-            // What comes to a port of this machine's own was not redirected to it.
+            // A packet to a port of this machine itself was not redirected to it.
             ("status", _) if value == "dnat" || value == "snat" => Truth::No,
             (_, "type") => Truth::of(value == "local"),
             // Whether a route leads back.

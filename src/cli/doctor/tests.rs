@@ -286,7 +286,7 @@ fn packets() -> [Packet<'static>; 2] {
     ]
 }
 
-/// What becomes of both: closed, answers only, unclear, open.
+/// The verdict on both: closed, answers only, unclear, open.
 fn judged(ruleset: &Value) -> String {
     packets()
         .map(|packet| letter(&nft(ruleset, packet, false)))

@@ -17,7 +17,7 @@ use crate::mesh::identity::{PrivateKey, PublicKey};
 /// Where implementations put their sockets; the first is a link to the second on most machines.
 const FOLDERS: [&str; 2] = ["/var/run/wireguard", "/run/wireguard"];
 
-/// Where amneziawg-go puts its own.
+/// The folder for the sockets of amneziawg-go.
 const AMNEZIA: [&str; 2] = ["/var/run/amneziawg", "/run/amneziawg"];
 
 /// How long one request may take.

@@ -91,7 +91,7 @@ async fn answer(stream: TcpStream, web: Web, call: Call) {
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
     tokio::select! {
-        // What goes wrong is the client's matter.
+        // An error here concerns the client alone.
         _ = connection => {}
         () = call.lost_patience() => {}
     }
