@@ -39,6 +39,8 @@ mod scenarios;
 mod stage;
 mod star;
 mod stun;
+mod trace;
+mod traces;
 mod v1;
 mod why;
 mod wire;

@@ -9,6 +9,7 @@ pub(crate) mod program;
 #[path = "../scenario/mod.rs"]
 pub(crate) mod scenario;
 pub(crate) mod star;
+pub(crate) mod trace;
 pub(crate) mod v1;
 pub(crate) mod wireguard;
 pub(crate) mod world;

@@ -11,11 +11,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use self::walk::Walk;
 use crate::draw::Draw;
 use crate::program::Program;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
 
 /// How many walks each of the tests below makes.
 const SEEDS: u64 = 50;
 /// How many tests there are; in the last of them some hosts run wirelink v1.
 const TESTS: u64 = 4;
+/// The first seed of the walks beside wirelink v1.
+pub(crate) const FIRST_BESIDE_V1: u64 = (TESTS - 1) * SEEDS;
 
 /// Makes the walks of one test, of which each has its seeds; or only the one that is asked for.
 fn walks(first: u64) {
@@ -34,10 +38,24 @@ fn walks(first: u64) {
     }
 }
 
-fn walk(seed: u64, traced: bool) {
+/// Draws the network of a seed; the history is drawn from what is left.
+fn draw_network(seed: u64) -> (Scenario, Draw) {
     let mut draw = Draw::new(seed).branch(4);
     let beside_v1 = seed / SEEDS % TESTS == TESTS - 1;
-    let scenario = network::draw(&mut draw, beside_v1);
+    (network::draw(&mut draw, beside_v1), draw)
+}
+
+/// Makes the walk of a seed for the record; returns its trace, and whether all went as it must.
+pub(crate) fn record(seed: u64, trace: Trace) -> (Option<Trace>, bool) {
+    let (scenario, draw) = draw_network(seed);
+    let mut walk = Walk::new(&scenario, seed, draw);
+    walk.stage.world.hashed = Some(trace);
+    let result = catch_unwind(AssertUnwindSafe(|| walk.go()));
+    (walk.stage.world.hashed.take(), matches!(result, Ok(Ok(()))))
+}
+
+fn walk(seed: u64, traced: bool) {
+    let (scenario, draw) = draw_network(seed);
     let mut walk = Walk::new(&scenario, seed, draw);
     if traced {
         println!("{scenario:#?}");
@@ -80,5 +98,5 @@ fn the_third_fifty() {
 
 #[test]
 fn fifty_beside_v1() {
-    walks(3 * SEEDS);
+    walks(FIRST_BESIDE_V1);
 }

@@ -45,6 +45,7 @@ impl World {
         node.handle(now, Input::Device(host.tunnel.device()));
         node.handle(now, Input::Stop);
         while let Some(output) = node.poll_output() {
+            self.hash(id, &output);
             match output {
                 Output::Configure(change) => self.configure(id, change, true),
                 Output::Remember(memory) => {

@@ -14,13 +14,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::event::Input;
+use wirelink::mesh::event::{Input, Output};
 use wirelink::mesh::settings::Host as Endpoint;
 use wirelink::mesh::time::Timestamp;
 
 use crate::draw::Draw;
 use crate::host::Host;
 use crate::net::{Flight, HostId, Net};
+use crate::trace::Trace;
 use crate::wireguard::{Effect, Message};
 
 /// How many events a machine may have in a second of simulated time, on average over a run: far more than any has.
@@ -53,6 +54,8 @@ pub(crate) struct World {
     draw: Draw,
     echoes: u64,
     trace: Option<String>,
+    /// What nodes want done goes into this hash, where there is one.
+    pub(crate) hashed: Option<Trace>,
 }
 
 /// What a STUN server does (RFC 8489).
@@ -124,6 +127,7 @@ impl World {
             draw: draw.branch(2),
             echoes: 0,
             trace: None,
+            hashed: None,
         }
     }
 
@@ -143,6 +147,13 @@ impl World {
             let at = self.now.since_start().as_secs_f64() - 3600.0;
             let name = host.map_or("*", |host| &self.hosts[host].config.name);
             let _ = writeln!(trace, "{at:10.4} {name:>6} {}", line());
+        }
+    }
+
+    /// Takes what a node wants done into the hash, where there is one.
+    fn hash(&mut self, id: HostId, output: &Output) {
+        if let Some(hash) = &mut self.hashed {
+            hash.take(self.now, &self.hosts[id].config.name, output);
         }
     }
 
@@ -250,6 +261,7 @@ impl World {
     fn settle(&mut self, id: HostId) {
         loop {
             if let Some(output) = self.hosts[id].node.as_mut().and_then(|node| node.poll_output()) {
+                self.hash(id, &output);
                 self.carry_out(id, output);
                 continue;
             }
