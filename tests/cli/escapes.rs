@@ -68,7 +68,7 @@ fn answer(ask: &str) -> Value {
 }
 
 /// Answers at the socket of an interface for as long as the test runs.
-fn stand_in(directory: &Directory) {
+pub(crate) fn stand_in(directory: &Directory, answer: fn(&str) -> Value) {
     let listener = UnixListener::bind(directory.path("wg0.sock")).expect("a socket");
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -98,7 +98,7 @@ fn is_harmless(what: &str, text: &str) {
 #[test]
 fn no_answer_of_a_daemon_steers_a_terminal() {
     let directory = Directory::new();
-    stand_in(&directory);
+    stand_in(&directory, answer);
     for command in [
         &["status"][..],
         &["status", "hub"],

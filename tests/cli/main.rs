@@ -6,11 +6,14 @@ mod decode;
 mod escapes;
 mod logs;
 mod pages;
+mod piped;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -974,4 +977,25 @@ fn too_few_open_files_are_a_clear_exit() {
     );
     assert_eq!(said.status.code(), Some(1), "{}", stderr(&said));
     contains(&stderr(&said), &["20 files open", "LimitNOFILE=", "ulimit -n"]);
+}
+
+/// A process that may be dumped belongs to its user in /proc, and any other process of that user may read its memory; one that may
+/// not belongs to root (proc(5)).
+#[test]
+fn memory_of_a_daemon_is_closed_to_its_user() {
+    const NOBODY: u32 = 65_534;
+    let directory = Directory::new();
+    let mut command = directory.wirelink(&["--iface", "wlnone", "--wait"]);
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let mut daemon = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let stderr = BufReader::new(daemon.stderr.take().expect("a pipe"));
+    let is_confined = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|line| line.contains("confined"));
+    let confined = stderr.lines().find(is_confined);
+    let owner = fs::metadata(format!("/proc/{}/maps", daemon.id())).map(|file| file.uid());
+    daemon.kill().expect("it is ours");
+    daemon.wait().expect("it ends");
+    assert!(confined.is_some(), "it says that it is confined");
+    assert_eq!(owner.expect("it runs"), 0);
 }

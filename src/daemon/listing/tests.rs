@@ -6,8 +6,9 @@ use crate::control::Response;
 use crate::mesh::auth::Auth;
 use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::event::Input;
+use crate::mesh::fact::signal::{Nat, Probes};
 use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Timed, wire};
+use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::{AddressHash, PrivateKey};
 use crate::mesh::settings::{PeerSettings, Settings, TrustLevel};
 
@@ -18,47 +19,44 @@ fn private(who: u8) -> PrivateKey {
 /// Returns a node that believes in so many members, each named by its trusted peer.
 fn node_with(members: u16) -> (Node, Timestamp) {
     let now = Timestamp::from_start(Duration::from_secs(1000));
-    let mut teller = Auth::new(private(1), AddressHash::Sha1);
+    let teller = private(1).public_key();
     let mut settings = Settings::default();
     let trusted = PeerSettings {
         trust: Some(TrustLevel::Membership),
         ..PeerSettings::default()
     };
-    settings.peers.insert(*teller.public_key(), trusted);
+    settings.peers.insert(teller, trusted);
     let mut device = DeviceState::new(private(200).public_key(), 51820);
     let state = PeerState {
         endpoint: Some(SocketAddr::from(([192, 0, 2, 1], 5))),
         last_handshake: Some(now),
         ..PeerState::default()
     };
-    device.peers.insert(*teller.public_key(), state);
+    device.peers.insert(teller, state);
     let mut node = Node::new(settings, private(200), [9; 32], now);
     node.handle(now, Input::Device(&device));
     node.handle(now, Input::Timeout);
-    let source = AddressHash::Sha1.link_local(teller.public_key());
-    let recipient = *node.public_key();
     for member in 0..members {
         let mut subject = [7; 32];
         subject[..2].copy_from_slice(&member.to_be_bytes());
         let subject = PublicKey::from_bytes(subject);
         let value = Value::MemberMetadata(Metadata::new(Some(&format!("m{member}")), false));
-        let ttl = Duration::from_secs(255);
-        for group in wire::pack(&[Timed {
-            fact: Fact { subject, value },
-            ttl,
-        }]) {
-            let payload = &teller.tag(&recipient, [7; 24], &group).expect("a secret");
-            node.handle(
-                now,
-                Input::Packet {
-                    source,
-                    ports: Default::default(),
-                    payload,
-                },
-            );
-        }
+        tell(&mut node, now, Fact { subject, value });
     }
     (node, now)
+}
+
+/// Has the trusted peer tell a fact.
+fn tell(node: &mut Node, now: Timestamp, fact: Fact) {
+    let mut teller = Auth::new(private(1), AddressHash::Sha1);
+    let source = AddressHash::Sha1.link_local(teller.public_key());
+    let recipient = *node.public_key();
+    let ttl = Duration::from_secs(255);
+    for group in wire::pack(&[Timed { fact, ttl }]) {
+        let payload = &teller.tag(&recipient, [7; 24], &group).expect("a secret");
+        let ports = Default::default();
+        node.handle(now, Input::Packet { source, ports, payload });
+    }
 }
 
 fn pieces(node: &Node, now: Timestamp, subject: Option<PublicKey>) -> Vec<Vec<u8>> {
@@ -129,4 +127,24 @@ fn node_without_facts_lists_none() {
         (facts.facts.len(), facts.refused.len(), facts.rejected.len()),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn only_the_latest_announcement_of_probes_is_listed() {
+    let (mut node, now) = node_with(0);
+    let subject = private(1).public_key();
+    for nat in [Nat::Unknown, Nat::EndpointIndependent] {
+        let epoch = 5 + u64::from(nat != Nat::Unknown);
+        let value = Value::Probes(Probes { epoch, nat });
+        tell(&mut node, now, Fact { subject, value });
+    }
+    let believed = node.believed(now, None);
+    let announced = believed.filter(|(fact, ..)| fact.value.probes().is_some());
+    assert_eq!(announced.count(), 2, "the node has both until the first one expires");
+    for about in [None, Some(subject)] {
+        let facts = read(&pieces(&node, now, about)).facts;
+        let listed = facts.iter().filter(|fact| fact.attribute == "probes");
+        let values: Vec<&str> = listed.map(|fact| fact.value.as_str()).collect();
+        assert_eq!(values, ["since 6"]);
+    }
 }
