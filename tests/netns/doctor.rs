@@ -40,6 +40,26 @@ fn expect(lab: &Lab, name: &str, code: i32, expected: &[[&str; 3]]) {
     assert_eq!(status, Some(code), "{complaints:#?}");
 }
 
+/// Links through such a router come up, as its daemon passes signals on; users' packets are lost.
+#[test]
+fn router_that_forwards_nothing_is_found() {
+    let lab = direct();
+    let (hub, iface) = (lab.namespace("hub"), lab.interface("hub"));
+    expect(&lab, "hub", 0, &[]);
+    hub.run("sysctl -qw net.ipv4.ip_forward=0");
+    expect(&lab, "hub", 1, &[["forwarding", "fail", "forwarding is 0"]]);
+    expect(&lab, "a", 0, &[]);
+    hub.run("sysctl -qw net.ipv4.ip_forward=1");
+    let table = "table inet checked";
+    hub.filter(&format!(
+        "{table} {{ chain onward {{ type filter hook forward priority 0; iifname \"{iface}\" drop; }}\n}}"
+    ));
+    let lost = ["drops IPv4 packets between peers", "drops IPv6 packets between peers"];
+    expect(&lab, "hub", 1, &lost.map(|text| ["forwarding", "fail", text]));
+    hub.filter(&format!("delete {table}"));
+    expect(&lab, "hub", 0, &[]);
+}
+
 #[test]
 fn each_fault_of_a_machine_with_a_daemon_is_found() {
     let mut lab = direct();
