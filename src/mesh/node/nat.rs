@@ -6,10 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use crate::mesh::fact::signal::Nat;
 use crate::mesh::link::candidate::is_private;
 
-/// How many that are believed no further than any peer must differ from the others, before they show that a NAT gives each its own port:
-/// one alone may lie.
-const DISSENTERS: usize = 2;
-
 /// Where one observer sees this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sighting {
@@ -29,6 +25,9 @@ pub(super) fn from_outside(own: &BTreeSet<IpAddr>, mut seen: Vec<Sighting>) -> V
 }
 
 /// Returns how a NAT maps, by what each observer sees over IPv4, where this node has these addresses (RFC 4787, 4.1).
+///
+/// Only observers of more trust than every peer can show that the NAT gives each destination another port: any number of others may lie.
+/// The word of those others counts where it agrees.
 pub(super) fn class(own: &BTreeSet<IpAddr>, seen: &[Sighting]) -> Nat {
     // Own addresses count as one place: a machine that has several is behind no NAT.
     let place = |sighting: &Sighting| Some(sighting.place).filter(|place| !own.contains(&place.ip()));
@@ -38,19 +37,13 @@ pub(super) fn class(own: &BTreeSet<IpAddr>, seen: &[Sighting]) -> Nat {
         *believed += usize::from(sighting.believed);
         *all += 1;
     }
-    let Some(most) = votes.iter().max_by_key(|(_, votes)| **votes).map(|(place, _)| *place) else {
+    let Some((most, (_, agreeing))) = votes.iter().max_by_key(|(_, votes)| **votes) else {
         return Nat::Unknown;
     };
-    let elsewhere = || {
-        votes
-            .iter()
-            .filter(|(place, _)| **place != most)
-            .map(|(_, votes)| *votes)
-    };
-    let is_believed = elsewhere().any(|(believed, _)| believed > 0);
-    if is_believed || elsewhere().map(|(_, all)| all).sum::<usize>() >= DISSENTERS {
+    let mut elsewhere = votes.iter().filter(|(place, _)| *place != most);
+    if elsewhere.any(|(_, (believed, _))| *believed > 0) {
         Nat::AddressDependent
-    } else if most.is_none() || votes[&most].1 > 1 {
+    } else if most.is_none() || *agreeing > 1 {
         Nat::EndpointIndependent
     } else {
         Nat::Unknown
@@ -172,10 +165,22 @@ mod tests {
             class_of(HOME, &[], &[(PUBLIC, 5), (PUBLIC, 5), (PUBLIC, 666)]),
             Nat::EndpointIndependent
         );
+    }
+
+    #[test]
+    fn least_trusted_observers_alone_show_no_dependent_nat() {
+        let lies: Vec<_> = (600..650).map(|port| (PUBLIC, port)).collect();
         assert_eq!(
-            class_of(HOME, &[(PUBLIC, 5)], &[(PUBLIC, 6), (PUBLIC, 7)]),
+            class_of(HOME, &[(PUBLIC, 5), (PUBLIC, 5)], &lies),
+            Nat::EndpointIndependent
+        );
+        assert_eq!(class_of(HOME, &[(PUBLIC, 5)], &lies), Nat::Unknown);
+        assert_eq!(class_of(PUBLIC, &[(PUBLIC, 5)], &lies), Nat::EndpointIndependent);
+        assert_eq!(class_of(HOME, &[], &lies), Nat::Unknown);
+        assert_eq!(
+            class_of(HOME, &[(PUBLIC, 5), (PUBLIC, 6)], &[(PUBLIC, 5), (PUBLIC, 5)]),
             Nat::AddressDependent,
-            "two do not"
+            "nor do they hide one"
         );
     }
 }
