@@ -201,6 +201,8 @@
 //! - STUN servers are asked by a node that has fewer than two observers, and only where its operator names some. The core says when, and
 //!   sees what an answer says; the codec, `stun-types`, is the shell's. The filter of the raw socket lets in what begins like an answer
 //!   and comes from an address that was asked.
+//! - Probes look random to everybody but their receiver, and no two have anything in common: WireGuard marks its packets under the
+//!   receiver's public key, and so do they, which takes no state and nothing to be agreed on. `docs/decisions.md` has the limits.
 //! - The epoch of probes is remembered: it is what the clock says, or one more than the last run's, whatever is more.
 //! - Rights are given up before anything is listened to, not after the sockets are open: landlock and seccomp must hold for every thread, and
 //!   on older kernels hold only for those that are started later. So what a daemon may need later, it keeps: two capabilities.

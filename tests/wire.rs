@@ -13,6 +13,7 @@ use wirelink::mesh::fact::value::{Metadata, Value};
 use wirelink::mesh::fact::wire::{self, WireError};
 use wirelink::mesh::fact::{Fact, Timed};
 use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::probe::wire::Form;
 
 fn vectors() -> Json {
     serde_json::from_str(include_str!("vectors/wirelink-v1.json")).unwrap()
@@ -291,14 +292,19 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::Reset),
         any::<[u64; 32]>().prop_map(|half| Value::Holdings(Box::new(std::array::from_fn(|index| half[index / 2])))),
         proptest::collection::vec(any::<u64>(), 0..128).prop_map(Value::Withdrawn),
-        (any::<u64>(), 0..4_usize).prop_map(|(epoch, nat)| {
+        (0..u64::MAX / 2, 0..4_usize, any::<bool>()).prop_map(|(epoch, nat, is_veiled)| {
+            let form = if is_veiled { Form::Veiled } else { Form::Marked };
             let all = [
                 Nat::Unknown,
                 Nat::EndpointIndependent,
                 Nat::AddressDependent,
                 Nat::Blocked,
             ];
-            Value::Probes(Probes { epoch, nat: all[nat] })
+            Value::Probes(Probes {
+                epoch,
+                nat: all[nat],
+                form,
+            })
         }),
         any_beat().prop_map(Value::Heartbeat),
         (any_beat(), any::<u32>(), any::<u64>(), any::<[u8; 4]>(), 1..u16::MAX).prop_map(

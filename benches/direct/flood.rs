@@ -1,10 +1,10 @@
-//! Probes that nobody asked for, of valid form, from one address, at the port of a node with two live links.
+//! Datagrams that may be probes, as far as the kernel sees, from one address, at the port of a node with two live links.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use wirelink::mesh::probe::wire::{self, LEN, MARK, VERSION};
+use wirelink::mesh::probe::wire::{self, MIN_VEILED};
 
 use crate::eye::Eyes;
 use crate::lab::Lab;
@@ -177,21 +177,18 @@ fn send(socket: &UdpSocket, time: Duration) {
             continue;
         }
         for _ in 0..AT_ONCE {
-            // Another pair and another transaction each time: nothing of it may be remembered.
+            // Another nonce and another pair each time: nothing of it may be remembered.
             let number = sent.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
             datagram[8..16].copy_from_slice(&number);
-            datagram[32..40].copy_from_slice(&number);
+            datagram[24..32].copy_from_slice(&number);
             sent += u64::from(socket.send(&datagram).is_ok());
         }
     }
 }
 
-/// Makes a probe as anybody can who knows the source: all of it is right but the tag.
-fn forged() -> [u8; LEN] {
-    let mut datagram = [0; LEN];
-    datagram[..4].copy_from_slice(&MARK);
-    datagram[4] = VERSION;
-    datagram[LEN - 16..].fill(0x55);
-    wire::decode(&datagram).expect("the form is that of a probe");
+/// Makes a probe as anybody can who knows the source: nobody without the key of a pair can tell that it is none.
+fn forged() -> [u8; MIN_VEILED] {
+    let datagram = [0x55; MIN_VEILED];
+    assert!(wire::is_possible(&datagram), "the kernel's filter must let it through");
     datagram
 }

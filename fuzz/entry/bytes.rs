@@ -9,6 +9,7 @@ use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
 use wirelink::mesh::fact::signal::{Nat, Ports, Probes, Signal, Word};
 use wirelink::mesh::fact::value::{BUCKETS, Metadata, Value};
 use wirelink::mesh::fact::{Fact, Timed};
+use wirelink::mesh::probe::wire::Form;
 
 use super::{inner, key};
 
@@ -58,8 +59,13 @@ impl<'a> Bytes<'a> {
             9 => Value::Holdings(Box::new([sum; BUCKETS])),
             10 => Value::Reset(sum),
             11 => Value::Probes(Probes {
-                epoch: sum,
+                epoch: sum / 2,
                 nat: Nat::EndpointIndependent,
+                form: if b.is_multiple_of(2) {
+                    Form::Veiled
+                } else {
+                    Form::Marked
+                },
             }),
             12 => Value::Signal(Box::new(Signal {
                 to: subject,

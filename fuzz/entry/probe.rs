@@ -10,7 +10,7 @@ use chacha20::rand_core::SeedableRng as _;
 use wirelink::mesh::fact::signal::{Ports, Signal, Word};
 use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::probe::pairs::Pairs;
-use wirelink::mesh::probe::wire::{self, Kind, Message};
+use wirelink::mesh::probe::wire::{self, Form, Kind, Message};
 use wirelink::mesh::probe::{Heard, MAX_PORTS, Probing};
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
@@ -35,6 +35,7 @@ pub(crate) fn run(data: &[u8]) {
 
 /// What is read must be written in the same way, but for what is reserved.
 fn read(data: &[u8]) {
+    let _ = pairs(OWN, PEERS[0]).read(data);
     if let Ok(envelope) = wire::decode(data) {
         let again = pairs(PEERS[0], OWN)
             .seal(&key(OWN), &envelope.message)
@@ -110,12 +111,19 @@ impl Course {
     /// What a peer says that has the key and any intention.
     fn lie(&mut self, peer: u8, bytes: &mut Bytes<'_>) {
         let source = place(bytes);
-        let kind = match bytes.next() % 3 {
+        let number = bytes.next();
+        let form = if (number / 3).is_multiple_of(2) {
+            Form::Marked
+        } else {
+            Form::Veiled
+        };
+        let kind = match number % 3 {
             0 => Kind::Probe,
             1 => Kind::Look,
             _ => Kind::Answer { source: place(bytes) },
         };
         let message = Message {
+            form,
             kind,
             epoch: bytes.number(EPOCH),
             counter: bytes.number(0),
@@ -154,14 +162,13 @@ impl Course {
         let counter = bytes.number(0);
         for peer in PEERS {
             let pairs = pairs(peer, OWN);
-            let envelope = wire::decode(&datagram).expect("our own bytes");
-            if pairs.open(&envelope).is_ok() {
+            if let Ok((_, question)) = pairs.read(&datagram) {
                 let kind = Kind::Answer { source: seen };
                 let answer = Message {
                     kind,
                     epoch: EPOCH,
                     counter,
-                    ..envelope.message
+                    ..question
                 };
                 let answer = pairs.seal(&key(OWN), &answer).expect("it was admitted");
                 self.hear(to, &answer);

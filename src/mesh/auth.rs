@@ -218,7 +218,7 @@ fn open(secret: &Zeroizing<[u8; 32]>, nonce: &[u8; NONCE_LEN], facts: &[u8], mut
 
 /// Returns the key and the nonce of ChaCha20-Poly1305 that stand for the secret and the long nonce of XChaCha20-Poly1305
 /// (draft-irtf-cfrg-xchacha, 2.3).
-fn cipher(secret: &Zeroizing<[u8; 32]>, nonce: &[u8; NONCE_LEN]) -> (LessSafeKey, Nonce) {
+pub(super) fn cipher(secret: &Zeroizing<[u8; 32]>, nonce: &[u8; NONCE_LEN]) -> (LessSafeKey, Nonce) {
     let (first, last) = nonce.split_at(16);
     let first: [u8; 16] = first.try_into().expect("16 bytes");
     let key = Zeroizing::new(<[u8; 32]>::from(hchacha::<R20>(&(**secret).into(), &first.into())));

@@ -40,7 +40,7 @@ pub enum Input<'a> {
         /// The UDP payload.
         payload: &'a [u8],
     },
-    /// A datagram with the mark of a [probe](super::probe::wire::MARK) came in on WireGuard's own port.
+    /// A datagram that [may be a probe](super::probe::wire::is_possible) came in on WireGuard's own port.
     Probe {
         /// Where it came from, through whatever NAT; an IPv4 address never in its mapped form.
         source: SocketAddr,

@@ -11,6 +11,7 @@ use wirelink::mesh::identity::{PrivateKey, PublicKey};
 use wirelink::mesh::memory::Memory;
 use wirelink::mesh::ping::{NoPing, Path};
 use wirelink::mesh::prefix::is_routed;
+use wirelink::mesh::probe::wire::Form;
 use wirelink::mesh::settings::Settings;
 use wirelink::mesh::time::Timestamp;
 use zeroize::Zeroizing;
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// Whether its node may have a raw socket.
     pub(crate) probes: bool,
+    /// The newest form of probes that its node knows.
+    pub(crate) form: Form,
     /// What runs beside WireGuard.
     pub(crate) program: scenario::Program,
 }
@@ -203,6 +206,9 @@ impl Host {
             memory.check().expect("nodes keep within bounds");
             memory.grow_older(now.since(*at));
             node.handle(now, Input::Remembered(Box::new(memory)));
+        }
+        if let Program::Ours(node) = &mut node {
+            node.know_probes(self.config.form);
         }
         let missing = (!self.config.probes).then_some(NoProbes::NotPermitted);
         let epoch = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX);

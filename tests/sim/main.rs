@@ -42,6 +42,7 @@ mod stun;
 mod trace;
 mod traces;
 mod v1;
+mod veiled;
 mod why;
 mod wire;
 mod wireguard;

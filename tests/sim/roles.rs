@@ -101,6 +101,7 @@ fn build(machines: &[Machine]) -> World {
             forwards: is_open,
             settings: machine.settings.clone(),
             probes: true,
+            form: wirelink::mesh::probe::wire::Form::Veiled,
             program: machine.program,
         };
         let nic = Nic {

@@ -49,6 +49,7 @@ fn add_machine(stage: &mut Stage<'_>, last: u8) -> HostId {
         forwards: false,
         settings: Settings::default(),
         probes: false,
+        form: wirelink::mesh::probe::wire::Form::Veiled,
         program: Kind::Ours,
     };
     stage.world.add_host(config, vec![nic])

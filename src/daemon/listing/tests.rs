@@ -10,6 +10,7 @@ use crate::mesh::fact::signal::{Nat, Probes};
 use crate::mesh::fact::value::{Metadata, Value};
 use crate::mesh::fact::{Fact, Timed, wire};
 use crate::mesh::identity::{AddressHash, PrivateKey};
+use crate::mesh::probe::wire::Form;
 use crate::mesh::settings::{PeerSettings, Settings, TrustLevel};
 
 fn private(who: u8) -> PrivateKey {
@@ -135,7 +136,8 @@ fn only_the_latest_announcement_of_probes_is_listed() {
     let subject = private(1).public_key();
     for nat in [Nat::Unknown, Nat::EndpointIndependent] {
         let epoch = 5 + u64::from(nat != Nat::Unknown);
-        let value = Value::Probes(Probes { epoch, nat });
+        let form = Form::Veiled;
+        let value = Value::Probes(Probes { epoch, nat, form });
         tell(&mut node, now, Fact { subject, value });
     }
     let believed = node.believed(now, None);

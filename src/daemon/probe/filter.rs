@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use socket2::SockFilter;
 
-use super::packet::{Family, UDP_LEN};
+use super::packet::{Family, UDP_LEN, VEILED_UDP_LEN};
 use super::stun::{COOKIE, SUCCESS};
 use crate::mesh::probe::wire::MARK;
 
@@ -29,6 +29,7 @@ const SKIP_NOTHING: u16 = 0x01;
 const SKIP_IPV4_HEADER: u16 = 0xb1;
 const IF_EQUAL: u16 = 0x15;
 const IF_ANY_BIT: u16 = 0x45;
+const IF_MORE: u16 = 0x25;
 const RETURN: u16 = 0x06;
 
 /// Where an IPv4 header has flags and fragment offset, and which bits are the offset.
@@ -62,29 +63,38 @@ pub(in crate::daemon) fn to_port(port: u16) -> Vec<SockFilter> {
     filter.collect()
 }
 
-/// Takes datagrams to the port that are as long as a probe and have its mark; and, where servers were asked, what begins like an answer
-/// of STUN and comes from one of them. A load from behind the end refuses, too. Nothing that STUN says is as long as a probe: its
-/// length is a multiple of 4.
+/// Takes datagrams to the port that are as long as a marked probe and have its mark, or as long as a veiled one and do not begin like a
+/// message of WireGuard; and, where servers were asked, what begins like an answer
+/// of STUN and comes from one of them. A load from behind the end refuses, too. An answer of STUN that is as long as a veiled
+/// probe passes as one, and whoever reads it looks at what it is.
 ///
 /// Raw sockets show an IPv4 header of any length before that of UDP, and nothing before it where the packet is IPv6 (raw(7)).
 fn program(family: Family, port: u16, asked: &[SocketAddr]) -> Vec<Step> {
     let mut steps = match family {
         Family::V4 => vec![
             load(LOAD_HALF, FRAGMENT),
-            compare(IF_ANY_BIT, OFFSET_BITS, 8, 0),
+            compare(IF_ANY_BIT, OFFSET_BITS, 15, 0),
             load(SKIP_IPV4_HEADER, 0),
         ],
         Family::V6 => vec![load(SKIP_NOTHING, 0)],
     };
     steps.extend([
         load(LOAD_HALF_BEHIND, 2),
-        compare(IF_EQUAL, port.into(), 0, 5),
+        compare(IF_EQUAL, port.into(), 0, 12),
         load(LOAD_HALF_BEHIND, 4),
-        compare(IF_EQUAL, UDP_LEN.into(), 0, 4),
+        compare(IF_EQUAL, UDP_LEN.into(), 8, 0),
+        compare(IF_MORE, u32::from(*VEILED_UDP_LEN.start()) - 1, 0, 11),
+        compare(IF_MORE, u32::from(*VEILED_UDP_LEN.end()), 10, 0),
         load(LOAD_WORD_BEHIND, 8),
-        compare(IF_EQUAL, u32::from_be_bytes(MARK), 0, 1),
+        compare(IF_EQUAL, u32::from_be_bytes([1, 0, 0, 0]), 6, 0),
+        compare(IF_EQUAL, u32::from_be_bytes([2, 0, 0, 0]), 5, 0),
+        compare(IF_EQUAL, u32::from_be_bytes([3, 0, 0, 0]), 4, 0),
+        compare(IF_EQUAL, u32::from_be_bytes([4, 0, 0, 0]), 3, 0),
         load(RETURN, u32::MAX),
+        load(LOAD_WORD_BEHIND, 8),
+        compare(IF_EQUAL, u32::from_be_bytes(MARK), 1, 0),
         load(RETURN, 0),
+        load(RETURN, u32::MAX),
     ]);
     let mut servers = asked.iter().filter(|server| Family::of(**server) == family).peekable();
     if servers.peek().is_some() {
@@ -180,6 +190,7 @@ mod tests {
                 SKIP_IPV4_HEADER => index = (load(1, step.value)? & 15) * 4,
                 SKIP_NOTHING => index = step.value,
                 IF_EQUAL => jump(accumulator == step.value),
+                IF_MORE => jump(accumulator > step.value),
                 IF_ANY_BIT => jump(accumulator & step.value != 0),
                 RETURN => return Some(step.value > 0),
                 code => panic!("instruction {code:#x}"),
@@ -190,6 +201,10 @@ mod tests {
 
     /// Returns a probe as a raw socket shows it.
     fn shown(family: Family, options: &[u8]) -> Vec<u8> {
+        shown_with(family, options, &PROBE)
+    }
+
+    fn shown_with(family: Family, options: &[u8], payload: &[u8]) -> Vec<u8> {
         let (from, to): (SocketAddr, SocketAddr) = match family {
             Family::V4 => ("192.0.2.1:0".parse().unwrap(), "192.0.2.2:51820".parse().unwrap()),
             Family::V6 => (
@@ -197,7 +212,7 @@ mod tests {
                 "[2001:db8::2]:51820".parse().unwrap(),
             ),
         };
-        let packet = packet::build(from.ip(), to, 40_000, 64, &PROBE).unwrap();
+        let packet = packet::build(from.ip(), to, 40_000, 64, payload).unwrap();
         match family {
             Family::V4 => {
                 let (header, rest) = packet.split_at(20);
@@ -239,6 +254,42 @@ mod tests {
                 !takes(&super::program(family, PORT + 1, &[]), &sound),
                 "{family:?}: not our port"
             );
+        }
+    }
+
+    #[test]
+    fn veiled_probes_pass_and_wireguards_messages_do_not() {
+        use crate::mesh::probe::wire::{MAX_VEILED, MIN_VEILED};
+        for (family, options) in [(Family::V4, &[][..]), (Family::V4, &[1; 40]), (Family::V6, &[])] {
+            let program = program(family, PORT, &[]);
+            for length in [MIN_VEILED, MIN_VEILED + 7, MAX_VEILED] {
+                for (first, passes) in [(0, true), (1, false), (2, false), (3, false), (4, false), (5, true)] {
+                    let mut packet = shown_with(family, options, &vec![0; length]);
+                    let udp = packet.len() - 8 - length;
+                    packet[udp + 8] = first;
+                    assert_eq!(
+                        takes(&program, &packet),
+                        passes,
+                        "{family:?}: {length} bytes, type {first}"
+                    );
+                    packet[udp + 11] = 1;
+                    assert!(takes(&program, &packet), "{family:?}: WireGuard's fourth byte is zero");
+                    packet[udp + 2] ^= 1;
+                    assert!(!takes(&program, &packet), "{family:?}: another port");
+                }
+            }
+            let probe = shown_with(family, options, &[9; MIN_VEILED]);
+            let udp = probe.len() - 8 - MIN_VEILED;
+            for (length, passes) in [
+                (MIN_VEILED - 1, false),
+                (MIN_VEILED, true),
+                (MAX_VEILED, true),
+                (MAX_VEILED + 1, false),
+            ] {
+                let mut other = probe.clone();
+                other[udp + 5] = u8::try_from(8 + length).unwrap();
+                assert_eq!(takes(&program, &other), passes, "{family:?}: {length} bytes");
+            }
         }
     }
 

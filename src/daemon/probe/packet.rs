@@ -1,9 +1,10 @@
 //! The headers before a probe, or before what STUN says: IP and UDP, written and read as the network has them (RFC 768, 791, 8200).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::ops::RangeInclusive;
 
 use super::stun;
-use crate::mesh::probe::wire::{LEN, MARK};
+use crate::mesh::probe::wire::{self, LEN, MAX_VEILED, MIN_VEILED};
 use crate::mesh::stun::Answer;
 
 /// A version of IP.
@@ -34,19 +35,22 @@ pub(in crate::daemon) const UDP_HEADER: usize = 8;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 
-/// What a UDP header says of the length of a probe, the header included.
+/// What a UDP header says of the length of a marked probe, the header included.
 pub(super) const UDP_LEN: u16 = (UDP_HEADER + LEN) as u16;
+/// What it says of the length of a veiled one.
+pub(super) const VEILED_UDP_LEN: RangeInclusive<u16> =
+    (UDP_HEADER + MIN_VEILED) as u16..=(UDP_HEADER + MAX_VEILED) as u16;
 
 /// The longest that a raw socket shows, one byte more for what is too long: an IPv4 header takes up to 60 bytes.
 pub(super) const MAX_SHOWN: usize = 60 + UDP_HEADER + stun::MAX_LEN + 1;
 
-/// Returns the whole packet of a datagram; `None` where the two addresses are of different families, or it is neither as long as a
-/// probe nor as a question of STUN.
+/// Returns the whole packet of a datagram; `None` where the two addresses are of different families, or it is neither a probe
+/// nor as long as a question of STUN.
 ///
 /// The checksum is always there, for IPv4 too, as in what WireGuard sends: translators between IPv4 and IPv6, as phones have, drop
 /// datagrams without (RFC 7915, 4.5), and the path of WireGuard is what is asked about.
 pub(super) fn build(from: IpAddr, to: SocketAddr, port: u16, hops: u8, payload: &[u8]) -> Option<Vec<u8>> {
-    if ![LEN, stun::QUESTION_LEN].contains(&payload.len()) {
+    if !wire::is_possible(payload) && payload.len() != stun::QUESTION_LEN {
         return None;
     }
     let udp = udp_datagram(from, port, to, payload)?;
@@ -134,7 +138,7 @@ pub struct Heard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A probe, as it came.
-    Probe([u8; LEN]),
+    Probe(Vec<u8>),
     /// The answer of a STUN server; nothing where it cannot be read.
     Stun(Option<Answer>),
 }
@@ -177,11 +181,15 @@ fn read_udp(
     source.set_port(field(0));
     // Nobody can be answered at port 0.
     let is_ours = field(2) == port && usize::from(field(4)) == udp.len() && source.port() != 0;
-    let what = match <[u8; LEN]>::try_from(payload) {
-        Ok(probe) => probe.starts_with(&MARK).then_some(What::Probe(probe)),
-        Err(_) => (asked.contains(&source) && stun::is_answer(payload)).then(|| What::Stun(stun::read(payload))),
+    if !is_ours {
+        return None;
+    }
+    let what = if asked.contains(&source) && stun::is_answer(payload) {
+        What::Stun(stun::read(payload))
+    } else {
+        wire::is_possible(payload).then(|| What::Probe(payload.to_vec()))?
     };
-    what.filter(|_| is_ours).map(|what| Heard { source, local, what })
+    Some(Heard { source, local, what })
 }
 
 #[cfg(test)]
@@ -189,6 +197,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mesh::probe::wire::MARK;
 
     pub(in super::super) const PROBE: [u8; LEN] = {
         let mut probe = [0x5a; LEN];
@@ -289,7 +298,7 @@ pub(super) mod tests {
         fn what_is_built_is_read(from: Ipv4Addr, to: Ipv4Addr, ports in (1..=u16::MAX, any::<u16>())) {
             let packet = build(from.into(), SocketAddr::new(to.into(), ports.1), ports.0, 64, &PROBE).unwrap();
             let source = SocketAddr::new(from.into(), ports.0);
-            let (what, local) = (What::Probe(PROBE), Some(IpAddr::from(to)));
+            let (what, local) = (What::Probe(PROBE.to_vec()), Some(IpAddr::from(to)));
             prop_assert_eq!(read_ipv4(&packet, ports.1, &[]), Some(Heard { source, local, what }));
             prop_assert_eq!(read_ipv4(&packet, !ports.1, &[]), None);
             prop_assert_eq!(residue(&packet, IPV4_HEADER, 12..20), 0);

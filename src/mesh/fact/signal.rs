@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::wire::{Reader, WireError};
 use crate::mesh::identity::PublicKey;
+use crate::mesh::probe::wire::Form;
 
 /// That a node sends and answers probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +14,8 @@ pub struct Probes {
     pub epoch: u64,
     /// What is between it and the others.
     pub nat: Nat,
+    /// The form of probes that it reads best.
+    pub form: Form,
 }
 
 /// How the NAT of a node maps its port, as its peers see it (RFC 4787, 4.1).
@@ -74,9 +77,17 @@ impl Nat {
 
 impl Probes {
     pub(super) const LEN: usize = 9;
+    /// The bit of the epoch that announces veiled probes. Nodes that do not know it pass it on as it is, and do nothing with the epoch of
+    /// an announcement but find the latest one; it is in no probe and no signal.
+    const VEILED: u64 = 1 << 63;
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.epoch.to_be_bytes());
+        let form = match self.form {
+            Form::Marked => 0,
+            Form::Veiled => Self::VEILED,
+        };
+        let epoch = self.epoch & !Self::VEILED | form;
+        out.extend_from_slice(&epoch.to_be_bytes());
         out.push(self.nat as u8);
     }
 
@@ -86,8 +97,13 @@ impl Probes {
         let nat = usize::from(bytes.u8()?);
         bytes.rest();
         Ok(Self {
-            epoch,
+            epoch: epoch & !Self::VEILED,
             nat: Nat::ALL.get(nat).copied().unwrap_or_default(),
+            form: if epoch & Self::VEILED == 0 {
+                Form::Marked
+            } else {
+                Form::Veiled
+            },
         })
     }
 }
@@ -235,5 +251,35 @@ impl Ports {
             first: bytes.u16()?,
             count: bytes.u8()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(form: Form) -> Vec<u8> {
+        let (epoch, nat) = (1_796_000_000_000, Nat::Blocked);
+        let mut bytes = Vec::new();
+        Probes { epoch, nat, form }.encode(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn form_of_probes_is_one_bit_of_the_epoch() {
+        let [marked, veiled] = [Form::Marked, Form::Veiled].map(encoded);
+        assert_eq!(
+            marked[..8],
+            1_796_000_000_000_u64.to_be_bytes(),
+            "as older nodes write it"
+        );
+        assert_eq!((veiled[0] ^ marked[0], &veiled[1..]), (0x80, &marked[1..]));
+        for form in [Form::Marked, Form::Veiled] {
+            let read = Probes::decode(&mut Reader::new(&encoded(form))).unwrap();
+            assert_eq!(
+                (read.epoch, read.nat, read.form),
+                (1_796_000_000_000, Nat::Blocked, form)
+            );
+        }
     }
 }

@@ -318,10 +318,12 @@ impl Node {
         let routers: Vec<PublicKey> = self.census.routers.iter().filter(answers).copied().collect();
         let mut is_asked = false;
         for (peer, to) in self.other_observers(now, device) {
+            self.expect_form(&peer);
             let probe = self.probing.ask(now, &peer, to, &mut self.random);
             probe.into_iter().for_each(|payload| self.send_probe(None, to, payload));
         }
         for router in routers {
+            self.expect_form(&router);
             for ipv6 in [false, true] {
                 let Some(to) = self.way_to(device, &router, ipv6) else {
                     continue;

@@ -15,6 +15,7 @@ use crate::mesh::link::{Link, Proof, Reach};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::probe::pairs::KEY_LABEL;
+use crate::mesh::probe::wire::Form;
 use crate::mesh::probe::{Dropped, Heard};
 use crate::mesh::time::Timestamp;
 use crate::mesh::trust::Refusal;
@@ -31,11 +32,18 @@ impl Node {
         self.expect_news(now);
     }
 
+    /// Has this node know no form of probes after that one, as older nodes of ours: for tests of both together.
+    #[doc(hidden)]
+    pub fn know_probes(&mut self, newest: Form) {
+        self.probing.know(newest);
+    }
+
     /// Returns what this node announces of its probes.
     pub(super) fn own_probes(&self, now: Timestamp) -> Option<Probes> {
         self.probing.is_able().then(|| Probes {
             epoch: self.probing.epoch(),
             nat: self.own_nat(now),
+            form: self.probing.newest(),
         })
     }
 
@@ -102,6 +110,7 @@ impl Node {
         let Some(observer) = self.observer(now, device, announced) else {
             return;
         };
+        self.expect_form(&observer.0);
         let looks = self.probing.foretell(now, peer, place, observer, &mut self.random);
         for (from, to, payload) in looks {
             let (from, local) = (Some(from), None);
@@ -179,6 +188,13 @@ impl Node {
         announced.max().map(|(_, _, probes)| probes)
     }
 
+    /// Has a peer asked in the form that it announced last.
+    pub(super) fn expect_form(&mut self, key: &PublicKey) {
+        if let Some(announced) = self.announced_probes(key) {
+            self.probing.expect(key, announced.form);
+        }
+    }
+
     /// Returns whether what is said of a peer may be taken for what it says itself. Routers pass it on, however far they are trusted.
     fn may_pass_on(&self, key: &PublicKey, origin: Origin) -> bool {
         let is_router = |origin| matches!(origin, Origin::Peer(sender) if self.census.routers.contains(&sender));
@@ -198,6 +214,10 @@ impl Node {
             Some(probes) if self.probing.is_able() => {
                 let places: Vec<SocketAddr> = candidates.iter().map(|candidate| candidate.endpoint).collect();
                 let observer = self.observer(now, device, probes.nat);
+                self.probing.expect(key, probes.form);
+                if let Some((router, _)) = &observer {
+                    self.expect_form(router);
+                }
                 self.probing.aim(now, key, &places, observer);
             }
             Some(_) | None => self.probing.rest(key),

@@ -36,7 +36,7 @@ pub use self::peer::Tried;
 use self::rate::{Bucket, Limiter};
 use self::schedule::Schedule;
 use self::window::Stale;
-use self::wire::{Kind, Message, ProbeError};
+use self::wire::{Form, Kind, Message, ProbeError};
 use super::identity::PublicKey;
 use super::time::Timestamp;
 
@@ -114,6 +114,15 @@ pub enum Dropped {
     Unasked,
 }
 
+impl From<Unproven> for Dropped {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Stranger => Self::Stranger,
+            Unproven::WrongTag(_) => Self::WrongTag,
+        }
+    }
+}
+
 /// What goes out at one moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
@@ -134,6 +143,8 @@ pub struct Probing {
     epoch: u64,
     /// Whether it can send probes.
     able: bool,
+    /// The newest form that it knows.
+    newest: Form,
     /// Whether ports are predicted.
     predicts: bool,
     /// How many flows that opened lately.
@@ -161,6 +172,7 @@ impl Probing {
             own_key,
             epoch: 0,
             able: false,
+            newest: Form::Veiled,
             predicts,
             flows: Flows::default(),
             looks: BTreeMap::new(),
@@ -201,6 +213,21 @@ impl Probing {
     /// Takes in a peer, with the key that follows under [`KEY_LABEL`](pairs::KEY_LABEL).
     pub fn admit(&mut self, peer: &PublicKey, key: Zeroizing<[u8; 32]>) {
         self.pairs.admit(&self.own_key, peer, key);
+    }
+
+    /// Takes in which form of probes a peer reads. Without that, questions to it are veiled.
+    pub fn expect(&mut self, peer: &PublicKey, form: Form) {
+        self.peers.entry(*peer).or_default().form = form.min(self.newest);
+    }
+
+    /// Returns the newest form of probes that this node knows.
+    pub fn newest(&self) -> Form {
+        self.newest
+    }
+
+    /// Has this node know no form after that one, as older nodes of ours, which tests put beside others.
+    pub fn know(&mut self, newest: Form) {
+        self.newest = newest;
     }
 
     /// Forgets all that are not peers any more.
@@ -307,12 +334,10 @@ impl Probing {
     /// Finds out who sent a datagram, and that it was not heard before: a tag costs less than a microsecond, and who calls this takes in no
     /// more than so many a second.
     fn prove(&mut self, datagram: &[u8]) -> Result<(PublicKey, Message), (Dropped, Option<PublicKey>)> {
-        let envelope = wire::decode(datagram).map_err(|error| (Dropped::Layout(error), None))?;
-        let peer = self.pairs.open(&envelope).map_err(|unproven| match unproven {
-            Unproven::Stranger => (Dropped::Stranger, None),
-            Unproven::WrongTag(_) => (Dropped::WrongTag, None),
-        })?;
-        let message = envelope.message;
+        let (peer, message) = self.pairs.read(datagram).map_err(|dropped| (dropped, None))?;
+        if message.form > self.newest {
+            return Err((Dropped::Layout(ProbeError::Length), None));
+        }
         let state = self.peers.entry(peer).or_default();
         let taken = state.probes.take(message.epoch, message.counter);
         taken.map_err(|stale| (Dropped::Stale(stale), Some(peer)))?;

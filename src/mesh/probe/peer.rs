@@ -10,7 +10,7 @@ use chacha20::rand_core::Rng as _;
 use super::forecast::Forecast;
 use super::schedule::Schedule;
 use super::window::Window;
-use super::wire::{Kind, Message};
+use super::wire::{Form, Kind, Message};
 use super::{PROOF_FOR, Proof};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::time::Timestamp;
@@ -29,6 +29,8 @@ const ASK_BACK_EVERY: Duration = Duration::from_millis(200);
 /// What is remembered of a peer that is probed, or was heard.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
+    /// How it is asked.
+    pub(super) form: Form,
     pub(super) probes: Window,
     pub(super) signals: Window,
     pub(super) counter: u64,
@@ -107,6 +109,7 @@ impl Peer {
             at: now,
         });
         Message {
+            form: self.form,
             kind: Kind::Probe,
             epoch,
             counter: self.count(),
@@ -134,6 +137,7 @@ impl Peer {
     /// Asks which port the NAT gives to a datagram that leaves now; the answer is awaited elsewhere.
     pub(super) fn look(&mut self, epoch: u64, random: &mut ChaCha20Rng) -> Message {
         Message {
+            form: self.form,
             kind: Kind::Look,
             epoch,
             counter: self.count(),

@@ -122,7 +122,7 @@ fn what_was_heard_before_is_not_asked_for_or_is_of_an_earlier_run_is_dropped() {
         "sent back"
     );
     let mut forged = probe.clone();
-    forged[30] ^= 1;
+    forged[40] ^= 1;
     assert_eq!(b.hear(at(2), place(1), &forged), Err(Dropped::WrongTag));
     let mut later = Side::new(2, &[1]);
     a.probing.observe(101, true);

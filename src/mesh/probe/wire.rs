@@ -1,5 +1,22 @@
 //! The layout of a probe and of its answer: both are equally long, so that an answer amplifies nothing.
 //!
+//! Nodes that announce it send and read *veiled* probes. Without the keys of both ends, every byte looks random, and no two datagrams have
+//! anything in common: an observer can neither tell wirelink from noise, nor recognise a node in another network, nor learn a clock.
+//!
+//! ```text
+//! nonce 24        follows from all that is sealed and the key of the pair (a synthetic nonce, as in RFC 5297)
+//! veiled mark 8   the mark of the pair, which finds the peer without trying keys, XOR 8 bytes of keyed BLAKE2s over the nonce; its key is
+//!                 the receiver's public key, as in WireGuard's mac1
+//! sealed 44..     XChaCha20-Poly1305 under a key of the pair, with the veiled mark as additional data:
+//!   version 1 | kind 1: 0 a probe, 1 an answer, 2 a look
+//!   epoch 8 | counter 8 | transaction 8 | source 18: as below
+//!   padding       as many zeros as the lowest five bits of the transaction say: 0 to 31
+//! tag 16          Poly1305's
+//! ```
+//!
+//! A nonce that begins like a message of WireGuard is drawn again. Older nodes of ours send and read *marked* probes, and this node asks a
+//! peer by them that announces no veiled ones:
+//!
 //! ```text
 //! mark 4 | version 1 | kind 1 | look 1: its lowest bit | reserved 1; what is reserved is sent as 0 and ignored
 //! pair 8          who asks whom: finds the peer without trying keys
@@ -14,11 +31,11 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// How every probe begins.
+/// How every marked probe begins.
 pub const MARK: [u8; 4] = [0xd7, b'w', b'l', b'p'];
 /// The only version there is.
 pub const VERSION: u8 = 1;
-/// The length of a probe, and of an answer.
+/// The length of a marked probe, and of its answer.
 pub const LEN: usize = SIGNED + TAG_LEN;
 /// What of it the tag covers.
 pub(super) const SIGNED: usize = 8 + PAIR_LEN + 3 * 8 + SOURCE_LEN;
@@ -27,6 +44,26 @@ pub const TAG_LEN: usize = 16;
 /// The length of what says who asks whom.
 pub const PAIR_LEN: usize = 8;
 const SOURCE_LEN: usize = 18;
+/// The length of the nonce of a veiled probe.
+pub const NONCE_LEN: usize = 24;
+/// The most bytes of padding.
+const MAX_PADDING: usize = 31;
+/// The length of a veiled probe without padding.
+pub const MIN_VEILED: usize = NONCE_LEN + PAIR_LEN + BODY_LEN + TAG_LEN;
+/// The length of a veiled probe with the most padding.
+pub const MAX_VEILED: usize = MIN_VEILED + MAX_PADDING;
+/// The length of what is sealed, without padding.
+const BODY_LEN: usize = 2 + 3 * 8 + SOURCE_LEN;
+
+/// How a probe looks on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// In clear, with a tag, as older nodes of ours send and read it.
+    Marked,
+    /// Random to everybody but its receiver.
+    #[default]
+    Veiled,
+}
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +83,8 @@ pub enum Kind {
 /// A probe or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
+    /// How it looks on its way; an answer has the form of its question.
+    pub form: Form,
     /// Which of them.
     pub kind: Kind,
     /// When the sender was started, in milliseconds since 1970.
@@ -70,7 +109,7 @@ pub struct Envelope<'a> {
 /// Why bytes are no probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum ProbeError {
-    /// Not [`LEN`] bytes.
+    /// Not as many bytes as a probe has.
     #[error("not as long as a probe is")]
     Length,
     /// Without the [`MARK`].
@@ -87,7 +126,77 @@ pub enum ProbeError {
     Source,
 }
 
-/// Reads the layout of a datagram.
+/// Returns whether a datagram can be a probe of either form, as far as that shows without keys. The kernel's filter asks the same.
+pub fn is_possible(datagram: &[u8]) -> bool {
+    match datagram.len() {
+        LEN => datagram.starts_with(&MARK),
+        MIN_VEILED..=MAX_VEILED => !is_wireguard(datagram),
+        _ => false,
+    }
+}
+
+/// Returns whether a datagram begins like one of WireGuard's four messages.
+pub(super) fn is_wireguard(datagram: &[u8]) -> bool {
+    matches!(datagram, [1..=4, 0, 0, 0, ..])
+}
+
+/// Returns what of a message is sealed.
+pub(super) fn body(message: &Message) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BODY_LEN + MAX_PADDING + TAG_LEN);
+    let (kind, source) = match message.kind {
+        Kind::Probe => (0, [0; SOURCE_LEN]),
+        Kind::Answer { source } => (1, written(source)),
+        Kind::Look => (2, [0; SOURCE_LEN]),
+    };
+    bytes.extend_from_slice(&[VERSION, kind]);
+    for number in [message.epoch, message.counter, message.transaction] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    bytes.extend_from_slice(&source);
+    bytes.resize(BODY_LEN + padding(message.transaction), 0);
+    bytes
+}
+
+/// Reads what was sealed.
+///
+/// # Errors
+/// When it is no probe and no answer of this version.
+pub(super) fn read_body(body: &[u8]) -> Result<Message, ProbeError> {
+    if body.len() < BODY_LEN {
+        return Err(ProbeError::Length);
+    }
+    let mut fields = Fields(body);
+    let [version, kind] = fields.take();
+    if version != VERSION {
+        return Err(ProbeError::Version(version));
+    }
+    let [epoch, counter, transaction] = [(); 3].map(|()| u64::from_be_bytes(fields.take()));
+    let source = read_source(fields.take());
+    if body.len() != BODY_LEN + padding(transaction) {
+        return Err(ProbeError::Length);
+    }
+    let kind = match (kind, source) {
+        (0, None) => Kind::Probe,
+        (1, Some(source)) => Kind::Answer { source },
+        (2, None) => Kind::Look,
+        (0 | 2, Some(_)) | (1, None) => return Err(ProbeError::Source),
+        (kind, _) => return Err(ProbeError::Kind(kind)),
+    };
+    Ok(Message {
+        form: Form::Veiled,
+        kind,
+        epoch,
+        counter,
+        transaction,
+    })
+}
+
+/// Returns how much padding goes with a transaction: an answer repeats the transaction, and so has the length of its question.
+fn padding(transaction: u64) -> usize {
+    (transaction % (MAX_PADDING as u64 + 1)) as usize
+}
+
+/// Reads the layout of a marked datagram.
 ///
 /// # Errors
 /// When it is no probe and no answer of this version.
@@ -115,6 +224,7 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
     Ok(Envelope {
         pair,
         message: Message {
+            form: Form::Marked,
             kind,
             epoch,
             counter,
@@ -125,7 +235,7 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
     })
 }
 
-/// Returns what the tag of a message covers.
+/// Returns what the tag of a marked message covers.
 pub(super) fn encode(pair: [u8; PAIR_LEN], message: &Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LEN);
     let (kind, look, source) = match message.kind {
@@ -191,7 +301,9 @@ pub(super) mod tests {
             Just(Kind::Look),
             source.prop_map(|source| Kind::Answer { source })
         ];
-        (kind, any::<[u64; 3]>()).prop_map(|(kind, [epoch, counter, transaction])| Message {
+        let form = prop_oneof![Just(Form::Marked), Just(Form::Veiled)];
+        (form, kind, any::<[u64; 3]>()).prop_map(|(form, kind, [epoch, counter, transaction])| Message {
+            form,
             kind,
             epoch,
             counter,
@@ -206,6 +318,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_probe_is_refused_with_its_reason() {
         let message = Message {
+            form: Form::Marked,
             kind: Kind::Probe,
             epoch: 1,
             counter: 2,
@@ -242,7 +355,21 @@ pub(super) mod tests {
             let bytes = datagram(pair, &message);
             prop_assert_eq!(bytes.len(), LEN);
             let envelope = decode(&bytes).unwrap();
-            prop_assert_eq!((envelope.pair, envelope.message), (pair, message));
+            let form = Form::Marked;
+            prop_assert_eq!((envelope.pair, envelope.message), (pair, Message { form, ..message }));
+            let form = Form::Veiled;
+            prop_assert_eq!(read_body(&body(&message)), Ok(Message { form, ..message }));
+        }
+
+        #[test]
+        fn any_body_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..2 * BODY_LEN), kind in 0..4u8) {
+            let mut near = bytes.clone();
+            near.splice(..near.len().min(2), [VERSION, kind]);
+            for bytes in [bytes, near] {
+                if let Ok(message) = read_body(&bytes) {
+                    prop_assert_eq!(read_body(&body(&message)), Ok(message));
+                }
+            }
         }
 
         #[test]

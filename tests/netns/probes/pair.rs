@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use nix::sched::{CloneFlags, setns};
 use tokio::runtime::Builder;
 use wirelink::daemon::probe::{Port, Prober};
-use wirelink::mesh::probe::wire::LEN;
+use wirelink::mesh::probe::wire::MIN_VEILED;
 
 use crate::lab;
 use crate::namespace::{Namespace, PREFIX};
@@ -39,7 +39,7 @@ fn counter() -> String {
                 meta mark {FWMARK} udp sport {PORT} udp dport {PORT} udp length {} counter
             }}
         }}",
-        8 + LEN
+        8 + MIN_VEILED
     )
 }
 

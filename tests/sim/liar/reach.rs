@@ -10,6 +10,7 @@ use wirelink::mesh::fact::value::Value;
 use wirelink::mesh::fact::{Fact, Timed};
 use wirelink::mesh::identity::PublicKey;
 use wirelink::mesh::probe::pairs::{KEY_LABEL, Pairs};
+use wirelink::mesh::probe::wire::Form;
 
 use super::{Lie, TTL, Victim};
 use crate::draw::Draw;
@@ -75,7 +76,12 @@ impl Reach<'_> {
             Nat::Blocked,
         ];
         let (epoch, nat) = (self.number(), nats[self.draw.index(nats.len())]);
-        timed(subject, Value::Probes(Probes { epoch, nat }), TTL.into())
+        let form = if self.draw.below(2) == 0 {
+            Form::Veiled
+        } else {
+            Form::Marked
+        };
+        timed(subject, Value::Probes(Probes { epoch, nat, form }), TTL.into())
     }
 
     fn beat(&mut self) -> Heartbeat {

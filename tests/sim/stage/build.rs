@@ -149,6 +149,7 @@ impl Stage<'_> {
             forwards: is_hub,
             settings,
             probes: true,
+            form: wirelink::mesh::probe::wire::Form::Veiled,
             program: self.course.program(name),
         }
     }

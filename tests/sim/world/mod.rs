@@ -56,6 +56,8 @@ pub(crate) struct World {
     trace: Option<String>,
     /// What nodes want done goes into this hash, where there is one.
     pub(crate) hashed: Option<Trace>,
+    /// Probes as they were sent, and by whom, where a test looks at them.
+    pub(crate) probes: Option<Vec<(HostId, Vec<u8>)>>,
 }
 
 /// What a STUN server does (RFC 8489).
@@ -128,6 +130,7 @@ impl World {
             echoes: 0,
             trace: None,
             hashed: None,
+            probes: None,
         }
     }
 

@@ -32,7 +32,12 @@ impl World {
                     self.emit(id, packet);
                 }
             }
-            Output::Probe { from, to, payload, .. } => self.send_from(id, from, to, Message::Foreign(payload)),
+            Output::Probe { from, to, payload, .. } => {
+                self.probes
+                    .iter_mut()
+                    .for_each(|probes| probes.push((id, payload.clone())));
+                self.send_from(id, from, to, Message::Foreign(payload));
+            }
             Output::Stun { to, transaction } => self.send(id, to, Message::Question(transaction)),
             // Nothing but the main table routes.
             Output::FindRoute(_) => {}

@@ -13,7 +13,7 @@ use crate::mesh::identity::AddressHash;
 use crate::mesh::membership::MAX_INTRODUCED;
 use crate::mesh::ports::PortPair;
 use crate::mesh::probe::pairs::{KEY_LABEL, Pairs};
-use crate::mesh::probe::wire::{Kind, Message};
+use crate::mesh::probe::wire::{Form, Kind, Message};
 use crate::mesh::settings::{PeerSettings, TrustLevel};
 use crate::mesh::tally::MAX_KINDS;
 
@@ -90,6 +90,7 @@ impl Victim {
         let key = sender.derive(&own, KEY_LABEL).unwrap();
         pairs.admit(sender.public_key(), &own, key);
         let question = Message {
+            form: Form::Veiled,
             kind: Kind::Probe,
             epoch,
             counter: 1,

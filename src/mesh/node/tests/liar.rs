@@ -14,6 +14,7 @@ use crate::mesh::fact::{Fact, Origin, Timed, wire};
 use crate::mesh::identity::AddressHash;
 use crate::mesh::link::candidate::Kind;
 use crate::mesh::ports::PortPair;
+use crate::mesh::probe::wire::Form;
 use crate::mesh::settings::{FACT_TTL, TrustLevel};
 
 const STRANGER: usize = 9;
@@ -138,7 +139,8 @@ fn a_liar_cannot_have_the_hub_say_where_others_are() {
 }
 
 fn probes(epoch: u64, nat: Nat) -> Value {
-    Value::Probes(Probes { epoch, nat })
+    let form = Form::Veiled;
+    Value::Probes(Probes { epoch, nat, form })
 }
 
 #[test]
@@ -155,14 +157,14 @@ fn a_liar_does_not_say_how_others_probe() {
         ],
     );
     victim.wait(seconds(2));
-    victim.hear(A, &[said(STRANGER, probes(u64::MAX, Nat::Blocked), 255)]);
+    victim.hear(A, &[said(STRANGER, probes(u64::MAX >> 1, Nat::Blocked), 255)]);
     victim.wait(seconds(2));
     let stranger = private(STRANGER).public_key();
     assert!(
         victim
             .node
             .store
-            .get(&said(STRANGER, probes(u64::MAX, Nat::Blocked), 0).fact)
+            .get(&said(STRANGER, probes(u64::MAX >> 1, Nat::Blocked), 0).fact)
             .is_some()
     );
     assert_eq!(
@@ -186,7 +188,7 @@ fn who_may_say_how_others_probe_cannot_have_them_refused_for_good() {
         &[said(STRANGER, Value::Member, 255), said(STRANGER, endpoint(9, 1), 255)],
     );
     victim.wait(seconds(2));
-    victim.hear(A, &[said(STRANGER, probes(u64::MAX, Nat::Unknown), 255)]);
+    victim.hear(A, &[said(STRANGER, probes(u64::MAX >> 1, Nat::Unknown), 255)]);
     victim.wait(seconds(2));
     assert!(
         victim.answers(STRANGER, 7),
