@@ -72,7 +72,8 @@
 //!    in which both sides turn (`mesh/link/better.rs`). And for one that the
 //!    operator names: a session looks alive for 165 s after its peer went elsewhere, and where it does not answer what it must answer
 //!    ([`mesh::silence`]), the operator's name says more about where it is than the session does ([`mesh::turns`]).
-//! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]). What we introduce is written down
+//! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]); a prefix of a peer that is lost is lent to
+//!    a router meanwhile. What we introduce is written down
 //!    before the device is changed, so that it is known whenever a run ends, and is forgotten when the device shows it to be gone,
 //!    not when that is planned. A stop puts the device back as it was before the first start, the next run's or `wirelink restore`
 //!    where one could not; an endpoint at which WireGuard hears a peer stays. A peer of wirelink v1 that still sends here directly, and cannot be told otherwise, stays until one of these.

@@ -22,6 +22,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::host::HostState;
 use super::identity::PublicKey;
+use super::memory::Given;
 use super::mirror::Mirror;
 use super::prefix::{is_reserved, wider};
 use super::settings::Settings;
@@ -86,6 +87,8 @@ pub struct Table<'a> {
     pub device: &'a Mirror,
     /// To whom the operator gave exactly this prefix.
     pub operators: &'a dyn Fn(&IpNet) -> Option<PublicKey>,
+    /// Where prefixes are because of this node: those of the operator's that are lent to a router have no owner on the device.
+    pub introduced: &'a BTreeMap<IpNet, Given>,
     /// Peers that route for others.
     pub routers: &'a BTreeSet<PublicKey>,
 }
@@ -263,7 +266,14 @@ fn operators_part(prefix: &IpNet, claimant: &PublicKey, table: &Table<'_>) -> Op
         .take_while(|part| prefix.contains(*part))
         .filter(|part| *part != prefix);
     let given = inside.filter_map(|part| Some((*part, (table.operators)(part)?)));
-    let mut to_others = given.filter(|(_, peer)| peer != claimant);
+    let behind = table
+        .introduced
+        .range(prefix..)
+        .take_while(|(part, _)| prefix.contains(*part));
+    let lent = behind.filter_map(|(part, given)| Some((*part, given.lent_by()?)));
+    let mut to_others = given
+        .chain(lent.filter(|(part, _)| part != prefix))
+        .filter(|(_, peer)| peer != claimant);
     to_others.next().map(|(part, peer)| Obstacle {
         overlap: Overlap::OperatorsPrefix,
         with: Some(part),

@@ -42,6 +42,8 @@ pub struct View<'a> {
     pub routers: &'a BTreeSet<PublicKey>,
     /// Peers with a live session.
     pub healthy: &'a BTreeSet<PublicKey>,
+    /// Whether a peer was looked for long enough, and is not reached.
+    pub lost: &'a dyn Fn(&PublicKey) -> bool,
     /// Whether this node routes for others.
     pub is_router: bool,
     /// Whether prefixes that nobody claims any more are taken back: not on a router, nor on a node that others believe, nor while
@@ -132,6 +134,12 @@ impl Routes {
     /// Returns all prefixes about which there is something to decide.
     pub fn all(&self, claims: &Claims) -> BTreeSet<IpNet> {
         claims.prefixes().chain(self.introduced.keys().copied()).collect()
+    }
+
+    /// Returns the owner of a prefix, or the peer that lent it to a router.
+    pub fn owner(&self, device: &Mirror, prefix: &IpNet) -> Option<PublicKey> {
+        let lent_by = || self.introduced.get(prefix).and_then(Given::lent_by);
+        device.owner(prefix).or_else(lent_by)
     }
 
     /// Returns the prefixes that were taken from one of `peers`.
@@ -227,10 +235,9 @@ impl Routes {
 
     /// Decides about a prefix without an owner; one that was taken from a router returns there when its peer is gone.
     fn give_or_restore(&mut self, view: &View<'_>, prefix: IpNet, admitted: &[PublicKey]) -> Option<PublicKey> {
-        let taken_from = self
-            .introduced
-            .get(&prefix)
-            .and_then(|introduced| introduced.taken_from);
+        let introduced = self.introduced.get(&prefix);
+        let taken_from = introduced.and_then(|introduced| introduced.taken_from);
+        let lent_by = introduced.and_then(Given::lent_by);
         if belongs_to_router(view, &prefix, admitted) {
             self.introduced.remove(&prefix);
             return None;
@@ -239,6 +246,12 @@ impl Routes {
             return Some(claimant);
         }
         let back_to = taken_from.filter(|peer| view.device.peers.contains_key(peer));
+        if lent_by.is_some()
+            && back_to == lent_by
+            && lent_by.is_some_and(|owner| may_lend(view, &prefix, &owner, admitted))
+        {
+            return None;
+        }
         if back_to.is_none() {
             self.introduced.remove(&prefix);
         }
@@ -281,15 +294,27 @@ impl Routes {
         back_to
     }
 
-    /// Decides about a prefix that the operator gave to its owner: it goes to whoever was found to be one that may take it
-    /// ([`admission`]).
+    /// Decides about a prefix that the operator gave to its owner. Another claimant with a link may take it ([`admission`]). A router
+    /// gets it for as long as the owner is lost: a peer that an earlier run made, and that was saved with the configuration, must not
+    /// cut off the way through the hub.
     fn take(&mut self, view: &View<'_>, prefix: IpNet, owner: PublicKey, admitted: &[PublicKey]) -> Option<PublicKey> {
         self.introduced.remove(&prefix);
+        if may_lend(view, &prefix, &owner, admitted) {
+            self.introduced.insert(prefix, Given::lent(owner));
+            return None;
+        }
         if admitted.contains(&owner) || !admitted.iter().any(view.up) {
             return Some(owner);
         }
         self.give(view, prefix, Some(owner), admitted)
     }
+}
+
+/// Returns whether a prefix that the operator gave to a peer goes to a router that covers it: facts say that it is that peer's, and the
+/// peer is lost. A router keeps what its leaves have.
+fn may_lend(view: &View<'_>, prefix: &IpNet, owner: &PublicKey, admitted: &[PublicKey]) -> bool {
+    let is_claimed = admitted.contains(owner) && !view.is_router && !view.routers.contains(owner);
+    is_claimed && !(view.up)(owner) && (view.lost)(owner) && is_covered(view, prefix, owner)
 }
 
 /// Returns whether a router that can be reached has a shorter prefix for the same addresses.

@@ -18,6 +18,7 @@ mod look;
 mod machine;
 mod manager;
 mod matrix;
+mod meshed;
 mod metrics;
 mod mixed;
 mod names;

@@ -69,6 +69,16 @@ impl Given {
         }
     }
 
+    /// Takes a prefix that the operator gave to a peer, and that a router has with a shorter prefix for now.
+    pub const fn lent(owner: PublicKey) -> Self {
+        Self::new(owner, Some(owner))
+    }
+
+    /// Returns the operator's peer that lent the prefix to a router, where that is so.
+    pub fn lent_by(&self) -> Option<PublicKey> {
+        self.taken_from.filter(|owner| *owner == self.peer)
+    }
+
     /// Returns whether a peer that has the prefix has it because of this node: not where it is back with the one that it was taken from.
     pub fn explains(&self, owner: &PublicKey) -> bool {
         let is_given = self.peer == *owner || self.formerly == Some(*owner);

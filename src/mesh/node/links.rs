@@ -150,6 +150,9 @@ impl Node {
             self.agenda.add_prefixes(self.prefixes_of(device, key));
             self.tell_transition(now, &contact, key, left, state, was_since);
         }
+        if self.is_lost(now, device, key) {
+            self.agenda.add_prefixes(self.prefixes_of(device, key));
+        }
         let (knock, beat, sized) = (step.knock, step.beat, step.sized);
         (knock || beat.is_some()).then_some(Due { knock, beat, sized })
     }

@@ -240,6 +240,8 @@ impl Node {
         self.give_addresses(device, peers);
         let prefixes = self.agenda.take_prefixes();
         let links = &self.links;
+        let owners = prefixes.iter().filter_map(|prefix| self.routes.owner(device, prefix));
+        let lost: BTreeSet<PublicKey> = owners.filter(|key| self.is_lost(now, device, key)).collect();
         let decision = self.routes.decide(
             &route::View {
                 device,
@@ -248,6 +250,7 @@ impl Node {
                 up: &|peer| links.get(peer).is_some_and(Link::carries),
                 routers: &self.census.routers,
                 healthy: &self.census.healthy,
+                lost: &|peer| lost.contains(peer),
                 is_router: self.is_router(),
                 may_forget: self.may_forget() && self.membership.has_heard_out(now),
             },

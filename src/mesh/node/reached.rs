@@ -1,13 +1,19 @@
 //! Whether a peer is reached now, and which way traffic takes to it: the one judgement behind all that is shown of a peer's path.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::{Link, State};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::prefix::is_reserved;
 use crate::mesh::status::Way;
 use crate::mesh::time::Timestamp;
+
+/// How long a peer of the operator's is looked for before its traffic goes to a router: WireGuard repeats a lost initiation after 5 s.
+const SOUGHT_FOR: Duration = Duration::from_secs(10);
 
 impl Node {
     /// Returns whether packets to a peer of this machine arrive there, as far as can be told: it has a session, and what shows that the
@@ -21,6 +27,17 @@ impl Node {
         self.links.get(key).is_some_and(|link| {
             link.is_silent(now) || !link.has_pulse() && !link.is_still_received(now) && self.places.is_silent(now, key)
         })
+    }
+
+    /// Returns whether a peer of the operator's was looked for long enough and is not reached: a router may carry its traffic.
+    pub(super) fn is_lost(&self, now: Timestamp, device: &Mirror, key: &PublicKey) -> bool {
+        let is_sought = |link: &Link| match link.state() {
+            State::Suspect(_) => true,
+            State::Probing | State::Idle => now.since(link.since()) >= SOUGHT_FOR,
+            State::Up => false,
+        };
+        let is_operators = !self.membership.introduced(key);
+        is_operators && self.links.get(key).is_some_and(is_sought) && !self.is_reached(now, device, key)
     }
 
     /// Returns which way traffic takes to a peer: to the owner of its prefixes, where that is reached. A peer whose prefixes nobody knows

@@ -67,6 +67,7 @@ impl World {
         let table = Table {
             device: &self.device,
             operators: &|prefix| self.device.owner(prefix),
+            introduced: &BTreeMap::new(),
             routers: &[HUB].into(),
         };
         let obstacle = self.protected.obstacle(&prefix(text), &claimant, &table);

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::{Decision, Routes, View, has_parts};
 use crate::mesh::identity::PublicKey;
+use crate::mesh::memory::Given;
 use crate::mesh::mirror::Mirror;
 use crate::mesh::overlap::{Obstacle, Overlap, Table};
 
@@ -65,6 +66,7 @@ impl Routes {
         let table = Table {
             device: view.device,
             operators: &|prefix| self.operators(view.device, prefix),
+            introduced: &self.introduced,
             routers: view.routers,
         };
         view.protected.obstacle(prefix, peer, &table)
@@ -72,11 +74,11 @@ impl Routes {
 
     /// Returns to whom the operator gave exactly this prefix, wherever it is now.
     fn operators(&self, device: &Mirror, prefix: &IpNet) -> Option<PublicKey> {
-        let owner = device.owner(prefix)?;
-        let ours = self
-            .introduced
-            .get(prefix)
-            .filter(|introduced| introduced.peer == owner);
+        let introduced = self.introduced.get(prefix);
+        let Some(owner) = device.owner(prefix) else {
+            return introduced.and_then(Given::lent_by);
+        };
+        let ours = introduced.filter(|introduced| introduced.peer == owner);
         ours.map_or(Some(owner), |ours| ours.taken_from)
     }
 }

@@ -23,6 +23,7 @@ struct World {
     routers: BTreeSet<PublicKey>,
     up: BTreeSet<PublicKey>,
     healthy: BTreeSet<PublicKey>,
+    lost: BTreeSet<PublicKey>,
     is_router: bool,
     may_forget: bool,
 }
@@ -46,6 +47,7 @@ impl World {
             routers: [HUB].into(),
             up: BTreeSet::new(),
             healthy: [HUB].into(),
+            lost: BTreeSet::new(),
             is_router: false,
             may_forget: true,
         }
@@ -63,6 +65,7 @@ impl World {
             up: &|peer| self.up.contains(peer),
             routers: &self.routers,
             healthy: &self.healthy,
+            lost: &|peer| self.lost.contains(peer),
             is_router: self.is_router,
             may_forget: self.may_forget,
         };
@@ -323,4 +326,69 @@ fn a_router_leaves_to_another_router_what_that_one_covers() {
     assert_eq!(world.step().moves.len(), 1, "what nobody covers");
     world.is_router = false;
     assert_eq!(world.step().moves.len(), 1, "a leaf goes direct");
+}
+
+/// A leaf whose operator lists the hub with a network, and another leaf inside it.
+fn listed_by_hand() -> World {
+    let mut world = World::new(&["10.0.0.0/24"]);
+    let (peer, prefix) = (A, prefix("10.0.0.2/32"));
+    world.device.apply(&DeviceChange::AddAllowedIp { peer, prefix });
+    world.claim("10.0.0.2/32", A);
+    world
+}
+
+#[test]
+fn prefix_of_a_lost_peer_is_lent_to_the_router_and_returns() {
+    let mut world = listed_by_hand();
+    let owned = prefix("10.0.0.2/32");
+    world.step();
+    assert_eq!(world.device.owner(&owned), Some(A), "it is not looked for yet");
+    world.lost.insert(A);
+    world.step();
+    assert_eq!(world.device.owner(&owned), None);
+    assert_eq!(world.step(), Decision::default(), "it stays there");
+    world.lost.clear();
+    world.up.insert(A);
+    world.step();
+    assert_eq!(world.device.owner(&owned), Some(A));
+    world.step();
+    assert!(
+        world.routes.all_introduced().is_empty(),
+        "it is the operator's as before"
+    );
+}
+
+#[test]
+fn lent_prefix_returns_where_no_router_can_carry_it() {
+    for end in [
+        (|world| world.healthy.clear()) as fn(&mut World),
+        |world| world.claims.note(prefix("10.0.0.2/32"), A, false),
+        |world| world.lost.clear(),
+    ] {
+        let mut world = listed_by_hand();
+        world.lost.insert(A);
+        world.step();
+        end(&mut world);
+        world.step();
+        assert_eq!(world.device.owner(&prefix("10.0.0.2/32")), Some(A));
+    }
+}
+
+#[test]
+fn stop_returns_a_lent_prefix_to_its_owner() {
+    let mut world = listed_by_hand();
+    let found = DeviceState::clone(&world.device);
+    world.lost.insert(A);
+    world.step();
+    let changes = world.undo();
+    changes.iter().for_each(|change| world.device.apply(change));
+    assert_eq!(world.device.peers, found.peers);
+}
+
+#[test]
+fn router_keeps_the_prefix_of_a_lost_leaf() {
+    let mut world = listed_by_hand();
+    world.is_router = true;
+    world.lost.insert(A);
+    assert_eq!(world.step(), Decision::default());
 }

@@ -48,6 +48,7 @@ enum Happening {
     Claim(usize, PublicKey, bool),
     Up(PublicKey, bool),
     Healthy(bool),
+    Lost(PublicKey, bool),
     MayForget(bool),
     Router(PublicKey, bool),
     IsRouter(bool),
@@ -71,6 +72,7 @@ fn anything() -> impl Strategy<Value = Happening> {
         8 => (any_prefix(), any_peer(), prop::bool::weighted(0.8)).prop_map(|(what, peer, holds)| Happening::Claim(what, peer, holds)),
         3 => (any_peer(), prop::bool::weighted(0.8)).prop_map(|(peer, up)| Happening::Up(peer, up)),
         1 => any::<bool>().prop_map(Happening::Healthy),
+        2 => (any_peer(), any::<bool>()).prop_map(|(peer, lost)| Happening::Lost(peer, lost)),
         1 => any::<bool>().prop_map(Happening::MayForget),
         1 => (any_peer(), any::<bool>()).prop_map(|(peer, routes)| Happening::Router(peer, routes)),
         1 => any::<bool>().prop_map(Happening::IsRouter),
@@ -88,6 +90,18 @@ struct Model {
     connected: Vec<IpNet>,
     reached: BTreeMap<PublicKey, Vec<IpAddr>>,
     lent: BTreeSet<IpNet>,
+}
+
+impl World {
+    /// Returns whether a peer is lost, and a router with a session has a shorter prefix.
+    fn is_carried_for(&self, peer: &PublicKey, prefix: &IpNet) -> bool {
+        let owners = self.device.owners();
+        let mut covering = owners
+            .iter()
+            .filter(|(other, _)| *other != prefix && holds(other, prefix));
+        let carries = |owner: &PublicKey| owner != peer && self.routers.contains(owner) && self.healthy.contains(owner);
+        self.lost.contains(peer) && !self.is_router && covering.any(|(_, owner)| carries(owner))
+    }
 }
 
 fn span(prefix: &IpNet) -> (bool, u128, u128) {
@@ -108,12 +122,13 @@ fn holds(outer: &IpNet, inner: &IpNet) -> bool {
 }
 
 impl Model {
-    /// Looks what is elsewhere by now: only what a router had when it went away may be, for a while.
+    /// Looks which prefixes are elsewhere by now: those that a router had when it went away, and those of a lost peer that a router
+    /// covers, may be.
     fn look(&mut self, world: &World) {
         for (prefix, owner) in &self.operators {
             if world.device.owner(prefix) == Some(*owner) {
                 self.lent.remove(prefix);
-            } else if world.routers.contains(owner) {
+            } else if world.routers.contains(owner) || world.is_carried_for(owner, prefix) {
                 self.lent.insert(*prefix);
             }
         }
@@ -155,6 +170,7 @@ fn anything_about_one() -> impl Strategy<Value = Happening> {
         4 => (any_peer(), prop::bool::weighted(0.7)).prop_map(|(peer, holds)| Happening::Claim(WHAT, peer, holds)),
         3 => (any_peer(), prop::bool::weighted(0.7)).prop_map(|(peer, up)| Happening::Up(peer, up)),
         1 => any::<bool>().prop_map(Happening::Healthy),
+        2 => (any_peer(), any::<bool>()).prop_map(|(peer, lost)| Happening::Lost(peer, lost)),
         1 => any::<bool>().prop_map(Happening::MayForget),
         1 => (any_peer(), any::<bool>()).prop_map(|(peer, routes)| Happening::Router(peer, routes)),
         1 => any::<bool>().prop_map(Happening::IsRouter),
@@ -176,6 +192,7 @@ fn happen(world: &mut World, model: &mut Model, happening: &Happening) {
         Happening::Claim(what, peer, holds) => world.claims.note(prefix(PREFIXES[*what]), *peer, *holds),
         Happening::Up(peer, up) => put(*up, &mut world.up, *peer),
         Happening::Healthy(healthy) => put(*healthy, &mut world.healthy, HUB),
+        Happening::Lost(peer, lost) => put(*lost, &mut world.lost, *peer),
         Happening::MayForget(may) => world.may_forget = *may,
         Happening::Router(peer, routes) => put(*routes, &mut world.routers, *peer),
         Happening::IsRouter(is_router) => world.is_router = *is_router,

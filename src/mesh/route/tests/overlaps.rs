@@ -147,6 +147,7 @@ fn view<'a>(device: &'a Mirror, claims: &'a Claims, protected: &'a Protected) ->
         up: &|_| false,
         routers: NONE,
         healthy: NONE,
+        lost: &|_| false,
         is_router: false,
         may_forget: true,
     }
