@@ -141,6 +141,7 @@ impl Contest {
             | Event::PathNarrow { .. }
             | Event::PathWide { .. }
             | Event::PeerRestarted { .. }
+            | Event::KeyShared { .. }
             | Event::PrefixRefused(_)
             | Event::MorePrefixesRefused
             | Event::PrefixCleared { .. }

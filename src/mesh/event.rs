@@ -252,6 +252,11 @@ pub enum Event {
         /// The peer.
         peer: PeerName,
     },
+    /// Several machines use the key of the peer.
+    KeyShared {
+        /// The peer.
+        peer: PeerName,
+    },
     /// A prefix has another owner.
     PrefixMoved {
         /// The prefix.

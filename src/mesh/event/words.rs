@@ -31,6 +31,7 @@ codes! {
     Self::PeerAdded { .. } => "peer-added",
     Self::PeerRemoved { .. } => "peer-removed",
     Self::PeerRestarted { .. } => "peer-restarted",
+    Self::KeyShared { .. } => "key-shared",
     Self::PrefixMoved { .. } => "prefix-moved",
     Self::PrefixRefused(_) => "prefix-refused",
     Self::MorePrefixesRefused => "more-prefixes-refused",
@@ -57,6 +58,7 @@ impl Event {
             | Self::PeerAdded { peer }
             | Self::PeerRemoved { peer }
             | Self::PeerRestarted { peer }
+            | Self::KeyShared { peer }
             | Self::Banned { peer, .. }
             | Self::Pardoned { peer } => Some(peer),
             Self::PrefixMoved { to, .. } => to.as_ref(),
@@ -84,6 +86,7 @@ impl Event {
             | Self::PeerAdded { .. }
             | Self::PeerRemoved { .. }
             | Self::PeerRestarted { .. }
+            | Self::KeyShared { .. }
             | Self::PrefixRefused(_)
             | Self::MorePrefixesRefused
             | Self::PrefixCleared { .. }
@@ -108,7 +111,8 @@ impl Event {
             | Self::LinkLost { .. }
             | Self::PathNarrow { .. }
             | Self::PathWide { .. }
-            | Self::PeerRestarted { .. } => (Quota::ONE, own),
+            | Self::PeerRestarted { .. }
+            | Self::KeyShared { .. } => (Quota::ONE, own),
             Self::Rejected { .. } => (Quota::REASONS, own),
             Self::PeerAdded { .. }
             | Self::PeerRemoved { .. }
@@ -145,6 +149,7 @@ impl Event {
             | Self::RoleChanged { is_change: false, .. } => Level::Info,
             Self::PeerRestarted { .. } | Self::Resynced { .. } => Level::Debug,
             Self::PathNarrow { .. }
+            | Self::KeyShared { .. }
             | Self::PrefixRefused(_)
             | Self::MorePrefixesRefused
             | Self::TooManyMembers
@@ -200,6 +205,10 @@ impl fmt::Display for Event {
             Self::RoleChanged { why, .. } => {
                 write!(f, "the role changed: {why}; `Router` in the settings makes it fixed")
             }
+            Self::KeyShared { peer } => write!(
+                f,
+                "several machines use the key of {peer}, and take its traffic from one another; give each a key of its own (`wg genkey`)"
+            ),
             Self::TrustChanged { text } => f.write_str(text),
             Self::Banned { peer, by: None } => {
                 write!(f, "{peer} is banned; `wirelink set {} --unban` ends that", peer.key)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::mesh::fact::boot::{Announcement, BootId};
 use crate::mesh::identity::PublicKey;
+use crate::mesh::link::shared_key::Runs;
 use crate::mesh::time::Timestamp;
 
 /// How long an alive fact between our own nodes counts, whatever it says: three periods.
@@ -84,6 +85,8 @@ impl Liveness {
 #[derive(Debug, Default)]
 pub struct Heard {
     last: BTreeMap<PublicKey, Liveness>,
+    /// The former boot IDs of those that had another one.
+    runs: BTreeMap<PublicKey, Runs>,
     /// Who was heard since that was last asked for.
     lately: BTreeSet<PublicKey>,
 }
@@ -92,7 +95,22 @@ impl Heard {
     /// Takes a sign of life in the place of the one before, which is returned.
     pub fn insert(&mut self, peer: PublicKey, liveness: Liveness) -> Option<Liveness> {
         self.lately.insert(peer);
-        self.last.insert(peer, liveness)
+        let before = self.last.insert(peer, liveness);
+        if let Some(before) = before.filter(|before| before.boot_id != liveness.boot_id) {
+            let runs = self.runs.entry(peer).or_default();
+            runs.change(liveness.heard, before.boot_id, liveness.boot_id);
+        }
+        before
+    }
+
+    /// Returns whether several machines use the key of a peer.
+    pub fn shares_key(&self, now: Timestamp, peer: &PublicKey) -> bool {
+        self.runs.get(peer).is_some_and(|runs| runs.is_shared(now))
+    }
+
+    /// Returns whether to tell that several machines use the key of a peer, and counts on it being told.
+    pub fn take_shared_key(&mut self, now: Timestamp, peer: &PublicKey) -> bool {
+        self.runs.get_mut(peer).is_some_and(|runs| runs.take_news(now))
     }
 
     /// Returns the last sign of life of a peer.
@@ -114,6 +132,7 @@ impl Heard {
     /// Forgets all that are not peers any more.
     pub fn retain(&mut self, is_peer: impl Fn(&PublicKey) -> bool) {
         self.last.retain(|key, _| is_peer(key));
+        self.runs.retain(|key, _| is_peer(key));
     }
 
     /// Returns the last signs of life, to be tampered with.

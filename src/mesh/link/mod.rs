@@ -26,6 +26,7 @@ mod nominee;
 pub mod pulse;
 pub mod quality;
 mod resumed;
+pub mod shared_key;
 mod slot;
 mod turn;
 mod unheard;

@@ -188,6 +188,10 @@ impl Node {
             let peer = self.name(sender);
             self.notify(now, Event::PeerRestarted { peer });
         }
+        if self.liveness.take_shared_key(now, sender) {
+            let peer = self.name(sender);
+            self.notify(now, Event::KeyShared { peer });
+        }
         let waits = !self.links.get(sender).is_some_and(|link| link.is_up());
         if waits {
             self.gossip.answer(now, sender);

@@ -38,6 +38,7 @@ impl Node {
                     link.explain(now, &contact, &candidates)
                         + &self.explain_slowness(now, key, link)
                         + &self.explain_router(now, key)
+                        + self.explain_key(now, key)
                 },
             ),
             quality: link.and_then(|link| link.quality(now)),
@@ -106,6 +107,15 @@ impl Node {
         router.map_or_else(String::new, |router| {
             format!("; its router {} does not answer", self.name(&router))
         })
+    }
+
+    /// Returns that several machines use the key of a peer, where they do.
+    fn explain_key(&self, now: Timestamp, key: &PublicKey) -> &'static str {
+        if self.liveness.shares_key(now, key) {
+            "; several machines use its key"
+        } else {
+            ""
+        }
     }
 
     /// Counts refused claims, and tells them one by one as long as they are few.

@@ -185,3 +185,30 @@ fn peer_that_restarts_without_end_is_told_of_a_few_times() {
     }
     assert!((60..100).contains(&left_out), "{left_out}");
 }
+
+#[test]
+fn key_on_two_machines_is_told_and_explained() {
+    let mut world = network();
+    let cloned = world.machines[LIARS[0]].key;
+    world.machines[A].events.clear();
+    for round in 0..20u8 {
+        let mut boot_id = [round % 2; BootId::LEN];
+        boot_id[6] = 0x40;
+        let value = Value::Alive(BootId::from_bytes(boot_id));
+        let fact = Fact { subject: cloned, value };
+        let ttl = seconds(15);
+        say(&mut world, LIARS[0], A, &[Timed { fact, ttl }]);
+        world.run(seconds(6));
+    }
+    let is_told = |event: &&Event| matches!(event, Event::KeyShared { peer } if peer.key == cloned);
+    assert_eq!(world.machines[A].events.iter().filter(is_told).count(), 1);
+    let explained = world.machines[A]
+        .node
+        .explain(world.now, &cloned)
+        .expect("it is a peer");
+    assert!(
+        explained.peer.why.contains("several machines"),
+        "{}",
+        explained.peer.why
+    );
+}
