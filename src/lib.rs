@@ -29,6 +29,7 @@
 //! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), [`quality`](mesh::link::quality), `nominee` (the path that answered), `better` (one that appears later), [`fit`](mesh::link::fit) (how long packets may be), the handshake slots |
 //! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside), `node/nat.rs` (what that shows of a NAT) |
 //! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
+//! | how a machine with IPv6 alone reaches IPv4 | [`mesh::nat64`] |
 //! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
 //! | where WireGuard's own packets go | [`mesh::outward`]: by the main table, or, where rules route, as the kernel answers |
 //! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |

@@ -5,7 +5,7 @@
 //!
 //! Layers, each of which may use those before it: `time`, `identity`, `ports`, `prefixes`, `dense`; then `auth`, `fact`, `device`, `mirror`,
 //! `host`, `prefix`, `outward`, `settings`, `memory`, `tally`, `overlap`, `role`, `bans`; then the deciding modules, which do not import one another (`trust`,
-//! `membership`, `link`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `ping`, `silence`, `stun`, `turns`); then
+//! `membership`, `link`, `nat64`, `endpoints`, `route`, `plan`, `gossip`, `local`, `names`, `ping`, `silence`, `stun`, `turns`); then
 //! `event`, `rejections`, `census`, `contest`, `node`, `status`.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -30,6 +30,7 @@ pub mod memory;
 pub mod mirror;
 pub mod moved;
 pub mod names;
+pub mod nat64;
 pub mod node;
 pub mod nudge;
 pub mod outward;

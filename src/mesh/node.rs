@@ -253,6 +253,9 @@ impl Node {
             }
             Input::Resolved { host, addresses } => {
                 addresses.iter().for_each(|address| self.find_route(address.ip()));
+                if self.places.nat64.answer(&host, &addresses) {
+                    self.agenda.add_all();
+                }
                 let named = self.places.answer(now, &host, addresses);
                 self.agenda.add_peers(named);
                 self.expect_news(now);

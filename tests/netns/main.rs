@@ -23,6 +23,7 @@ mod metrics;
 mod mixed;
 mod names;
 mod namespace;
+mod nat64;
 mod neighbours;
 mod network;
 mod operator;

@@ -99,6 +99,11 @@ impl Network {
         &self.place(name).namespace
     }
 
+    /// Returns the router before a host; there must be one.
+    pub(crate) fn router_of(&self, name: &str) -> &Namespace {
+        &self.routers[&self.place(name).edge]
+    }
+
     /// Returns the address that a host has on the internet, or behind which it is.
     pub(crate) fn public_address(&self, name: &str) -> String {
         let mut edge = self.place(name).edge;

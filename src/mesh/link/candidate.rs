@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::mesh::fact::Origin;
 use crate::mesh::identity::PublicKey;
+use crate::mesh::nat64::Prefix64;
 use crate::mesh::prefix::is_global_unicast;
 
 /// The most candidates that are tried for one peer.
@@ -56,6 +57,8 @@ pub struct Candidate {
     /// How it is known.
     pub kind: Kind,
     rank: Rank,
+    /// Whether a NAT64 makes IPv4 of it.
+    is_translated: bool,
 }
 
 /// What matters more than round-trip time where there are several ways.
@@ -75,6 +78,7 @@ impl Class {
         let candidate = candidates.iter().find(|candidate| candidate.endpoint == endpoint);
         match candidate {
             Some(candidate) if candidate.rank == Rank::SameLan => Self::SameLan,
+            Some(candidate) if candidate.is_translated => Self::Ipv4,
             _ if endpoint.is_ipv6() => Self::Ipv6,
             _ => Self::Ipv4,
         }
@@ -110,6 +114,7 @@ impl fmt::Display for Kind {
 #[derive(Debug)]
 pub struct Collector<'a> {
     own_nets: &'a [IpNet],
+    nat64: Option<Prefix64>,
     found: BTreeMap<SocketAddr, Candidate>,
     /// Those that the operator wrote, whatever better is known of them.
     configured: BTreeSet<SocketAddr>,
@@ -120,13 +125,27 @@ impl<'a> Collector<'a> {
     pub fn new(own_nets: &'a [IpNet]) -> Self {
         Self {
             own_nets,
+            nat64: None,
             found: BTreeMap::new(),
             configured: BTreeSet::new(),
         }
     }
 
+    /// Has IPv4 addresses reached by the prefix of a NAT64, where this machine has no IPv4.
+    #[must_use]
+    pub fn behind(mut self, nat64: Option<Prefix64>) -> Self {
+        self.nat64 = nat64;
+        self
+    }
+
     /// Adds a candidate, unless this machine cannot send there; of several kinds the better one counts.
-    pub fn add(&mut self, endpoint: SocketAddr, kind: Kind) {
+    pub fn add(&mut self, named: SocketAddr, kind: Kind) {
+        let (endpoint, is_translated) = match (named.ip(), self.nat64) {
+            (IpAddr::V4(v4), Some(nat64)) if !self.reaches(named.ip()) && !is_private(named.ip()) => {
+                (SocketAddr::new(nat64.translate(v4).into(), named.port()), true)
+            }
+            _ => (named, false),
+        };
         if !self.reaches(endpoint.ip()) {
             return;
         }
@@ -136,7 +155,8 @@ impl<'a> Collector<'a> {
         let candidate = Candidate {
             endpoint,
             kind,
-            rank: self.rank(endpoint.ip(), kind),
+            rank: self.rank(named.ip(), kind),
+            is_translated,
         };
         let best = self.found.entry(endpoint).or_insert(candidate);
         if candidate.rank < best.rank {
@@ -310,5 +330,39 @@ mod tests {
             .rev()
             .take_while(|candidate| candidate.kind == Kind::Rumour);
         assert_eq!(rumours.count(), MAX_RUMOURS);
+    }
+
+    #[test]
+    fn ipv4_is_reached_through_a_nat64_where_there_is_only_ipv6() {
+        let own: Vec<IpNet> = ["2001:db8::2/64", "127.0.0.1/8"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        let nat64 = Prefix64::well_known();
+        let found = |own: &[IpNet], nat64, endpoint: &str| {
+            let mut collector = Collector::new(own).behind(nat64);
+            collector.add(endpoint.parse().unwrap(), Kind::Host);
+            collector.finish()
+        };
+        let [candidate] = found(&own, Some(nat64), "192.0.2.33:5")[..] else {
+            panic!("it is reached");
+        };
+        assert_eq!(candidate.endpoint, "[64:ff9b::192.0.2.33]:5".parse().unwrap());
+        assert_eq!(
+            Class::of(candidate.endpoint, &[candidate]),
+            Class::Ipv4,
+            "it is translated"
+        );
+        assert!(found(&own, None, "192.0.2.33:5").is_empty());
+        assert!(
+            found(&own, Some(nat64), "192.168.1.2:5").is_empty(),
+            "no NAT64 leads into a LAN"
+        );
+        let both: Vec<IpNet> = ["2001:db8::2/64", "198.51.100.7/24"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        let [candidate] = found(&both, Some(nat64), "192.0.2.33:5")[..] else {
+            panic!("it is reached");
+        };
+        assert_eq!(candidate.endpoint, "192.0.2.33:5".parse().unwrap());
     }
 }

@@ -98,7 +98,15 @@ impl Node {
             link.resume(now);
         }
         let candidates = if link.wants_candidates(now, &contact, &reach) {
-            candidates(now, link, own_nets, key, &self.store, &self.trust, &self.probing)
+            candidates(
+                now,
+                link,
+                (own_nets, self.places.nat64.prefix()),
+                key,
+                &self.store,
+                &self.trust,
+                &self.probing,
+            )
         } else {
             Vec::new()
         };

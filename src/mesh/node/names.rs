@@ -12,6 +12,7 @@ use crate::mesh::link::State;
 use crate::mesh::link::candidate::{Collector, Kind, MAX_RUMOURS};
 use crate::mesh::mirror::Mirror;
 use crate::mesh::names::{Names, Need};
+use crate::mesh::nat64::Nat64;
 use crate::mesh::node::Node;
 use crate::mesh::settings::{Host, Settings};
 use crate::mesh::silence::{Counters, Silence};
@@ -27,6 +28,8 @@ const AFTER_KNOCK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) names: Names,
+    /// Whether the network reaches IPv4 addresses by translation.
+    pub(super) nat64: Nat64,
     watched: BTreeMap<PublicKey, Watched>,
     looked: Option<Timestamp>,
     /// When there is something to do by time alone.
@@ -55,6 +58,7 @@ impl Places {
     pub(super) fn new(now: Timestamp, settings: &Settings) -> Self {
         Self {
             names: Names::new(now, settings),
+            nat64: Nat64::default(),
             watched: BTreeMap::new(),
             looked: None,
             next: None,
@@ -111,6 +115,7 @@ impl Places {
     /// Takes in that this machine is elsewhere.
     pub(super) fn moved(&mut self, now: Timestamp) {
         self.names.retry(now);
+        self.nat64.forget();
         self.looked = None;
     }
 
@@ -135,6 +140,9 @@ impl Node {
     pub(super) fn follow_names(&mut self, now: Timestamp, device: &mut Mirror) {
         if self.places.is_due(now) {
             self.places.looked = Some(now);
+            let own_nets = self.own_nets();
+            self.outputs
+                .extend(self.places.nat64.ask(now, &own_nets).map(Output::Resolve));
             // Whoever has a name and a network behind it is needed most.
             let (routers, mut others): (Vec<_>, Vec<_>) = self
                 .places
@@ -203,7 +211,7 @@ impl Node {
     /// the peer is. Those are tried in turn while the session is silent, so that a false one costs its turn and nothing else.
     fn usable(&self, device: &Mirror, key: &PublicKey) -> Vec<SocketAddr> {
         let own_nets = self.own_nets();
-        let mut collector = Collector::new(&own_nets);
+        let mut collector = Collector::new(&own_nets).behind(self.places.nat64.prefix());
         let mut addresses = self.resolved(device, key);
         addresses.extend(self.told_places(key, MAX_RUMOURS));
         addresses.retain(|address| self.trust.is_endpoint(address).is_ok());

@@ -13,6 +13,7 @@ use crate::mesh::fact::{Fact, Origin};
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::{Candidate, Collector, Kind};
 use crate::mesh::link::{Link, State};
+use crate::mesh::nat64::Prefix64;
 use crate::mesh::node::Node;
 use crate::mesh::probe::Probing;
 use crate::mesh::route::Refusal;
@@ -62,7 +63,7 @@ impl Node {
         candidates(
             now,
             link,
-            &self.own_nets(),
+            (&self.own_nets(), self.places.nat64.prefix()),
             key,
             &self.store,
             &self.trust,
@@ -159,13 +160,13 @@ impl Node {
 pub(super) fn candidates(
     now: Timestamp,
     link: &Link,
-    own_nets: &[IpNet],
+    (own_nets, nat64): (&[IpNet], Option<Prefix64>),
     peer: &PublicKey,
     store: &Store,
     trust: &TrustPolicy,
     probing: &Probing,
 ) -> Vec<Candidate> {
-    let mut collector = Collector::new(own_nets);
+    let mut collector = Collector::new(own_nets).behind(nat64);
     for (fact, stored) in store.about(peer) {
         let Value::Endpoint(endpoint) = fact.value else {
             continue;

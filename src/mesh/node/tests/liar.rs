@@ -72,7 +72,7 @@ fn repeating_what_others_say_does_not_make_hearsay_of_it() {
     let tried = candidates(
         victim.now,
         &node.links[&subject],
-        &node.own_nets(),
+        (&node.own_nets(), None),
         &subject,
         &node.store,
         &node.trust,
