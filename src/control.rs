@@ -290,6 +290,9 @@ pub struct Peer {
     pub router: bool,
     /// Whether facts brought it onto the interface.
     pub introduced: bool,
+    /// Whether several machines used its private key in the last ten minutes.
+    #[serde(default)]
+    pub shared_key: bool,
 }
 
 /// Which way traffic takes to a peer.

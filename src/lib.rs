@@ -37,6 +37,7 @@
 //! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::moved`] (what direct peers are told), [`mesh::turns`] (which address is tried); `node/names.rs` |
 //! | when a v1 node acts before its tick | [`mesh::nudge`], `node/nudge.rs` |
 //! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
+//! | whether several machines use one key | [`mesh::link::shared_key`] |
 //! | who is there now | [`mesh::census`]; [`mesh::status`] says it, [`mesh::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
 //! | what the device is, with what is planned | [`mesh::mirror`] |
 //! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
@@ -101,6 +102,7 @@
 //! | keys of probes; of each peer that is probed 64 probes, 16 paths, 4 places, 4 forecasts, 64 places of its own, and 32 places with what became of asking there; heartbeats, 32 of each, and what they show | one for each peer | 130; 8,300; 1,300 | 40 |
 //! | addresses about which the kernel is asked, where rules route; peers with endpoints that lead into the tunnel | 4,096 each | 60 | 0.5 |
 //! | looks that wait for answers | 256 | 130 | 0.03 |
+//! | three former boot IDs of each peer | one for each peer | 150 | 0.6 |
 //! | when peers are nudged that may be v1 nodes | one for each peer | 80 | 0.1 for a thousand peers |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |

@@ -28,6 +28,7 @@ fn peer() -> Peer {
         trust: Some(TrustLevel::Endpoint),
         router: false,
         introduced: true,
+        shared_key: false,
     }
 }
 

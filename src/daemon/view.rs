@@ -79,6 +79,7 @@ fn peer(shown: &PeerStatus, device: &DeviceState) -> control::Peer {
         trust: shown.trust,
         router: shown.router,
         introduced: shown.introduced,
+        shared_key: shown.shared_key,
     }
 }
 

@@ -86,6 +86,8 @@ pub struct PeerStatus {
     pub router: bool,
     /// Whether facts brought it onto the device, and not the operator.
     pub introduced: bool,
+    /// Whether several machines used its private key in the last ten minutes.
+    pub shared_key: bool,
     /// Which way traffic takes to it.
     pub way: Way,
     /// How long ago the last handshake was.
@@ -298,6 +300,7 @@ mod tests {
             trust: None,
             router: false,
             introduced: false,
+            shared_key: false,
             way: Way::Down,
             handshake: None,
         }

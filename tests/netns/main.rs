@@ -7,6 +7,7 @@ mod advice;
 mod bed;
 mod borders;
 mod claims;
+mod clones;
 mod command;
 mod company;
 mod control;

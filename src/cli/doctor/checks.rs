@@ -10,6 +10,8 @@ use crate::advice::{self, Opening, let_in};
 use crate::cli::humane;
 use crate::daemon::host::Observation;
 use crate::daemon::inspect::{self, Inspection, Router};
+use crate::mesh::event::PeerName;
+use crate::mesh::link::shared_key;
 
 /// Capabilities by their numbers (capability.h).
 const NET_ADMIN: u32 = 12;
@@ -41,6 +43,7 @@ pub(super) fn all(seen: &Seen) -> Vec<Finding> {
             findings.push(role(seen, device));
             findings.extend(trust(seen));
             findings.extend(hubs(seen, device));
+            findings.extend(keys(seen));
         }
     }
     findings
@@ -313,6 +316,19 @@ fn trust(seen: &Seen) -> Option<Finding> {
     let status = seen.daemon.as_ref().ok()?;
     let reason = &status.node.trust_reason;
     (!reason.is_empty()).then(|| Finding::ok("trust", reason.clone()))
+}
+
+/// Names the peers whose private key several machines use.
+fn keys(seen: &Seen) -> Vec<Finding> {
+    let peers = seen.daemon.iter().flat_map(|status| &status.peers);
+    let shared = peers.filter(|peer| peer.shared_key).map(|peer| PeerName {
+        key: peer.key,
+        name: peer.name.clone(),
+    });
+    let findings = shared.map(|peer| {
+        Finding::fail("keys", format!("several machines use the private key of {peer}")).remedy(shared_key::REMEDY)
+    });
+    findings.collect()
 }
 
 /// Judges when routers were heard last. Without a daemon nobody may have spoken to them.

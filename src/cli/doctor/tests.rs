@@ -129,7 +129,7 @@ fn a_machine_on_which_all_is_well_gets_no_complaint() {
 #[test]
 fn each_fault_is_named_by_its_check_and_by_no_other() {
     type Fault = fn(&mut Seen);
-    let faults: [(&str, State, &str, Fault); 17] = [
+    let faults: [(&str, State, &str, Fault); 18] = [
         ("settings", State::Fail, "not a boolean", |seen| {
             seen.settings = Err("Chatty: 7 is not a boolean".to_owned())
         }),
@@ -181,6 +181,21 @@ fn each_fault_is_named_by_its_check_and_by_no_other() {
             device(seen).routers[0].handshake = None;
             device(seen).routers[0].endpoint = None;
         }),
+        (
+            "keys",
+            State::Fail,
+            "several machines use the private key of laptop",
+            |seen| {
+                let status = seen.daemon.as_mut().expect("it answers");
+                let peer = json!({
+                    "key": PublicKey::from_bytes([8; 32]).to_string(), "name": "laptop", "path": "direct", "via": null, "reason": "direct",
+                    "reason_text": "", "detail": "", "link": "up", "since_seconds": 1, "endpoint": null, "allowed_ips": [],
+                    "handshake_seconds": 1, "received_bytes": 0, "sent_bytes": 0, "quality": null, "trust": null, "router": false,
+                    "introduced": true, "shared_key": true,
+                });
+                status.peers = vec![serde_json::from_value(peer).expect("a peer")];
+            },
+        ),
         ("ipv6", State::Fail, "switched off", |seen| host(seen).ipv6_off = true),
         ("ipv6", State::Fail, "is down", |seen| host(seen).up = false),
         ("ipv6", State::Fail, "has lost", |seen| {

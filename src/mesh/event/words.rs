@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Event, Level, PeerName, RejectReason};
 use crate::mesh::budget::{Kind, Quota};
+use crate::mesh::link::shared_key;
 
 /// Makes the list of all codes and the code of each kind of one table, so that none can be left out.
 macro_rules! codes {
@@ -207,7 +208,8 @@ impl fmt::Display for Event {
             }
             Self::KeyShared { peer } => write!(
                 f,
-                "several machines use the key of {peer}, and take its traffic from one another; give each a key of its own (`wg genkey`)"
+                "several machines use the private key of {peer}, and take its traffic from one another: {}",
+                shared_key::REMEDY
             ),
             Self::TrustChanged { text } => f.write_str(text),
             Self::Banned { peer, by: None } => {

@@ -16,6 +16,9 @@ const COUNTS_FOR: Duration = Duration::from_secs(600);
 /// How often it is told.
 const TELL_EVERY: Duration = Duration::from_secs(3600);
 
+/// The advice to the operator.
+pub const REMEDY: &str = "give each machine a key of its own (`wg genkey`), and list its public key (`wg pubkey`) at the peers of that machine";
+
 /// The former boot IDs of one peer.
 #[derive(Debug, Default)]
 pub struct Runs {

@@ -6,6 +6,7 @@ use crate::mesh::fact::Origin;
 use crate::mesh::fact::signal::Nat;
 use crate::mesh::identity::PublicKey;
 use crate::mesh::link::candidate::Candidate;
+use crate::mesh::link::shared_key;
 use crate::mesh::link::{Contact, Link, Missing, State};
 use crate::mesh::node::Node;
 use crate::mesh::node::observe::are_behind_nats;
@@ -104,6 +105,9 @@ impl Node {
     /// Returns what an operator can do about a reason: what the reason itself says, and more where it depends on the peer.
     pub(super) fn remedy(&self, now: Timestamp, key: &PublicKey, reason: Reason) -> String {
         match reason {
+            _ if self.liveness.shares_key(now, key) => {
+                format!("several machines use its private key: {}", shared_key::REMEDY)
+            }
             Reason::NoAnswer if self.announced_probes(key).is_some() => {
                 unknown_nats(self.nats(now, key), &self.name(key).to_string()) + reason.remedy()
             }

@@ -50,6 +50,7 @@ impl Node {
             trust: self.trust.level(key),
             router: self.census.routers.contains(key),
             introduced: self.membership.introduced(key),
+            shared_key: self.liveness.shares_key(now, key),
             way: self.way(now, key),
             handshake: contact.last_handshake.map(|at| now.since(at)),
         }
@@ -113,7 +114,7 @@ impl Node {
     /// Returns that several machines use the key of a peer, where they do.
     fn explain_key(&self, now: Timestamp, key: &PublicKey) -> &'static str {
         if self.liveness.shares_key(now, key) {
-            "; several machines use its key"
+            "; several machines use its private key"
         } else {
             ""
         }

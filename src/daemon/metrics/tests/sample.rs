@@ -168,5 +168,6 @@ fn peer(number: u8, step: u64) -> Peer {
         trust: Some(TrustLevel::Endpoint),
         router,
         introduced: number > 4,
+        shared_key: false,
     }
 }

@@ -211,4 +211,9 @@ fn key_on_two_machines_is_told_and_explained() {
         "{}",
         explained.peer.why
     );
+    assert!(explained.peer.shared_key);
+    assert!(explained.remedy.contains("wg genkey"), "{}", explained.remedy);
+    let hub = world.machines[HUB].key;
+    let other = world.machines[A].node.explain(world.now, &hub).expect("it is a peer");
+    assert!(!other.peer.shared_key, "the hub has a key of its own");
 }
