@@ -79,10 +79,10 @@ reasons! {
         "on the router of one side, forward a UDP port to WireGuard's port, or have its NAT keep source ports (static port, full cone); or use IPv6 on both sides";
     /// The NAT of this node keeps no port at which it could be met, and the other side lets in only what it asked for.
     NatHere: "nat-here", "the NAT here gives each destination another port",
-        "on the router here, have the NAT keep source ports (static port, full cone) or forward a UDP port to WireGuard's port; or forward one on the router of the peer; or use IPv6 on both sides";
+        "on the router here, have the NAT keep source ports (static port, full cone) or forward a UDP port to WireGuard's port; or let UDP to WireGuard's port in at the peer, by a forwarded port on its router or a rule of its firewall; or use IPv6 on both sides";
     /// The NAT of the peer keeps no port at which it could be met, and this side lets in only what it asked for.
     NatThere: "nat-there", "the NAT there gives each destination another port",
-        "on the router of the peer, have the NAT keep source ports (static port, full cone) or forward a UDP port to WireGuard's port; or forward one on the router here; or use IPv6 on both sides";
+        "on the router of the peer, have the NAT keep source ports (static port, full cone) or forward a UDP port to WireGuard's port; or let UDP to WireGuard's port in here, by a forwarded port on the router or a rule of the firewall; or use IPv6 on both sides";
     /// No endpoint of the peer is known.
     NoEndpoint: "no-endpoint", "no endpoint of the peer is known",
         "run wirelink on the peer, or on a router that has a session with it; or set Endpoints for the peer in the settings";

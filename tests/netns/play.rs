@@ -38,6 +38,11 @@ const END: Step = Step {
 
 /// Plays a scenario to its end.
 pub(crate) fn play(scenario: &Scenario) {
+    play_and(scenario, |_| ());
+}
+
+/// Plays a scenario to its end, and looks once all daemons run and what must follow is there.
+pub(crate) fn play_and(scenario: &Scenario, look: impl Fn(&Lab)) {
     let mut lab = Lab::build(scenario);
     let mut course = Course::new(scenario);
     let before = look::arrive(&lab, &look::ways(&course), TUNNEL_WITHIN);
@@ -50,6 +55,9 @@ pub(crate) fn play(scenario: &Scenario) {
         if step.act != Act::StopAll || lab.names().iter().any(|name| course.runs(name)) {
             course.take(step.act);
             take(&mut lab, &course, step);
+        }
+        if step.act == Act::StartAll {
+            look(&lab);
         }
     }
     let gone: Vec<Name> = lab

@@ -6,9 +6,11 @@ use std::time::Duration;
 use crate::control::{expect_reason, json_of, peer};
 use crate::lab::Lab;
 use crate::look;
+use crate::matrix::expect_words;
 use crate::scenario::border::Border;
-use crate::scenario::table::{at, home_home, public_public, symmetric_symmetric};
-use crate::scenario::{Leaf, Name, Path};
+use crate::scenario::said::network;
+use crate::scenario::table::{home_home, public_public, symmetric_symmetric};
+use crate::scenario::{Name, Path};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -99,31 +101,30 @@ fn a_prefix_that_is_not_allowed_is_named() {
     expect_reason(&lab, "a", "b", "prefix-refused");
 }
 
-/// One hub, a leaf behind a home router, one behind a symmetric NAT, and a public one that is direct with both: each side names the NAT,
-/// and who shows it.
-#[test]
-fn a_symmetric_nat_is_named_on_both_sides() {
-    let mut scenario = home_home();
-    scenario.sites[1].border = Border::SYMMETRIC;
-    scenario.sites.push(at(Border::Open));
-    let c = Leaf {
-        name: "c",
-        site: 2,
-        ..scenario.leaves[0].clone()
-    };
-    scenario.leaves.push(c);
-    let mut lab = Lab::build(&scenario);
+/// Plays the pairs that cannot be direct, with a public leaf that is direct with both: each side names the NAT within 10 s.
+fn expect_nat_named(one: Border, other: Border) {
+    let mut lab = Lab::build(&network(one, other, true));
     for name in ["hub", "a", "b", "c"] {
         lab.start(name);
     }
-    expect_reason(&lab, "a", "b", "nat-there");
-    expect_reason(&lab, "b", "a", "nat-here");
-    let here = json_of(&lab, "b", &format!("explain {}", lab.public_key("a")));
-    assert_eq!(here["nat_here_likely"], "address-dependent", "{here:#}");
-    assert_eq!(here["nat_by"].as_array().map(Vec::len), Some(2), "{here:#}");
-    let there = json_of(&lab, "a", &format!("explain {}", lab.public_key("b")));
-    assert_eq!(there["nat_there_likely"], "address-dependent", "{there:#}");
-    println!("{here:#}\n{there:#}");
+    expect_words(&lab, [one, other], true);
+    let said = json_of(&lab, "b", &format!("explain {}", lab.public_key("a")));
+    assert_eq!(said["nat_by"].as_array().map(Vec::len), Some(2), "{said:#}");
+}
+
+#[test]
+fn symmetric_nat_beside_a_home_router_is_named_by_both() {
+    expect_nat_named(Border::HOME, Border::SYMMETRIC);
+}
+
+#[test]
+fn symmetric_nat_beside_a_firewall_is_named_by_both() {
+    expect_nat_named(Border::GUARDED, Border::SYMMETRIC);
+}
+
+#[test]
+fn two_symmetric_nats_are_named_by_both() {
+    expect_nat_named(Border::SYMMETRIC, Border::SYMMETRIC);
 }
 
 /// `ip link set eth0 down` on the hub: the hub, and what is behind it, is shown as gone long before the handshake is too old.

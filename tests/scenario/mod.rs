@@ -7,6 +7,7 @@ pub(crate) mod border;
 pub(crate) mod claim;
 pub(crate) mod course;
 pub(crate) mod oracle;
+pub(crate) mod said;
 pub(crate) mod table;
 
 use std::time::Duration;

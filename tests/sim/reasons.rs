@@ -1,12 +1,14 @@
 //! Why a peer is not direct: each cause is brought about, and must be what the node names.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use wirelink::mesh::device::DeviceChange;
+use wirelink::mesh::fact::signal::Nat;
 use wirelink::mesh::reason::Reason;
 use wirelink::mesh::settings::{Override, PeerSettings, TrustLevel};
 use wirelink::mesh::status::{PeerStatus, Way};
@@ -15,56 +17,131 @@ use crate::host::PeerConfig;
 use crate::net::Quality;
 use crate::program::Program;
 use crate::scenario::border::Border;
-use crate::scenario::{Act, Name, Scenario, table};
+use crate::scenario::{self, Act, Name, Scenario, table};
 use crate::stage::Stage;
+use crate::why;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(50);
 
-/// The reasons that were named when their causes were there.
-type Named = BTreeSet<Reason>;
+/// The reasons that were named when their causes were there, in the order in which they were.
+type Named = Vec<Cell>;
 
-/// What brings reasons about.
-const CAUSES: [fn(&mut Named); 19] = [
-    a_firewall_that_lets_nothing_in,
-    two_nats_that_show_no_port,
-    a_hub_that_was_never_heard,
-    a_hub_that_dies,
-    a_symmetric_nat_beside_a_home_router,
-    a_side_without_raw_sockets,
-    something_that_lets_nothing_but_wireguard_pass,
-    something_that_lets_all_but_wireguard_pass,
-    a_path_that_takes_its_time,
-    a_path_that_dies_and_one_that_dies_again_and_again,
-    a_peer_without_wirelink_that_goes,
-    a_peer_on_which_wirelink_is_not_started_yet,
-    a_peer_that_is_paused,
-    a_peer_that_is_banned,
-    prefixes_that_the_operator_does_not_allow,
-    prefixes_that_nobody_names,
-    a_peer_that_was_never_there,
-    a_peer_of_the_other_family,
-    a_peer_behind_the_own_tunnel,
+/// The answer of one side at one moment: a line of docs/reasons.md.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cell {
+    pair: (Name, Name),
+    reason: Reason,
+    here: Nat,
+    there: Nat,
+    remedy: String,
+}
+
+/// A cause in words, and its injection.
+type Cause = (&'static str, fn(&mut Named));
+
+const CAUSES: [Cause; 19] = [
+    (
+        "A firewall drops all packets between A and B. Then it is opened",
+        a_firewall_that_lets_nothing_in,
+    ),
+    (
+        "A and B are behind symmetric NATs, and two hubs show it",
+        two_nats_that_show_no_port,
+    ),
+    ("The hub never answered A", a_hub_that_was_never_heard),
+    (
+        "The hub loses its uplink, and A and B have no direct link",
+        a_hub_that_dies,
+    ),
+    (
+        "B is behind a symmetric NAT, A behind a home router, and a public member shows it",
+        a_symmetric_nat_beside_a_home_router,
+    ),
+    ("A has no CAP_NET_RAW", a_side_without_raw_sockets),
+    (
+        "The firewall of A inspects packets and lets only WireGuard pass",
+        something_that_lets_nothing_but_wireguard_pass,
+    ),
+    (
+        "Handshakes are dropped between A and B; other UDP passes. A preshared key on one side alone looks the same",
+        something_that_lets_all_but_wireguard_pass,
+    ),
+    ("The path takes 300 ms both ways", a_path_that_takes_its_time),
+    (
+        "The path between A and B fails and returns, four times",
+        a_path_that_dies_and_one_that_dies_again_and_again,
+    ),
+    (
+        "B runs WireGuard alone (`Basic`), and loses its uplink",
+        a_peer_without_wirelink_that_goes,
+    ),
+    (
+        "A and B have a session, made by hand, and wirelink does not run on B yet",
+        a_peer_on_which_wirelink_is_not_started_yet,
+    ),
+    ("The operator of A pauses B", a_peer_that_is_paused),
+    ("The operator of A bans B", a_peer_that_is_banned),
+    (
+        "`AllowPrefixes` of A does not hold the addresses of B",
+        prefixes_that_the_operator_does_not_allow,
+    ),
+    (
+        "The operator of A made B a peer without allowed IPs, and believes the hub about endpoints alone",
+        prefixes_that_nobody_names,
+    ),
+    (
+        "The operator of A made B a peer without an endpoint, and B never started",
+        a_peer_that_was_never_there,
+    ),
+    ("A has IPv4 alone, and B IPv6", a_peer_of_the_other_family),
+    (
+        "A route of A's operator leads to the address of B through the tunnel",
+        a_peer_behind_the_own_tunnel,
+    ),
 ];
 
-/// Whoever adds a reason adds a cause.
-#[test]
-fn every_reason_is_named_when_its_cause_is_there() {
-    let mut named = Named::new();
+/// Plays all causes; returns what was named in each.
+fn play_all() -> Vec<Named> {
     thread::scope(|scope| {
-        let running = CAUSES.map(|cause| {
+        let running = CAUSES.map(|(_, cause)| {
             scope.spawn(move || {
                 let mut named = Named::new();
                 cause(&mut named);
                 named
             })
         });
-        for cause in running {
-            let of_cause = cause.join();
-            named.append(&mut of_cause.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let ended = running.map(|cause| cause.join());
+        let ended = ended.map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        Vec::from(ended)
+    })
+}
+
+/// A new reason needs a cause here. docs/reasons.md has a line for each cause and side; `WIRELINK_DOCS=1` writes it.
+#[test]
+fn every_reason_is_named_when_its_cause_is_there() {
+    let played = play_all();
+    let named: BTreeSet<Reason> = played.iter().flatten().map(|cell| cell.reason).collect();
+    assert_eq!(named, Reason::ALL.iter().copied().collect());
+    let mut table = String::new();
+    for ((cause, _), named) in CAUSES.iter().zip(&played) {
+        let _ = write!(table, "\n**{cause}.**\n\n{}", why::HEAD);
+        for cell in named {
+            let (name, of) = cell.pair;
+            let asked = format!("{} about {}", said(name), said(of));
+            why::write_line(&mut table, &asked, cell.reason, [cell.here, cell.there], &cell.remedy);
         }
-    });
-    assert_eq!(named, Reason::ALL.iter().copied().collect::<Named>());
+    }
+    why::check_section("causes", &table);
+}
+
+/// Returns how the documentation calls a host.
+fn said(name: Name) -> String {
+    if name == "hub" {
+        "the hub".to_owned()
+    } else {
+        name.to_uppercase()
+    }
 }
 
 /// Returns why a node does not reach another one directly.
@@ -92,17 +169,34 @@ pub(crate) fn shown(stage: &Stage<'_>, name: Name, of: Name) -> PeerStatus {
         .expect("it is a peer")
 }
 
+/// Returns the answer of a node that gives this reason for another one.
+fn cell(stage: &Stage<'_>, pair: (Name, Name), reason: Reason) -> Option<Cell> {
+    let host = &stage.world.hosts[stage.id(pair.0)];
+    let node = host.node.as_ref().and_then(Program::ours)?;
+    let key = stage.world.hosts[stage.id(pair.1)].key;
+    let explained = node.explain(stage.world.now, &key)?;
+    (explained.peer.reason == reason).then(|| Cell {
+        pair,
+        reason,
+        here: node.status(stage.world.now).nat_likely,
+        there: explained.nat_there_likely,
+        remedy: explained.remedy.replace(&key.short(), &said(pair.1)),
+    })
+}
+
 /// Waits until a node gives a reason.
 #[track_caller]
 fn expect(named: &mut Named, stage: &mut Stage<'_>, pair: (Name, Name), wanted: Reason, within: Duration) {
     let until = stage.world.now + within;
     let mut seen = Vec::new();
     while stage.world.now < until {
-        let present = reason(stage, pair.0, pair.1);
-        if present == Some(wanted) {
-            named.insert(wanted);
+        if let Some(cell) = cell(stage, pair, wanted) {
+            if !named.iter().any(|named| (named.pair, named.reason) == (pair, wanted)) {
+                named.push(cell);
+            }
             return;
         }
+        let present = reason(stage, pair.0, pair.1);
         if seen.last() != Some(&present) {
             seen.push(present);
         }
@@ -174,7 +268,9 @@ fn a_firewall_that_lets_nothing_in(named: &mut Named) {
         expect(named, &mut stage, (name, "hub"), Reason::Router, SECOND);
     }
     stage.act(Act::Heal("a", "b"));
-    expect(named, &mut stage, ("a", "b"), Reason::Direct, 600 * SECOND);
+    for pair in PAIRS {
+        expect(named, &mut stage, pair, Reason::Direct, 600 * SECOND);
+    }
 }
 
 fn two_nats_that_show_no_port(named: &mut Named) {
@@ -220,6 +316,7 @@ fn a_hub_that_dies(named: &mut Named) {
     assert!(matches!(shown(&stage, "a", "b").way, Way::Via(_)));
     stage.act(Act::Isolate("hub"));
     expect(named, &mut stage, ("a", "hub"), Reason::RouterSilent, 30 * SECOND);
+    expect(named, &mut stage, ("hub", "a"), Reason::Silent, 30 * SECOND);
     for _ in 0..60 {
         for name in ["a", "b"] {
             stage.run(3 * SECOND);
@@ -242,14 +339,18 @@ fn a_hub_that_dies(named: &mut Named) {
                 other.why
             );
             assert!(other.why.contains("router"), "{}", other.why);
-            named.insert(other.reason);
+            expect(named, &mut stage, pair, other.reason, TICK);
         }
         for leaf in ["a", "b"] {
             assert_eq!(shown(&stage, "hub", leaf).way, Way::Down);
         }
     }
     stage.act(Act::Rejoin("hub"));
-    expect(named, &mut stage, ("a", "hub"), Reason::Router, 60 * SECOND);
+    for name in ["a", "b"] {
+        expect(named, &mut stage, (name, "hub"), Reason::Router, 60 * SECOND);
+        let after = cell(&stage, (name, "hub"), Reason::Router).map(|cell| cell.here);
+        assert_ne!(after, Some(Nat::Blocked), "questions to a dead hub show no firewall");
+    }
     stage.run(20 * SECOND);
     assert!(matches!(shown(&stage, "a", "b").way, Way::Via(_)));
 }
@@ -287,7 +388,7 @@ fn something_that_lets_nothing_but_wireguard_pass(named: &mut Named) {
 
 /// A public leaf is the second observer that shows it.
 fn a_symmetric_nat_beside_a_home_router(named: &mut Named) {
-    let scenario = crate::why::network(Border::HOME, Border::SYMMETRIC, true);
+    let scenario = scenario::said::network(Border::HOME, Border::SYMMETRIC, true);
     let mut stage = Stage::new(&scenario, 1);
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::NatThere, 10 * SECOND);
@@ -316,7 +417,9 @@ fn a_path_that_takes_its_time(named: &mut Named) {
     });
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::Handshaking, 10 * SECOND);
-    expect(named, &mut stage, ("a", "b"), Reason::Direct, 10 * SECOND);
+    for pair in PAIRS {
+        expect(named, &mut stage, pair, Reason::Direct, 10 * SECOND);
+    }
 }
 
 fn a_path_that_dies_and_one_that_dies_again_and_again(named: &mut Named) {
@@ -326,10 +429,14 @@ fn a_path_that_dies_and_one_that_dies_again_and_again(named: &mut Named) {
     expect(named, &mut stage, ("a", "b"), Reason::Direct, 30 * SECOND);
     for round in 0..4 {
         stage.act(Act::Cut("a", "b"));
-        expect(named, &mut stage, ("a", "b"), Reason::Silent, 60 * SECOND);
+        for pair in PAIRS {
+            expect(named, &mut stage, pair, Reason::Silent, 60 * SECOND);
+        }
         stage.act(Act::Heal("a", "b"));
         if round == 3 {
-            expect(named, &mut stage, ("a", "b"), Reason::Held, 60 * SECOND);
+            for pair in PAIRS {
+                expect(named, &mut stage, pair, Reason::Held, 60 * SECOND);
+            }
         }
         expect(named, &mut stage, ("a", "b"), Reason::Direct, 120 * SECOND);
     }
@@ -392,6 +499,8 @@ fn a_peer_that_is_banned(named: &mut Named) {
     stage.act(Act::Start("a"));
     // A peer that is banned is taken off the device, once it is there to be seen.
     expect(named, &mut stage, ("a", "b"), Reason::Denied, 5 * SECOND);
+    stage.act(Act::Start("b"));
+    expect(named, &mut stage, ("b", "a"), Reason::NoWirelink, 60 * SECOND);
 }
 
 fn prefixes_that_the_operator_does_not_allow(named: &mut Named) {
@@ -402,6 +511,7 @@ fn prefixes_that_the_operator_does_not_allow(named: &mut Named) {
     stage.world.hosts[a].config.settings.allow_prefixes = Some(vec![elsewhere]);
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::PrefixRefused, 60 * SECOND);
+    expect(named, &mut stage, ("b", "a"), Reason::Direct, 60 * SECOND);
 }
 
 /// The operator made the peer without any, and believes nobody who would name them.
@@ -412,6 +522,7 @@ fn prefixes_that_nobody_names(named: &mut Named) {
     say(&mut stage, "a", "hub", |hub| hub.trust = Some(TrustLevel::Endpoint));
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::NoPrefix, 60 * SECOND);
+    expect(named, &mut stage, ("b", "a"), Reason::Direct, 60 * SECOND);
 }
 
 fn a_peer_that_was_never_there(named: &mut Named) {
@@ -455,6 +566,7 @@ fn a_peer_behind_the_own_tunnel(named: &mut Named) {
     stage.world.hosts[a].config.peers[0].allowed_ips.push(around);
     stage.act(Act::StartAll);
     expect(named, &mut stage, ("a", "b"), Reason::ThroughTunnel, 60 * SECOND);
+    expect(named, &mut stage, ("b", "a"), Reason::NoAnswer, 60 * SECOND);
 }
 
 /// Has the operator of a leaf write the other address of the hub.

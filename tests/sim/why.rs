@@ -1,53 +1,23 @@
 //! Every pair of NATs in a network with one hub: what each side says of the other, and that it says so within 10 s.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use wirelink::mesh::fact::signal::Nat;
 use wirelink::mesh::reason::Reason;
 use wirelink::mesh::status::{Explanation, Status};
 
-use crate::direct::is_possible;
 use crate::program::Program;
-use crate::scenario::border::{Border, Mapping};
-use crate::scenario::table::{self, at};
-use crate::scenario::{Act, Leaf, Name, Scenario};
+use crate::scenario::border::Border;
+use crate::scenario::said::{expected, network};
+use crate::scenario::{Act, Name};
 use crate::stage::Stage;
 
 /// How long it may take until both sides say what is so.
 const WITHIN: Duration = Duration::from_secs(10);
 const SEEDS: u64 = 8;
-
-/// One hub, leaves `a` and `b` behind these borders, and, where there is another observer, leaf `c` with a public address.
-pub(crate) fn network(one: Border, other: Border, has_observer: bool) -> Scenario {
-    let mut scenario = table::home_home();
-    scenario.sites = vec![at(one), at(other)];
-    if has_observer {
-        scenario.sites.push(at(Border::Open));
-        let c = Leaf {
-            name: "c",
-            site: 2,
-            ..scenario.leaves[0].clone()
-        };
-        scenario.leaves.push(c);
-    }
-    scenario
-}
-
-/// Returns what the first side must say of the second one.
-fn expected([one, other]: [Border; 2], has_observer: bool) -> Reason {
-    let is_symmetric = |border: Border| border.mapping() == Mapping::AddressAndPortDependent;
-    if is_possible(&network(one, other, has_observer)) {
-        return Reason::Direct;
-    }
-    match (is_symmetric(one), is_symmetric(other)) {
-        _ if !has_observer => Reason::NoAnswer,
-        (true, true) => Reason::NatPair,
-        (true, false) => Reason::NatHere,
-        (false, true) => Reason::NatThere,
-        (false, false) => Reason::NoAnswer,
-    }
-}
 
 fn asked(stage: &Stage<'_>, name: Name, of: Name) -> (Status, Explanation) {
     let node = stage.world.hosts[stage.id(name)].node.as_ref().and_then(Program::ours);
@@ -57,22 +27,22 @@ fn asked(stage: &Stage<'_>, name: Name, of: Name) -> (Status, Explanation) {
     (node.status(stage.world.now), explained)
 }
 
-/// Returns what is wrong with what one side says of the other.
-fn complaint(stage: &Stage<'_>, (name, of): (Name, Name), wanted: Reason, has_observer: bool) -> Option<String> {
-    let (status, explained) = asked(stage, name, of);
-    let reason = explained.peer.reason;
-    let mut wrong = (reason != wanted).then(|| format!("{reason:?} instead of {wanted:?}"));
-    let names_observer = explained.remedy.contains("`Stun`");
-    if wanted == Reason::NoAnswer && names_observer == has_observer {
-        wrong = Some(format!("the remedy is {}", explained.remedy));
-    }
-    if wanted == Reason::NatHere && (status.nat_likely != Nat::AddressDependent || status.nat_by.len() < 2) {
-        wrong = Some(format!("the NAT is {:?} by {:?}", status.nat_likely, status.nat_by));
-    }
-    if wanted == Reason::NatThere && explained.nat_there_likely != Nat::AddressDependent {
-        wrong = Some(format!("the NAT there is {:?}", explained.nat_there_likely));
-    }
-    wrong.map(|wrong| format!("{name} about {of}: {wrong}"))
+/// Returns the faults in the words of one side about the other.
+fn complaint(stage: &Stage<'_>, pair: (Name, Name), borders: [Border; 2], has_observer: bool) -> Option<String> {
+    let (status, explained) = asked(stage, pair.0, pair.1);
+    let wanted = expected(borders, has_observer);
+    let found = (explained.peer.reason, [status.nat_likely, explained.nat_there_likely]);
+    let needs_observer = wanted.0 == Reason::NoAnswer && !has_observer;
+    let wrong = if found != wanted {
+        format!("{found:?} instead of {wanted:?}")
+    } else if explained.remedy.contains("`Stun`") != needs_observer {
+        format!("the remedy is {}", explained.remedy)
+    } else if status.nat_likely == Nat::AddressDependent && status.nat_by.len() < 2 {
+        format!("the NAT is shown by {:?}", status.nat_by)
+    } else {
+        return None;
+    };
+    Some(format!("{} about {}: {wrong}", pair.0, pair.1))
 }
 
 /// Returns every pair of borders that Linux can be, by name.
@@ -90,13 +60,9 @@ fn one_hub_network_names_the_cause_on_both_sides() {
     for [(one_name, one), (other_name, other)] in pairs() {
         for has_observer in [false, true] {
             let scenario = network(one, other, has_observer);
-            let wanted = [
-                expected([one, other], has_observer),
-                expected([other, one], has_observer),
-            ];
             for seed in 0..SEEDS {
                 let mut stage = Stage::new(&scenario, seed);
-                if wanted[0] != Reason::Direct {
+                if expected([one, other], has_observer).0 != Reason::Direct {
                     // A port that fits by chance is no matter of diagnosis.
                     stage.luck = true;
                 }
@@ -111,10 +77,10 @@ fn one_hub_network_names_the_cause_on_both_sides() {
                 }
                 for wait in [WITHIN, 20 * Duration::from_secs(1), 100 * Duration::from_secs(1)] {
                     stage.run(wait);
-                    let sides = [(("a", "b"), wanted[0]), (("b", "a"), wanted[1])];
+                    let sides = [(("a", "b"), [one, other]), (("b", "a"), [other, one])];
                     let found = sides
                         .into_iter()
-                        .filter_map(|(pair, wanted)| complaint(&stage, pair, wanted, has_observer));
+                        .filter_map(|(pair, borders)| complaint(&stage, pair, borders, has_observer));
                     let place =
                         format!("{one_name}-{other_name}, observer {has_observer}, seed {seed}, {wait:?} later");
                     wrong.extend(found.map(|found| format!("{place}: {found}")));
@@ -125,23 +91,72 @@ fn one_hub_network_names_the_cause_on_both_sides() {
     assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
 }
 
-/// docs/json.md shows what the test above plays.
+/// docs/reasons.md shows what the test above plays; `WIRELINK_DOCS=1` writes it.
 #[test]
 fn nat_pairs_of_the_documentation_are_those_played() {
-    let mut table = String::from(
-        "| NATs of A and B | A says, B says: with the hub alone | with a public member, or `Stun` |\n|---|---|---|\n",
-    );
+    let mut table = format!("\n{HEAD}");
     for [(one_name, one), (other_name, other)] in pairs() {
-        let said = |has_observer| {
-            let both = [[one, other], [other, one]].map(|pair| format!("`{}`", expected(pair, has_observer).code()));
-            if both[0] == both[1] {
-                both[0].clone()
-            } else {
-                both.join(", ")
+        for has_observer in [false, true] {
+            let scenario = network(one, other, has_observer);
+            let mut stage = Stage::new(&scenario, 0);
+            stage.luck = expected([one, other], has_observer).0 != Reason::Direct;
+            stage.act(Act::StartAll);
+            stage.run(WITHIN);
+            let with = if has_observer { "hub and observer" } else { "hub" };
+            for (pair, names) in [
+                (("a", "b"), [one_name, other_name]),
+                (("b", "a"), [other_name, one_name]),
+            ] {
+                let (status, explained) = asked(&stage, pair.0, pair.1);
+                let place = format!("{} about {}, {with}", names[0], names[1]);
+                let nats = [status.nat_likely, explained.nat_there_likely];
+                let line = (explained.peer.reason, &explained.remedy);
+                let key = stage.world.hosts[stage.id(pair.1)].key.short();
+                write_line(&mut table, &place, line.0, nats, &line.1.replace(&key, "the peer"));
+                if one_name == other_name {
+                    break;
+                }
             }
-        };
-        let _ = writeln!(table, "| {one_name}, {other_name} | {} | {} |", said(false), said(true));
+        }
     }
-    let document = include_str!("../../docs/json.md");
-    assert!(document.contains(&table), "docs/json.md lacks\n{table}");
+    check_section("pairs", &table);
+}
+
+/// The head of each table in docs/reasons.md.
+pub(crate) const HEAD: &str = "| asked | reason | NAT here | NAT there | remedy |\n|---|---|---|---|---|\n";
+
+/// Writes a line of such a table.
+pub(crate) fn write_line(table: &mut String, asked: &str, reason: Reason, [here, there]: [Nat; 2], remedy: &str) {
+    let class = |nat| match nat {
+        Nat::Unknown => "unknown",
+        Nat::EndpointIndependent => "endpoint-independent",
+        Nat::AddressDependent => "address-dependent",
+        Nat::Blocked => "blocked",
+    };
+    let _ = writeln!(
+        table,
+        "| {asked} | `{}` | {} | {} | {remedy} |",
+        reason.code(),
+        class(here),
+        class(there)
+    );
+}
+
+/// Compares a generated section of docs/reasons.md, or writes it where `WIRELINK_DOCS` is set.
+pub(crate) fn check_section(name: &str, generated: &str) {
+    static WRITER: Mutex<()> = Mutex::new(());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reasons.md");
+    let _one_at_a_time = WRITER.lock();
+    let document = fs::read_to_string(path).expect("the document is there");
+    let [open, close] = ["begin", "end"].map(|edge| format!("<!-- {edge} {name} -->\n"));
+    let (before, rest) = document.split_once(&open).expect("it has the section");
+    let (present, after) = rest.split_once(&close).expect("the section ends");
+    if std::env::var_os("WIRELINK_DOCS").is_some() {
+        fs::write(path, [before, &open, generated, &close, after].concat()).expect("it can be written");
+    } else {
+        assert_eq!(
+            present, generated,
+            "run the test with WIRELINK_DOCS=1, and look at the difference"
+        );
+    }
 }

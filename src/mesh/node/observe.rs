@@ -329,7 +329,9 @@ impl Node {
                     continue;
                 };
                 let probe = self.probing.ask(now, &router, to, &mut self.random);
-                is_asked |= probe.is_some() && self.census.healthy.contains(&router);
+                // A dead router answers nothing, which shows no firewall.
+                let must_answer = self.census.healthy.contains(&router) && !self.is_silent(now, &router);
+                is_asked |= probe.is_some() && must_answer;
                 probe.into_iter().for_each(|payload| self.send_probe(None, to, payload));
             }
         }
