@@ -54,6 +54,8 @@ pub(super) struct Control {
 /// What somebody asks, and where the answer goes.
 pub(super) struct Asked {
     pub(super) ask: Ask,
+    /// The user who asks, where the kernel says.
+    pub(super) caller: Option<u32>,
     /// How the answer goes on, of which pieces were given.
     listing: Option<Listing>,
     held: Held,
@@ -310,6 +312,7 @@ impl Client {
         let (held, over) = (self.shared.held.clone(), self.seat.over().clone());
         let asked = Asked {
             ask,
+            caller: self.stream.peer_cred().ok().map(|peer| peer.uid()),
             listing,
             held,
             over,

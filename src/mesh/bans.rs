@@ -21,6 +21,8 @@ use super::time::Timestamp;
 
 /// The most keys with a verdict: as many as members can be brought by facts.
 pub const MAX_BANS: usize = super::memory::MAX_PEERS;
+/// How many of them only the operator of this node can fill.
+const RESERVED: usize = MAX_BANS / 4;
 
 /// What was decided about a key, by whom, and when that was heard last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +141,7 @@ impl Bans {
     }
 
     fn set(&mut self, now: Timestamp, key: &PublicKey, denied: bool, is_written: bool) -> bool {
-        if *key == self.own || !self.verdicts.contains_key(key) && self.verdicts.len() >= MAX_BANS {
+        if *key == self.own || !self.verdicts.contains_key(key) && !self.make_room() {
             return false;
         }
         let version = self.verdicts.get(key).map_or(0, |verdict| verdict.what.version);
@@ -157,10 +159,28 @@ impl Bans {
         true
     }
 
+    /// Makes room for a decision of the operator, who outranks all others: the oldest verdict from elsewhere goes. Returns whether there is
+    /// room.
+    fn make_room(&mut self) -> bool {
+        if self.verdicts.len() < MAX_BANS {
+            return true;
+        }
+        let elsewhere = self.verdicts.iter().filter(|(_, verdict)| verdict.by != self.own);
+        let oldest = elsewhere.min_by_key(|(_, verdict)| verdict.as_of).map(|(key, _)| *key);
+        oldest.and_then(|key| self.verdicts.remove(&key)).is_some()
+    }
+
+    /// Returns whether a node may bring another verdict. It may have as many as are free besides (the dynamic threshold of Choudhury and
+    /// Hahne), so that one that brings all it can leaves as much to the next.
+    fn has_room(&self, by: &PublicKey) -> bool {
+        let free = (MAX_BANS - RESERVED).saturating_sub(self.verdicts.len());
+        free > 0 && self.verdicts.values().filter(|verdict| verdict.by == *by).count() < free
+    }
+
     /// Takes what a trusted node says; returns whether it is another verdict than before.
     pub fn learn(&mut self, now: Timestamp, key: &PublicKey, what: Denied, by: PublicKey) -> bool {
         let known = self.verdicts.get(key).copied();
-        if *key == self.own || known.is_none() && (self.verdicts.len() >= MAX_BANS || !what.denied) {
+        if *key == self.own || known.is_none() && (!what.denied || !self.has_room(&by)) {
             return false;
         }
         match known {
@@ -352,15 +372,35 @@ mod tests {
         );
     }
 
-    #[test]
-    fn facts_bring_no_more_verdicts_than_there_is_room() {
-        let mut bans = Bans::new(OWN);
+    /// Has a node ban as many keys as it can.
+    fn flood(bans: &mut Bans, by: PublicKey) {
         for number in 0..=u32::try_from(MAX_BANS).unwrap() {
-            let mut bytes = [9; 32];
-            bytes[..4].copy_from_slice(&number.to_be_bytes());
-            bans.learn(at(0), &PublicKey::from_bytes(bytes), told(true, 1), HUB);
+            let mut bytes = *by.as_bytes();
+            bytes[28..].copy_from_slice(&number.to_be_bytes());
+            bans.learn(at(0), &PublicKey::from_bytes(bytes), told(true, 1), by);
         }
+    }
+
+    #[test]
+    fn bans_of_one_node_leave_room_for_others() {
+        let mut bans = Bans::new(OWN);
+        flood(&mut bans, PublicKey::from_bytes([4; 32]));
+        flood(&mut bans, PublicKey::from_bytes([5; 32]));
+        assert!(bans.verdicts.len() <= MAX_BANS - RESERVED);
+        assert!(bans.learn(at(0), &OUT, told(true, 1), HUB) && is_out(&bans));
+    }
+
+    #[test]
+    fn operator_bans_although_others_filled_the_table() {
+        let mut bans = Bans::new(OWN);
+        (4..7).for_each(|by| flood(&mut bans, PublicKey::from_bytes([by; 32])));
+        let said = |number: usize| {
+            let mut bytes = [200; 32];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            PublicKey::from_bytes(bytes)
+        };
+        assert!((0..MAX_BANS).all(|number| bans.decide(at(0), &said(number), true)));
         assert_eq!(bans.verdicts.len(), MAX_BANS);
-        assert!(!bans.decide(at(0), &OUT, true));
+        assert!(!bans.decide(at(0), &OUT, true), "all are the operator's own");
     }
 }

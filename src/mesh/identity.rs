@@ -18,8 +18,9 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey([u8; 32]);
 
-/// A WireGuard private key. It is wiped when dropped, and cannot be copied or printed.
-pub struct PrivateKey(StaticSecret);
+/// A WireGuard private key. It is wiped when dropped, and cannot be copied or printed. It stays in its place on the heap: a value that
+/// moves leaves its bytes behind.
+pub struct PrivateKey(Box<StaticSecret>);
 
 /// Why a text is not a WireGuard key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,12 +89,12 @@ impl PublicKey {
 impl PrivateKey {
     /// Takes the raw bytes of a key.
     pub fn from_bytes(bytes: &Zeroizing<[u8; 32]>) -> Self {
-        Self(StaticSecret::from(**bytes))
+        Self(Box::new(StaticSecret::from(**bytes)))
     }
 
     /// Returns the public key that belongs to it.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(x25519_dalek::PublicKey::from(&self.0).to_bytes())
+        PublicKey(x25519_dalek::PublicKey::from(&*self.0).to_bytes())
     }
 
     /// Returns the X25519 secret shared with the holder of `peer`, or `None` where `peer` is a point of low order,

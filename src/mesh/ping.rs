@@ -13,7 +13,7 @@ use super::time::Timestamp;
 /// How long an answer is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// The most that wait for their answers: some operators at a time.
-const MAX_WAITING: usize = 64;
+pub const MAX_WAITING: usize = 64;
 
 /// The way that a ping takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,10 +1,13 @@
 //! The daemon as a service: what systemd is told, and what the process may still do.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -170,6 +173,86 @@ fn a_daemon_of_root_has_given_up_what_it_does_not_need() {
     let line = "confined to CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW; no new privileges; files by landlock; \
                 system calls by seccomp";
     assert_eq!(log.matches(line).count(), 1, "{log}");
+}
+
+/// Returns how often a process has these bytes in memory that it can write to, and where.
+fn places_of(process: u32, bytes: &[u8]) -> Vec<String> {
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("root may see it");
+    let memory = File::open(format!("/proc/{process}/mem")).expect("root may read it");
+    let mut places = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (from, to) = line
+            .split(' ')
+            .next()
+            .and_then(|range| range.split_once('-'))
+            .expect("a range");
+        let address = |text| u64::from_str_radix(text, 16).expect("an address");
+        let mut part = vec![0; usize::try_from(address(to) - address(from)).expect("64 bits")];
+        // Some parts are the kernel's own.
+        if memory.read_exact_at(&mut part, address(from)).is_ok() {
+            let found = part
+                .windows(bytes.len())
+                .enumerate()
+                .filter(|(_, window)| *window == bytes);
+            places.extend(found.map(|(at, _)| format!("{at:x} of {line}")));
+        }
+    }
+    places
+}
+
+#[test]
+fn running_daemon_holds_one_copy_of_the_private_key() {
+    let mut lab = Lab::build(&home_home());
+    play::start_all(&mut lab, Duration::from_secs(30));
+    let text = lab
+        .namespace("a")
+        .run(&format!("wg show {} private-key", lab.interface("a")));
+    let text = text.trim();
+    let key = STANDARD.decode(text).expect("base64");
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let process = lab.daemon("a").id();
+    let raw = places_of(process, &key);
+    assert_eq!(raw.len(), 1, "{raw:#?}");
+    for written in [text.as_bytes(), hex.as_bytes(), hex.to_uppercase().as_bytes()] {
+        assert_eq!(places_of(process, written), Vec::<String>::new());
+    }
+}
+
+/// A call of x32 is made in the daemon's place, by a debugger: no safe function makes one. The error shows that it is the filter that
+/// refuses, and not a kernel that has no x32.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn daemon_can_make_no_calls_of_x32() {
+    use nix::libc;
+    use nix::sys::ptrace;
+    use nix::sys::wait::waitpid;
+    use nix::unistd::Pid;
+
+    const X32: u64 = 0x4000_0000;
+    const SYSCALL: u64 = 2;
+    let mut lab = Lab::build(&home_home());
+    play::start_all(&mut lab, Duration::from_secs(30));
+    let process = Pid::from_raw(lab.daemon("a").id().try_into().expect("a process"));
+    ptrace::attach(process).expect("root may");
+    waitpid(process, None).expect("it stops");
+    // It waits for events, so that it stands behind the instruction that makes calls.
+    let before = ptrace::getregs(process).expect("its registers");
+    let make = |number: u64| {
+        let mut registers = before;
+        registers.rip -= SYSCALL;
+        registers.rax = number;
+        registers.orig_rax = u64::MAX;
+        ptrace::setregs(process, registers).expect("its registers");
+        ptrace::step(process, None).expect("it goes on");
+        waitpid(process, None).expect("it stops");
+        ptrace::getregs(process).expect("its registers").rax.cast_signed()
+    };
+    let getpid = libc::SYS_getpid.cast_unsigned();
+    let (native, x32) = (make(getpid), make(getpid | X32));
+    ptrace::setregs(process, before).expect("its registers");
+    ptrace::detach(process, None).expect("it goes on");
+    assert_eq!(native, i64::from(process.as_raw()), "the debugger makes calls");
+    assert_eq!(x32, -i64::from(libc::EPERM));
 }
 
 #[test]

@@ -319,7 +319,7 @@ mod known {
         apply_filter(&program).map_err(|error| error.to_string())
     }
 
-    /// Refuses all calls whose number has the bit of x32; another processor's calls end the process (seccompiler checks that).
+    /// Refuses all calls whose number has the bit of x32, with another error than a kernel without x32 has; another processor's calls end the process (seccompiler checks that).
     #[cfg(target_arch = "x86_64")]
     fn refuse_x32() -> Result<(), String> {
         let step = |code: u32, jt: u8, jf: u8, k: u32| sock_filter {
@@ -336,7 +336,7 @@ mod known {
                 libc::BPF_RET | libc::BPF_K,
                 0,
                 0,
-                libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs(),
+                libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs(),
             ),
             step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
         ];

@@ -79,6 +79,13 @@ impl Shell {
     /// Asks a peer, whose answers somebody waits for.
     fn ping(&mut self, asked: Asked, pong: Pong) {
         let peer = pong.key;
+        if !self.pinging.has_room(now(), asked.caller, &peer) {
+            let text = "this user waits for many pings already: try again in 3 s".to_owned();
+            return asked.answer(&[Response::Error {
+                code: ErrorCode::Busy,
+                text,
+            }]);
+        }
         let id = self.pinging.begin(asked, pong);
         self.node.handle(now(), Input::Ping { peer, id });
     }

@@ -1,6 +1,6 @@
 //! Who waits for the answers to pings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -8,7 +8,10 @@ use tokio::time::sleep;
 
 use crate::control::{self, Response, Trip};
 use crate::daemon::control::Asked;
-use crate::mesh::ping::{NoPing, PATIENCE, Path};
+use crate::mesh::fact::signal::Word;
+use crate::mesh::identity::PublicKey;
+use crate::mesh::ping::{MAX_WAITING, NoPing, PATIENCE, Path};
+use crate::mesh::time::Timestamp;
 
 type Outcome = Result<Duration, NoPing>;
 
@@ -17,9 +20,37 @@ type Outcome = Result<Duration, NoPing>;
 pub(super) struct Pinging {
     last: u64,
     waiting: BTreeMap<u64, UnboundedSender<(Path, Outcome)>>,
+    lately: Lately,
+}
+
+/// The pings of the last seconds: when, of which user, to whom. The node counts them for as long, answered or not.
+#[derive(Default)]
+struct Lately(VecDeque<(Timestamp, Option<u32>, PublicKey)>);
+
+impl Lately {
+    /// Notes a ping, unless its user has as many as are free besides, in all or to this peer: one user that takes all it can leaves as much
+    /// to the next (the dynamic threshold of Choudhury and Hahne).
+    fn admits(&mut self, now: Timestamp, caller: Option<u32>, peer: &PublicKey) -> bool {
+        self.0.retain(|(at, ..)| now.since(*at) < PATIENCE);
+        let has_room = |most: usize, counts: &dyn Fn(&PublicKey) -> bool| {
+            let all = || self.0.iter().filter(|(.., to)| counts(to));
+            let own = all().filter(|(_, user, _)| *user == caller).count();
+            own < most.saturating_sub(all().count())
+        };
+        let admitted = has_room(MAX_WAITING, &|_| true) && has_room(usize::from(Word::PINGS), &|to| to == peer);
+        if admitted {
+            self.0.push_back((now, caller, *peer));
+        }
+        admitted
+    }
 }
 
 impl Pinging {
+    /// Returns whether this user may ping this peer now; if so, it is counted.
+    pub(super) fn has_room(&mut self, now: Timestamp, caller: Option<u32>, peer: &PublicKey) -> bool {
+        self.lately.admits(now, caller, peer)
+    }
+
     /// Has somebody wait; returns the number of the ping. `pong` is filled in and is the answer.
     pub(super) fn begin(&mut self, asked: Asked, pong: control::Pong) -> u64 {
         self.waiting.retain(|_, tell| !tell.is_closed());
@@ -87,7 +118,26 @@ fn trip(outcome: Outcome) -> Trip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::identity::PublicKey;
+
+    #[test]
+    fn pings_of_one_user_leave_room_for_another() {
+        let peer = |number| PublicKey::from_bytes([number; 32]);
+        let (mut lately, now) = (Lately::default(), Timestamp::START);
+        let flood = |lately: &mut Lately, user| {
+            let pings = (0..200).filter(|number| lately.admits(now, Some(user), &peer(*number)));
+            pings.count()
+        };
+        assert!(flood(&mut lately, 1000) > 0 && flood(&mut lately, 1001) > 0);
+        assert!(lately.admits(now, Some(0), &peer(7)), "{}", lately.0.len());
+        assert!(lately.0.len() <= MAX_WAITING);
+        let mut to_one = Lately::default();
+        while to_one.admits(now, Some(1000), &peer(7)) {}
+        assert!(to_one.admits(now, Some(0), &peer(7)));
+        assert!(
+            to_one.admits(now + PATIENCE, Some(1000), &peer(7)),
+            "those of before are over"
+        );
+    }
 
     fn asked() -> control::Pong {
         control::Pong::new(PublicKey::from_bytes([1; 32]), None, control::Path::Direct, None)

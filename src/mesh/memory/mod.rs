@@ -144,23 +144,46 @@ impl Memory {
         endpoints.truncate(MAX_ENDPOINTS);
     }
 
-    /// Forgets the oldest of what is more than a node remembers.
+    /// Forgets what is more than a node remembers: the prefixes and peers of whoever named most of them, the oldest first. An endpoint where
+    /// a peer was reached stays although there is no room for what others say of that peer.
     pub fn keep_within_bounds(&mut self) {
         for named in self.peers.values_mut().filter_map(|known| known.named.as_mut()) {
             named.keep_within_bounds();
         }
-        let mut by_age: Vec<(Duration, PublicKey)> =
-            self.peers.iter().map(|(key, known)| (known.age(), *key)).collect();
-        by_age.sort_unstable();
         let mut room = MAX_PREFIXES_IN_ALL;
-        for (number, (_, key)) in by_age.into_iter().enumerate() {
-            let prefixes = self.peers.get(&key).map_or(0, Known::prefixes);
-            if number >= MAX_PEERS || prefixes > room {
-                self.peers.remove(&key);
+        for key in self.by_fair_share() {
+            let Some(known) = self.peers.get_mut(&key) else {
+                continue;
+            };
+            let prefixes = known.prefixes();
+            if prefixes > room {
+                known.named = None;
             } else {
                 room -= prefixes;
             }
         }
+        self.peers.retain(|_, known| !known.is_empty());
+        for key in self.by_fair_share().into_iter().skip(MAX_PEERS) {
+            self.peers.remove(&key);
+        }
+    }
+
+    /// Returns the peers in the order in which they get room: each node that names peers gets as much as every other one (max-min
+    /// fairness), and within its share the latest come first.
+    fn by_fair_share(&self) -> Vec<PublicKey> {
+        let mut by_age: Vec<(Duration, PublicKey)> =
+            self.peers.iter().map(|(key, known)| (known.age(), *key)).collect();
+        by_age.sort_unstable();
+        let mut shares: BTreeMap<Option<PublicKey>, usize> = BTreeMap::new();
+        let with_share = |(age, key): (Duration, PublicKey)| {
+            let known = &self.peers[&key];
+            let share = shares.entry(known.named.as_ref().map(|named| named.by)).or_default();
+            *share += 1 + known.prefixes();
+            (*share, age, key)
+        };
+        let mut ordered: Vec<(usize, Duration, PublicKey)> = by_age.into_iter().map(with_share).collect();
+        ordered.sort_unstable();
+        ordered.into_iter().map(|(_, _, key)| key).collect()
     }
 
     /// Returns whether there is no more of anything than a node remembers.

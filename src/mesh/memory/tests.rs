@@ -81,6 +81,38 @@ fn of_too_many_the_oldest_are_forgotten_and_what_is_left_is_sound() {
 }
 
 #[test]
+fn names_of_one_node_leave_room_for_those_of_another() {
+    let mut memory = Memory::default();
+    memory.peers.insert(key(7), named(prefixes(2)));
+    memory.reached(key(8), at(1));
+    memory.grow_older(HOUR);
+    for number in 100..100 + 2 * MAX_PEERS as u64 {
+        let mut liars = named(prefixes(number as u32 % (MAX_PREFIXES as u32 + 1)));
+        liars.named.as_mut().unwrap().by = key(2);
+        memory.peers.insert(key(number), liars);
+    }
+    memory.keep_within_bounds();
+    assert_eq!(memory.check(), Ok(()));
+    assert!(memory.peers.get(&key(7)).is_some_and(|known| known.prefixes() == 2));
+    assert!(memory.peers.contains_key(&key(8)));
+}
+
+#[test]
+fn endpoint_stays_where_prefixes_have_no_room() {
+    let mut memory = Memory::default();
+    for number in 0..=(MAX_PREFIXES_IN_ALL / MAX_PREFIXES) as u64 {
+        memory.peers.insert(key(number), named(prefixes(MAX_PREFIXES as u32)));
+        memory.reached(key(number), at(1));
+    }
+    let before = memory.peers.len();
+    memory.keep_within_bounds();
+    assert_eq!(memory.check(), Ok(()));
+    assert_eq!(memory.peers.len(), before);
+    let unnamed = memory.peers.values().filter(|known| known.named.is_none());
+    assert_eq!(unnamed.count(), 1);
+}
+
+#[test]
 fn it_survives_its_text_form_in_whole_seconds() {
     let mut memory = Memory::default();
     memory.peers.insert(key(7), named(prefixes(2)));

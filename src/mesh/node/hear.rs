@@ -74,7 +74,15 @@ impl Node {
     /// Takes in that an endpoint of a peer is refused for where it leads.
     fn note_tunnelled(&mut self, refusal: Refusal, subject: &PublicKey) {
         // A member may become a peer a little later; who does not is forgotten when others do.
-        if refusal == Refusal::ThroughTunnel && self.tunnelled.len() < MAX_TUNNELLED {
+        if refusal != Refusal::ThroughTunnel || self.tunnelled.contains(subject) {
+            return;
+        }
+        if self.tunnelled.len() >= MAX_TUNNELLED {
+            // Subjects that are no peers make room for one that is.
+            let links = &self.links;
+            self.tunnelled.retain(|key| links.contains_key(key));
+        }
+        if self.tunnelled.len() < MAX_TUNNELLED {
             self.tunnelled.insert(*subject);
         }
     }
