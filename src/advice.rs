@@ -61,6 +61,8 @@ pub enum Opening<'a> {
     Port(u16),
     /// All that comes from an interface.
     Interface(&'a str),
+    /// All that comes from an interface and leaves by it.
+    Through(&'a str),
 }
 
 /// The program that keeps the rules of a packet filter.
@@ -83,17 +85,20 @@ pub fn let_in(keeper: Keeper<'_>, opening: Opening<'_>) -> String {
         (Keeper::Firewalld, Opening::Port(port)) => {
             format!("firewall-cmd --permanent --add-port={port}/udp && firewall-cmd --reload")
         }
-        (Keeper::Firewalld, Opening::Interface(iface)) => format!(
+        // That zone forwards between its interfaces, too.
+        (Keeper::Firewalld, Opening::Interface(iface) | Opening::Through(iface)) => format!(
             "firewall-cmd --permanent --zone=trusted --add-interface={} && firewall-cmd --reload",
             quoted(iface)
         ),
         (Keeper::Ufw, Opening::Port(port)) => format!("ufw allow {port}/udp"),
         (Keeper::Ufw, Opening::Interface(iface)) => format!("ufw allow in on {}", quoted(iface)),
+        (Keeper::Ufw, Opening::Through(iface)) => format!("ufw route allow in on {0} out on {0}", quoted(iface)),
         (Keeper::Iptables(is_v6), opening) => {
             let program = if is_v6 { "ip6tables" } else { "iptables" };
             match opening {
                 Opening::Port(port) => format!("{program} -I INPUT -p udp --dport {port} -j ACCEPT"),
                 Opening::Interface(iface) => format!("{program} -I INPUT -i {} -j ACCEPT", quoted(iface)),
+                Opening::Through(iface) => format!("{program} -I FORWARD -i {0} -o {0} -j ACCEPT", quoted(iface)),
             }
         }
         (Keeper::Nftables([family, table, chain]), opening) => {
@@ -103,6 +108,10 @@ pub fn let_in(keeper: Keeper<'_>, opening: Opening<'_>) -> String {
                 // nft takes a name with signs in quotes only, which the shell must leave.
                 Opening::Interface(iface) => format!(
                     "nft insert rule {place} iifname {} accept",
+                    quoted(&format!("\"{iface}\""))
+                ),
+                Opening::Through(iface) => format!(
+                    "nft insert rule {place} iifname {0} oifname {0} accept",
                     quoted(&format!("\"{iface}\""))
                 ),
             }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use wirelink::advice::{self, Keeper, Opening};
 
-const NAMES: [&str; 7] = ["wg0", "wg.0", "wg-0", "wg+0", "wg=0", "-wg", "fifteen-letters"];
+pub(crate) const NAMES: [&str; 7] = ["wg0", "wg.0", "wg-0", "wg+0", "wg=0", "-wg", "fifteen-letters"];
 
 /// Runs lines in a network namespace that is gone behind them; each has to succeed.
 #[track_caller]
@@ -38,7 +38,7 @@ fn suggested_commands_work_for_odd_names() {
 fn suggested_rules_work_for_odd_names() {
     let table = "nft add table inet filter; nft add chain inet filter input '{ type filter hook input priority 0; policy drop; }'";
     for name in NAMES {
-        for opening in [Opening::Port(51820), Opening::Interface(name)] {
+        for opening in [Opening::Port(51820), Opening::Interface(name), Opening::Through(name)] {
             let nft = advice::let_in(Keeper::Nftables(["inet", "filter", "input"]), opening);
             run(name, &[table.to_owned(), nft]);
             for is_v6 in [false, true] {

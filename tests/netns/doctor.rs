@@ -12,7 +12,7 @@ use crate::scenario::table::home_home;
 const SOON: Duration = Duration::from_secs(30);
 
 /// Returns the exit status of the doctor, and what does not please it: check, state and text.
-fn examine(lab: &Lab, name: &str, prefix: &str) -> (Option<i32>, Vec<[String; 3]>) {
+pub(crate) fn examine(lab: &Lab, name: &str, prefix: &str) -> (Option<i32>, Vec<[String; 3]>) {
     std::fs::create_dir_all(lab.settings(name)).expect("a folder");
     let prefix = format!("{prefix} env WIRELINK_CONFIG_PATH={}", lab.settings(name).display());
     let said = ask_as(lab, name, &prefix, &format!("doctor --json -i {}", lab.interface(name)));

@@ -13,6 +13,7 @@ mod company;
 mod control;
 mod crash;
 mod doctor;
+mod firewalls;
 mod keeper;
 mod lab;
 mod look;

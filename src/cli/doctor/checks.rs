@@ -185,11 +185,11 @@ fn firewall(seen: &Seen, device: &inspect::Seen) -> Vec<Finding> {
 }
 
 fn blocked(rules: &Filter, packet: Packet<'_>, entry: Entry) -> Option<Finding> {
-    let what = match packet.is_inner {
+    let what = match packet.is_inner() {
         true => format!("facts from {} (UDP port {})", packet.iface, packet.port),
         false => format!("what comes to WireGuard's UDP port {}", packet.port),
     };
-    let opening = match packet.is_inner {
+    let opening = match packet.is_inner() {
         true => Opening::Interface(packet.iface),
         false => Opening::Port(packet.port),
     };

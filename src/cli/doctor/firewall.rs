@@ -1,4 +1,4 @@
-//! Whether a packet filter lets a packet in. Rules are followed in their order; a match that is not understood is an answer of its own,
+//! Whether a packet filter lets a packet in, or through. Rules are followed in their order; a match that is not understood is an answer of its own,
 //! so that neither "open" nor "closed" is said where nobody can know.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -124,15 +124,25 @@ impl Fate {
     }
 }
 
-/// What should come in.
+/// The use of a packet, on which its way through the filter depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// WireGuard's own, over IPv4, from anywhere but the tunnel.
+    Outer,
+    /// Facts, over IPv6, from the tunnel.
+    Facts,
+    /// The first of a flow of users' from one peer to another, of TCP or UDP: out of the tunnel and back into it.
+    Forwarded { is_v6: bool },
+}
+
+/// A packet that should come in, or pass through.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
     /// The UDP port that it is for.
     pub(super) port: u16,
     /// The WireGuard interface.
     pub(super) iface: &'a str,
-    /// Whether it comes from there, over IPv6; else it comes over IPv4, from anywhere but there.
-    pub(super) is_inner: bool,
+    kind: Kind,
     /// The interface from which it comes, where that is known.
     from: Option<&'a str>,
     /// The state of its connection.
@@ -182,7 +192,7 @@ impl<'a> Packet<'a> {
         Self {
             port,
             iface,
-            is_inner: false,
+            kind: Kind::Outer,
             from: None,
             state: "new",
         }
@@ -199,9 +209,71 @@ impl<'a> Packet<'a> {
     /// A packet with facts.
     pub(super) fn inner(port: u16, iface: &'a str) -> Self {
         Self {
-            is_inner: true,
+            kind: Kind::Facts,
             from: Some(iface),
             ..Self::outer(port, iface)
+        }
+    }
+
+    /// A packet from one peer to another.
+    pub(super) fn forwarded(is_v6: bool, iface: &'a str) -> Self {
+        Self {
+            kind: Kind::Forwarded { is_v6 },
+            from: Some(iface),
+            ..Self::outer(0, iface)
+        }
+    }
+
+    /// Returns whether it is a packet with facts.
+    pub(super) fn is_inner(&self) -> bool {
+        self.kind == Kind::Facts
+    }
+
+    pub(super) const fn is_v6(&self) -> bool {
+        matches!(self.kind, Kind::Facts | Kind::Forwarded { is_v6: true })
+    }
+
+    pub(super) const fn is_forwarded(&self) -> bool {
+        matches!(self.kind, Kind::Forwarded { .. })
+    }
+
+    /// Returns the hook of the chains that it passes, as nftables writes it.
+    pub(super) const fn hook(&self) -> &'static str {
+        if self.is_forwarded() { "forward" } else { "input" }
+    }
+
+    /// Returns the chain of iptables at this hook.
+    pub(super) const fn chain(&self) -> &'static str {
+        if self.is_forwarded() { "FORWARD" } else { "INPUT" }
+    }
+
+    /// Says whether it is of a protocol, by its name or number.
+    pub(super) fn has_protocol(&self, protocol: &str) -> Truth {
+        match protocol {
+            "all" => Truth::Yes,
+            "udp" | "17" | "tcp" | "6" if self.is_forwarded() => Truth::Unknown,
+            "udp" | "17" => Truth::Yes,
+            _ => Truth::No,
+        }
+    }
+
+    /// Says whether it is for a port that is ours, or not. Users' packets are for any port.
+    pub(super) const fn has_port(&self, is_ours: Truth) -> Truth {
+        if self.is_forwarded() { Truth::Unknown } else { is_ours }
+    }
+
+    /// Says whether an address of it is of a type, as routes call them (ip-route(8)).
+    pub(super) fn has_type(&self, kind: &str) -> Truth {
+        let expected = if self.is_forwarded() { "unicast" } else { "local" };
+        Truth::of(kind.eq_ignore_ascii_case(expected))
+    }
+
+    /// Says whether it leaves by an interface of this name.
+    pub(super) fn leaves_by(&self, name: &str) -> Truth {
+        if self.is_forwarded() {
+            self.comes_from(name)
+        } else {
+            Truth::Unknown
         }
     }
 
@@ -235,7 +307,7 @@ impl<'a> Packet<'a> {
     /// Says whether one of its addresses, either of them, is in a network.
     pub(super) fn is_in(&self, net: IpNet) -> Truth {
         let is_v6 = matches!(net, IpNet::V6(_));
-        if is_v6 != self.is_inner {
+        if is_v6 != self.is_v6() {
             return Truth::No;
         }
         if net.prefix_len() == 0 {
@@ -243,6 +315,16 @@ impl<'a> Packet<'a> {
         }
         let (first, length) = (net.network(), net.prefix_len());
         match first {
+            IpAddr::V6(first) if self.is_forwarded() => {
+                // Users' addresses are global (2000::/3, less 6to4's) or unique local (fc00::/7); no network in between has both.
+                let begin = first.segments()[0];
+                let is_users = (begin & 0xe000 == 0x2000 && begin != 0x2002) || begin & 0xfe00 == 0xfc00;
+                if is_users || length < 8 {
+                    Truth::Unknown
+                } else {
+                    Truth::No
+                }
+            }
             IpAddr::V6(first) => {
                 let (link_local, shortest) = LINK_LOCAL;
                 let covers = length <= 64 && net.contains(&IpAddr::V6(link_local));

@@ -6,20 +6,21 @@ use ipnet::IpNet;
 
 use super::firewall::{DEPTH, Entry, Fate, Packet, Truth};
 
-/// Judges the chain INPUT.
+/// Judges the chain INPUT, or FORWARD.
 pub(super) fn iptables(saved: &str, packet: Packet<'_>) -> Entry {
     let filter = saved.split("*filter").nth(1).unwrap_or_default();
     let filter: Vec<Vec<String>> = filter.lines().take_while(|line| *line != "COMMIT").map(words).collect();
-    let policy_drops = filter
-        .iter()
-        .any(|line| matches!(&line[..], [name, policy, ..] if name == ":INPUT" && policy == "DROP"));
-    Entry::of("INPUT of iptables", packet, |packet| {
+    let first = packet.chain();
+    let policy_drops = filter.iter().any(
+        |line| matches!(&line[..], [name, policy, ..] if name.strip_prefix(':') == Some(first) && policy == "DROP"),
+    );
+    Entry::of(&format!("{first} of iptables"), packet, |packet| {
         let mut walk = Walk {
             filter: &filter,
             packet,
             unclear: None,
         };
-        let fate = walk.chain("INPUT", DEPTH).at_end(policy_drops);
+        let fate = walk.chain(first, DEPTH).at_end(policy_drops);
         (fate, walk.unclear.unwrap_or_default())
     })
 }
@@ -139,22 +140,30 @@ fn holds(option: &str, values: &[String], packet: Packet<'_>) -> Truth {
         },
         "--comment" | "--limit" | "--limit-burst" | "-c" => Truth::Yes,
         option if option.starts_with("--hashlimit") => Truth::of(option != "--hashlimit-above"),
-        "-i" => packet.comes_from(&value.replace('+', "*")),
-        "-p" => Truth::of(matches!(value, "udp" | "17" | "all")),
+        "-i" => packet.comes_from(&interface(value)),
+        "-o" => packet.leaves_by(&interface(value)),
+        "-p" => packet.has_protocol(value),
         "--dport" | "--dports" | "--destination-port" => {
-            Truth::any(value.split(',').map(|ports| is_port(ports, packet.port)))
+            packet.has_port(Truth::any(value.split(',').map(|ports| is_port(ports, packet.port))))
         }
         "--state" | "--ctstate" => packet.has_state(value),
         "-s" | "-d" => net(value).map_or(Truth::Unknown, |net| packet.is_in(net)),
-        "--dst-type" => Truth::of(value.split(',').any(|kind| kind == "LOCAL")),
+        "--dst-type" => Truth::any(value.split(',').map(|kind| packet.has_type(kind))),
         "--src-type" => match value {
             "UNICAST" => Truth::Yes,
             _ => Truth::of(false),
         },
         "--pkt-type" => Truth::of(value == "unicast"),
+        "--tcp-flags" if packet.is_forwarded() => Truth::Unknown,
         "--rt-type" | "--tcp-flags" | "--icmp-type" | "--icmpv6-type" => Truth::No,
         _ => Truth::Unknown,
     }
+}
+
+/// Returns an interface as nftables writes it. A plus sign stands for anything at the end only (iptables(8)).
+fn interface(name: &str) -> String {
+    name.strip_suffix('+')
+        .map_or_else(|| name.to_owned(), |begin| format!("{begin}*"))
 }
 
 fn net(text: &str) -> Option<IpNet> {

@@ -86,7 +86,7 @@ impl Filter {
         let iptables = self
             .iptables
             .iter()
-            .map(|saved| iptables(&saved[usize::from(packet.is_inner)], packet));
+            .map(|saved| iptables(&saved[usize::from(packet.is_v6())], packet));
         nft.chain(iptables).max_by_key(Entry::severity).unwrap_or(Entry::Open)
     }
 
@@ -97,7 +97,7 @@ impl Filter {
             [_, _, _, _, _, "firewalld"] => Keeper::Firewalld,
             ["chain", name, _, _, family, table] => Keeper::Nftables([family, table, name]),
             _ if self.iptables.iter().flatten().any(|saved| saved.contains(":ufw-")) => Keeper::Ufw,
-            _ => Keeper::Iptables(packet.is_inner),
+            _ => Keeper::Iptables(packet.is_v6()),
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn nft(ruleset: &Value, packet: Packet<'_>, has_iptables: bool) -> En
     let ruleset = Ruleset::read(ruleset);
     let judged = ruleset.chains.iter().filter(|chain| is_in_the_way(chain, packet));
     let judged = judged
-        .filter(|chain| !has_iptables || !is_of_iptables(chain))
+        .filter(|chain| !has_iptables || !is_of_iptables(chain, packet))
         .map(|chain| {
             let [name, family, table] = ["name", "family", "table"].map(|key| text(chain, key));
             let policy_drops = text(chain, "policy") == "drop";
@@ -30,19 +30,18 @@ pub(super) fn nft(ruleset: &Value, packet: Packet<'_>, has_iptables: bool) -> En
     judged.max_by_key(Entry::severity).unwrap_or(Entry::Open)
 }
 
-/// Says whether a chain looks at what comes in for this machine. What is in the tunnel is IPv6; WireGuard mostly goes over IPv4.
+/// Says whether a chain looks at the packet.
 fn is_in_the_way(chain: &Value, packet: Packet<'_>) -> bool {
     let family = text(chain, "family");
-    let sees = match packet.is_inner {
-        true => matches!(family, "inet" | "ip6"),
-        false => matches!(family, "inet" | "ip"),
-    };
-    sees && text(chain, "hook") == "input" && text(chain, "type") == "filter"
+    let sees = family == "inet" || family == if packet.is_v6() { "ip6" } else { "ip" };
+    sees && text(chain, "hook") == packet.hook() && text(chain, "type") == "filter"
 }
 
 /// Says whether a chain is one of iptables-nft, whose names are fixed (xtables-nft(8)).
-fn is_of_iptables(chain: &Value) -> bool {
-    matches!(text(chain, "family"), "ip" | "ip6") && text(chain, "table") == "filter" && text(chain, "name") == "INPUT"
+fn is_of_iptables(chain: &Value, packet: Packet<'_>) -> bool {
+    matches!(text(chain, "family"), "ip" | "ip6")
+        && text(chain, "table") == "filter"
+        && text(chain, "name") == packet.chain()
 }
 
 fn text<'a>(of: &'a Value, key: &str) -> &'a str {
@@ -205,7 +204,7 @@ impl<'a> Walk<'a> {
 
     fn matches(&self, wanted: &'a Value) -> Truth {
         let (left, right) = (&wanted["left"], &wanted["right"]);
-        if is_foreign(left) {
+        if is_foreign(left, self.packet) {
             return Truth::No;
         }
         let values = self.values(right);
@@ -235,22 +234,25 @@ impl<'a> Walk<'a> {
         if let (Some(parts), Some(values)) = (left["concat"].as_array(), value["concat"].as_array()) {
             return Truth::all(parts.iter().zip(values).map(|(part, value)| self.is(part, value)));
         }
-        if is_foreign(left) {
+        if is_foreign(left, packet) {
             return Truth::No;
         }
         let word = value.as_str();
-        let is_udp = value == "udp" || value == 17;
         match (text(&left["meta"], "key"), text(&left["payload"], "field")) {
             ("iifname" | "iif", _) => word.map_or(Truth::Unknown, |name| packet.comes_from(name)),
-            ("l4proto", _) | (_, "protocol" | "nexthdr") => Truth::of(is_udp),
-            ("nfproto" | "protocol", _) => Truth::of(match packet.is_inner {
+            ("oifname" | "oif", _) => word.map_or(Truth::Unknown, |name| packet.leaves_by(name)),
+            ("l4proto", _) | (_, "protocol" | "nexthdr") => match word {
+                Some(name) => packet.has_protocol(name),
+                None => packet.has_protocol(&value.to_string()),
+            },
+            ("nfproto" | "protocol", _) => Truth::of(match packet.is_v6() {
                 true => value == "ipv6" || value == "ip6" || value == 10,
                 false => value == "ipv4" || value == "ip" || value == 2,
             }),
             ("pkttype", _) => Truth::of(value == "host" || value == "unicast"),
-            (_, "dport") => is_port(value, packet.port),
+            (_, "dport") => packet.has_port(is_port(value, packet.port)),
             (_, "saddr" | "daddr") => net(value).map_or(Truth::Unknown, |net| {
-                let is_of_family = text(&left["payload"], "protocol") == if packet.is_inner { "ip6" } else { "ip" };
+                let is_of_family = text(&left["payload"], "protocol") == if packet.is_v6() { "ip6" } else { "ip" };
                 if is_of_family { packet.is_in(net) } else { Truth::No }
             }),
             _ => self.is_of_connection(left, value),
@@ -264,7 +266,7 @@ impl<'a> Walk<'a> {
                 .map_or(Truth::Unknown, |state| self.packet.has_state(state)),
             // A packet to a port of this machine itself was not redirected to it.
             ("status", _) if value == "dnat" || value == "snat" => Truth::No,
-            (_, "type") => Truth::of(value == "local"),
+            (_, "type") => value.as_str().map_or(Truth::Unknown, |kind| self.packet.has_type(kind)),
             // Whether a route leads back.
             (_, "oif" | "oifname") if value.is_boolean() => Truth::of(value == true),
             _ => Truth::Unknown,
@@ -272,18 +274,20 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Says whether a match looks into a packet that is none of UDP: of TCP, of ICMP, or with extension headers.
-fn is_foreign(left: &Value) -> bool {
-    if left.get("exthdr").is_some() || left.get("tcp option").is_some() {
+/// Says whether a match looks into a packet that is none of UDP, or none of users': of TCP, of ICMP, or with extension headers.
+fn is_foreign(left: &Value, packet: Packet<'_>) -> bool {
+    let may_be_tcp = packet.is_forwarded();
+    if left.get("exthdr").is_some() || (left.get("tcp option").is_some() && !may_be_tcp) {
         return true;
     }
     match left {
         Value::Object(parts) => {
             let protocol = parts.get("payload").map(|payload| text(payload, "protocol"));
-            protocol.is_some_and(|protocol| !matches!(protocol, "udp" | "th" | "ip" | "ip6" | "ether" | ""))
-                || parts.values().any(is_foreign)
+            protocol.is_some_and(|protocol| {
+                !(matches!(protocol, "udp" | "th" | "ip" | "ip6" | "ether" | "") || may_be_tcp && protocol == "tcp")
+            }) || parts.values().any(|part| is_foreign(part, packet))
         }
-        Value::Array(parts) => parts.iter().any(is_foreign),
+        Value::Array(parts) => parts.iter().any(|part| is_foreign(part, packet)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }

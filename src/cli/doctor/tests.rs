@@ -352,7 +352,7 @@ fn real_rulesets_are_judged_as_their_firewalls_do() {
         (include_str!("rules/fw4-open.json"), "oo"),
     ] {
         let filter = nft(text);
-        let [outer, inner] = packets().map(|packet| match packet.is_inner {
+        let [outer, inner] = packets().map(|packet| match packet.is_inner() {
             true => packet,
             false => packet.coming_from("wan"),
         });
@@ -484,6 +484,7 @@ fn rules_of_iptables_are_understood_too() {
         ),
         ("DROP", "-A INPUT -p tcp -m tcp --dport 51820 -j ACCEPT", "cc"),
         ("DROP", "-A INPUT -i wg+ -j ACCEPT", "co"),
+        ("DROP", "-A INPUT -i w+0 -j ACCEPT", "cc"),
         ("DROP", "-A INPUT ! -i wg0 -j ACCEPT", "oc"),
         ("DROP", "-A INPUT -j OURS\n-A OURS -p udp --dport 51820 -j ACCEPT", "oc"),
         (
@@ -495,6 +496,11 @@ fn rules_of_iptables_are_understood_too() {
         let judged = [outer, inner].map(|packet| letter(&iptables(&save(policy, rules), packet)));
         assert_eq!(judged.into_iter().collect::<String>(), expected, "{policy} {rules}");
     }
+    let plus = iptables(
+        &save("DROP", "-A INPUT -i wg+0 -j ACCEPT"),
+        Packet::inner(51821, "wg+0"),
+    );
+    assert_eq!(plus, Entry::Open, "a plus sign inside a name is no wildcard");
 }
 
 #[test]
@@ -537,7 +543,7 @@ fn router_that_forwards_nothing_is_named() {
     let found: Vec<String> = complaints(&seen).iter().map(Finding::words).collect();
     assert!(found.len() == 1 && found[0].contains("FAIL forwarding"), "{found:?}");
     assert!(
-        found[0].contains("chain FORWARD of table filter drops IPv4"),
+        found[0].contains("chain FORWARD of table ip filter drops IPv4"),
         "{found:?}"
     );
 }
