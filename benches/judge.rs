@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use wirelink::mesh::auth::Auth;
-use wirelink::mesh::event::Route;
-use wirelink::mesh::fact::value::Value;
-use wirelink::mesh::fact::wire::{self, MAX_FACTS};
-use wirelink::mesh::fact::{Fact, Timed};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
-use wirelink::mesh::prefix::TunnelRoutes;
-use wirelink::mesh::settings::Settings;
-use wirelink::mesh::trust::TrustPolicy;
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::prefix::TunnelRoutes;
+use wirelink::mesh::base::settings::Settings;
+use wirelink::mesh::believe::auth::Auth;
+use wirelink::mesh::believe::fact::value::Value;
+use wirelink::mesh::believe::fact::wire::{self, MAX_FACTS};
+use wirelink::mesh::believe::fact::{Fact, Timed};
+use wirelink::mesh::believe::trust::TrustPolicy;
+use wirelink::mesh::show::event::Route;
 use zeroize::Zeroizing;
 
 fn main() {

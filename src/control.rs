@@ -13,8 +13,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::TrustLevel;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::TrustLevel;
 
 pub use self::facts::{Fact, Facts, Refused, Rejected};
 pub use self::pong::{Pong, Trip};

@@ -22,34 +22,34 @@
 //! # Where things are
 //! | question | answered by |
 //! |---|---|
-//! | what is said, and how it looks on the wire | [`mesh::fact`]: [`attribute`](mesh::fact::attribute) (the table), [`value`](mesh::fact::value), [`wire`](mesh::fact::wire), [`boot`](mesh::fact::boot) IDs |
-//! | what do we believe | [`mesh::auth`] (who spoke), [`mesh::trust`] (may it say so), [`mesh::fact::store`] (until when) |
-//! | who is a peer | [`mesh::membership`]; [`mesh::bans`] (who is out, by whose decision), `node/bans.rs` |
-//! | who routes for whom, and whose word counts therefore | [`mesh::role`], `docs/roles.md` |
-//! | where do we reach it | [`mesh::link`]: [`candidate`](mesh::link::candidate), [`liveness`](mesh::link::liveness), [`pulse`](mesh::link::pulse) (heartbeats), [`quality`](mesh::link::quality), `nominee` (the path that answered), `better` (one that appears later), [`fit`](mesh::link::fit) (how long packets may be), the handshake slots |
-//! | does a path work, before WireGuard is told | [`mesh::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside), `node/nat.rs` (what that shows of a NAT) |
-//! | from where STUN servers see us, where peers do not say | [`mesh::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
-//! | how a machine with IPv6 alone reaches IPv4 | [`mesh::nat64`] |
-//! | when does traffic move | [`agreement`](mesh::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::fact::signal) through whoever both reach |
-//! | where WireGuard's own packets go | [`mesh::outward`]: by the main table, or, where rules route, as the kernel answers |
-//! | what do we send it | [`mesh::route`], which asks [`mesh::overlap`] what a prefix from a fact must leave alone; [`mesh::plan`] turns all answers into the smallest change |
-//! | what do we say, and to whom | [`mesh::local`], [`mesh::gossip`] ([`ledger`](mesh::gossip::ledger): what is renewed by digests); [`mesh::ports`]: to which UDP port |
-//! | where is a peer that its session does not reach any more | [`mesh::silence`] (whether it is heard), [`mesh::names`] (what its name says), [`mesh::moved`] (what direct peers are told), [`mesh::turns`] (which address is tried); `node/names.rs` |
-//! | when a v1 node acts before its tick | [`mesh::nudge`], `node/nudge.rs` |
-//! | how long a way takes, used or not | [`mesh::ping`], by signals; `node/ping.rs` |
-//! | whether several machines use one key | [`mesh::link::shared_key`] |
-//! | who is there now | [`mesh::census`]; [`mesh::status`] says it, [`mesh::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
-//! | what the device is, with what is planned | [`mesh::mirror`] |
-//! | what is there because of us, and what survives a restart | [`mesh::membership`], [`mesh::route`], [`mesh::endpoints`] say what; [`mesh::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
+//! | what is said, and how it looks on the wire | [`mesh::believe::fact`]: [`attribute`](mesh::believe::fact::attribute) (the table), [`value`](mesh::believe::fact::value), [`wire`](mesh::believe::fact::wire), [`boot`](mesh::believe::fact::boot) IDs |
+//! | what do we believe | [`mesh::believe::auth`] (who spoke), [`mesh::believe::trust`] (may it say so), [`mesh::believe::fact::store`] (until when) |
+//! | who is a peer | [`mesh::members::membership`]; [`mesh::members::bans`] (who is out, by whose decision), `node/bans.rs` |
+//! | who routes for whom, and whose word counts therefore | [`mesh::believe::role`], `docs/roles.md` |
+//! | where do we reach it | [`mesh::reach::link`]: [`candidate`](mesh::reach::link::candidate), [`liveness`](mesh::reach::link::liveness), [`pulse`](mesh::reach::link::pulse) (heartbeats), [`quality`](mesh::reach::link::quality), `nominee` (the path that answered), `better` (one that appears later), [`fit`](mesh::reach::link::fit) (how long packets may be), the handshake slots |
+//! | does a path work, before WireGuard is told | [`mesh::reach::probe`]: datagrams from WireGuard's own port, which `daemon/probe` sends and hears beside it; `node/probe.rs`, `node/observe.rs` (how we look from outside), `node/nat.rs` (what that shows of a NAT) |
+//! | from where STUN servers see us, where peers do not say | [`mesh::reach::stun`] (when they are asked, what counts), `node/stun.rs`; `daemon/probe/stun.rs` is the wire |
+//! | how a machine with IPv6 alone reaches IPv4 | [`mesh::reach::nat64`] |
+//! | when does traffic move | [`agreement`](mesh::reach::link::agreement): when both sides are ready; said in heartbeats, and in [`signals`](mesh::believe::fact::signal) through whoever both reach |
+//! | where WireGuard's own packets go | [`mesh::device::outward`]: by the main table, or, where rules route, as the kernel answers |
+//! | what do we send it | [`mesh::route`], which asks [`mesh::route::overlap`] what a prefix from a fact must leave alone; [`mesh::device::plan`] turns all answers into the smallest change |
+//! | what do we say, and to whom | [`mesh::share::local`], [`mesh::share::gossip`] ([`ledger`](mesh::share::gossip::ledger): what is renewed by digests); [`mesh::share::ports`]: to which UDP port |
+//! | where is a peer that its session does not reach any more | [`mesh::reach::silence`] (whether it is heard), [`mesh::reach::names`] (what its name says), [`mesh::reach::moved`] (what direct peers are told), [`mesh::reach::turns`] (which address is tried); `node/names.rs` |
+//! | when a v1 node acts before its tick | [`mesh::reach::nudge`], `node/nudge.rs` |
+//! | how long a way takes, used or not | [`mesh::reach::ping`], by signals; `node/ping.rs` |
+//! | whether several machines use one key | [`mesh::reach::link::shared_key`] |
+//! | who is there now | [`mesh::show::census`]; [`mesh::show::status`] says it, [`mesh::show::reason`] why a peer is not direct: the codes of `wirelink explain` and README; `node/reason.rs`, `node/explain.rs` find them |
+//! | what the device is, with what is planned | [`mesh::device::mirror`] |
+//! | what is there because of us, and what survives a restart | [`mesh::members::membership`], [`mesh::route`], [`mesh::reach::endpoints`] say what; [`mesh::keep::memory`] keeps and undoes it; `daemon/state.rs` is its file, [`daemon::form`] the text of that |
 //! | who is served, and what may wait for readers | `daemon/seats`, `daemon/held`; `daemon/listing` writes the facts in pieces |
 //! | how is it, and who may ask | [`control`] (what can be asked, and the answers), `daemon/control` (the socket), `daemon/metrics` (HTTP, a file, the page), `daemon/view` (from the node's words to those) |
-//! | what happened, and where it is said | [`mesh::event`] (each with a code), `daemon/history` (the last thousand, for whoever asks), `daemon/logs` (text, fields for the journal, JSON) |
-//! | how much of that is told, whatever peers do | [`mesh::budget`], [`mesh::tally`], [`mesh::rejections`] |
+//! | what happened, and where it is said | [`mesh::show::event`] (each with a code), `daemon/history` (the last thousand, for whoever asks), `daemon/logs` (text, fields for the journal, JSON) |
+//! | how much of that is told, whatever peers do | [`mesh::show::budget`], [`mesh::show::tally`], [`mesh::show::rejections`] |
 //! | what is wrong with this machine | `cli/doctor`, with `daemon/inspect`; commands that messages suggest are in [`advice`] |
 //! | what systemd is told, and how it is ended | `daemon/systemd` (ready, status, watchdog), `daemon/stop`; `cli/unit` is what the units run as root beside it |
 //! | what this process may do | `daemon/confine`: capabilities, landlock, seccomp |
 //! | what may reach a terminal or a log, of text from outside | [`printable`] |
-//! | what crosses the border | [`mesh::event`], [`mesh::device`], [`mesh::host`], [`mesh::time`], [`mesh::settings`] |
+//! | what crosses the border | [`mesh::show::event`], [`mesh::device`], [`mesh::device::host`], [`mesh::base::time`], [`mesh::base::settings`] |
 //!
 //! [`mesh::node`] wires them: `hear` is a datagram's way in, `pass` is what a deadline does (`links` its part about links), `tell` the way
 //! out. A pass looks at the
@@ -71,10 +71,10 @@
 //! 5. The endpoint of a peer with a live session is WireGuard's business; endpoints are set only while Probing. But for a link that is
 //!    Suspect and answers a probe elsewhere: what was just heard there says more than a session that is silent. For one between two
 //!    leaves that both probe, and that answers by a better class of path (LAN over IPv6 over IPv4): once while it is up, for one second,
-//!    in which both sides turn (`mesh/link/better.rs`). And for one that the
+//!    in which both sides turn (`mesh/reach/link/better.rs`). And for one that the
 //!    operator names: a session looks alive for 165 s after its peer went elsewhere, and where it does not answer what it must answer
-//!    ([`mesh::silence`]), the operator's name says more about where it is than the session does ([`mesh::turns`]).
-//! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::overlap`]); a prefix of a peer that is lost is lent to
+//!    ([`mesh::reach::silence`]), the operator's name says more about where it is than the session does ([`mesh::reach::turns`]).
+//! 6. What the operator made stays, and what facts bring is in nobody's way ([`mesh::route::overlap`]); a prefix of a peer that is lost is lent to
 //!    a router meanwhile. What we introduce is written down
 //!    before the device is changed, so that it is known whenever a run ends, and is forgotten when the device shows it to be gone,
 //!    not when that is planned. A stop puts the device back as it was before the first start, the next run's or `wirelink restore`
@@ -90,7 +90,7 @@
 //!
 //! | table | at most | bytes each, about | MB |
 //! |---|---|---|---|
-//! | facts in the store | 65,536, of which 32,768 of one peer, and 4,096 about one, 1,024 of them of one peer; of peers without AllowedIPs trust 32,768, 16,384 of them about others, and of those 256 about one, 16 of one peer. Where a room is full, the lower ranks give way ([`mesh::fact::Rank`]), and within a rank those that hold most | 200; with metadata 750 | 13; 49 |
+//! | facts in the store | 65,536, of which 32,768 of one peer, and 4,096 about one, 1,024 of them of one peer; of peers without AllowedIPs trust 32,768, 16,384 of them about others, and of those 256 about one, 16 of one peer. Where a room is full, the lower ranks give way ([`mesh::believe::fact::Rank`]), and within a rank those that hold most | 200; with metadata 750 | 13; 49 |
 //! | how many facts about whom are whose | one for each fact | 250 | 16 |
 //! | changed facts, peers and prefixes on the agenda | 65,536 of each after a pass | 75, 48, 27 | 10 |
 //! | claims, and members | a claim or member for each fact | 70, 45 | 5 |
@@ -106,7 +106,7 @@
 //! | when peers are nudged that may be v1 nodes | one for each peer | 80 | 0.1 for a thousand peers |
 //! | STUN servers, by their addresses | 8, and those that their names led to before | 120 | 0 |
 //! | how much is answered: addresses that probe, peers that beat or signal | 1,024 each | 60 | 0.2 |
-//! | how many events are told, of each of seven kinds and each peer ([`mesh::budget`]) | one for each peer | 80 | 2 |
+//! | how many events are told, of each of seven kinds and each peer ([`mesh::show::budget`]) | one for each peer | 80 | 2 |
 //! | what happened lately, for who asks later | 1,000 | 400 | 0.4 |
 //! | kinds of rejection, by sender | 4,096, of which 64 of one peer | 120 | 0.5 |
 //! | verdicts about who is out, in memory too | 4,096 | 150 | 0.6 |
@@ -120,15 +120,15 @@
 //! metadata that is believed, 512 bytes (measured: 51 MB, `tests/flood.rs`); with a thousand peers 25 MB more, or 260 MB where all of
 //! them are v1 nodes. The kernel's buffers of 128 clients may take 27 MB beside it; `MemoryMax=` in `systemd/` leaves room for all.
 //! Every event has a budget by kind, and by peer where only that peer can cause it, and a line a minute says how many are left out
-//! ([`mesh::budget`]); the shell takes all outputs before it hands in anything else. A fact for which there was no room is asked for
-//! again when there is. What a peer can have this node look at in a second is bounded, too ([`mesh::gossip`]).
+//! ([`mesh::show::budget`]); the shell takes all outputs before it hands in anything else. A fact for which there was no room is asked for
+//! again when there is. What a peer can have this node look at in a second is bounded, too ([`mesh::share::gossip`]).
 //!
-//! What a member can bring about by lies is the table in [`mesh::trust`]. Nothing in a datagram says when it was made: WireGuard hands
+//! What a member can bring about by lies is the table in [`mesh::believe::trust`]. Nothing in a datagram says when it was made: WireGuard hands
 //! out each packet once, from the peer that its address belongs to, and none that is older than three minutes. So only whoever said a
 //! thing can say it again, which is no more than it may; and what is said again lives for 255 s, as what is said.
 //!
 //! # Decided otherwise than first drawn
-//! - How often what others take off the interface is put back ([`mesh::contest`]) is asked by the shell, which alone knows what was
+//! - How often what others take off the interface is put back ([`mesh::device::contest`]) is asked by the shell, which alone knows what was
 //!   really done to it, our address included.
 //! - `defguard_wireguard_rs` is not used: its incremental edits replace whole peers (see the table in its place in
 //!   `daemon/device`), and what would remain of it, types and key generation, we have. The kernel is spoken to by `nl-wireguard` and
@@ -142,7 +142,7 @@
 //!   out, as the kernel's WireGuard makes it. A raw socket hears beside it (`daemon/socket/ear.rs`), at the price of an ICMPv6 "port
 //!   unreachable" for each datagram while nobody has the port.
 //! - An abstract socket's name is no lock, as anybody can take it: the lock is a file in the state folder (`daemon/lock.rs`).
-//! - Nodes of ours send one another *compact groups* ([`mesh::fact::wire`]): a sign of life takes 36 bytes instead of 124, which every
+//! - Nodes of ours send one another *compact groups* ([`mesh::believe::fact::wire`]): a sign of life takes 36 bytes instead of 124, which every
 //!   5 s is the difference between 7 and 25 bytes a second, and facts about one subject share its key. They are tagged with keyed
 //!   BLAKE2s, and a boot ID announces who reads them.
 //! - What another node says is passed on for as long as it says it, also about peers that this node does not reach; v1 passes on
@@ -150,7 +150,7 @@
 //!   names of others are not passed on: v1 makes the word of a liar that of the router, and enough of such endpoints kept two leaves
 //!   apart.
 //! - A v1 node acts every 5 s, or as soon as it heard 100 facts. So news for it, and the move to a direct link with it, are followed by 132
-//!   signs of life in six datagrams, once a second at most ([`mesh::nudge`]): both sides move in the same moment, and a v1 hub introduces
+//!   signs of life in six datagrams, once a second at most ([`mesh::reach::nudge`]): both sides move in the same moment, and a v1 hub introduces
 //!   leaves at once.
 //! - A link with a v1 node stays up while there is a session, also without signs of life: the device of one whose daemon ended goes on to send
 //!   directly. And v1 hubs vouch only while they were heard within 75 s: what they told may expire before their sign of life does.
@@ -160,14 +160,14 @@
 //!   their leaves ([`mesh::route`]).
 //! - A prefix that nobody claims any more returns to the router once one was heard for a minute: one that just came back has not said
 //!   yet what it claims.
-//! - Facts heard from a node that renews by digests ([`mesh::gossip`]) do not make this node ask all others to tell everything again
+//! - Facts heard from a node that renews by digests ([`mesh::share::gossip`]) do not make this node ask all others to tell everything again
 //!   when they expire, as v1 does: nothing can have been lost unnoticed.
 //! - The addresses of other WireGuard interfaces are told only where `ReportIfaces` names them: v1 tells them, and where two
 //!   machines are members of two networks, each network would be told to go through the other.
-//! - What somebody else takes off the device again and again is put back at growing intervals ([`mesh::contest`]): invariant 3
+//! - What somebody else takes off the device again and again is put back at growing intervals ([`mesh::device::contest`]): invariant 3
 //!   alone would make a war of two programs that both are level-triggered.
 //! - Alive facts are not in the store: each peer has one, only about itself, and it belongs to the link
-//!   ([`mesh::link::liveness`]).
+//!   ([`mesh::reach::link::liveness`]).
 //! - `Origin` tells what this machine shows (`Observed`) from what its operator wrote (`Configured`): what is read off the device
 //!   is told to others, but is no reason to change the device, or a peer removed by hand would come back.
 //! - The first boot ID that is heard from a peer counts as a new one: whatever was told before it was up is told again, so the
@@ -176,17 +176,17 @@
 //!   restart. It is told to nobody: after a power cut nobody should learn from somebody's memory who was a member last week.
 //! - A peer of ours that has no session, and whose initiation arrived half a second ago and led to nothing, is made again: it crossed
 //!   with our own, both are lost, and WireGuard, which forgets then when it last sent one, would send the next only 5 s later
-//!   ([`mesh::link`]). A look at the device tells by the counter of bytes, which the [`mesh::mirror`] follows of such peers alone.
+//!   ([`mesh::reach::link`]). A look at the device tells by the counter of bytes, which the [`mesh::device::mirror`] follows of such peers alone.
 //! - A probe that is answered is followed by a datagram through the tunnel, which makes WireGuard send as a keepalive from 0 to N would,
 //!   without a write, and with nothing to put back.
 //! - Only one of two sides begins the handshake after their probes, so that initiations do not cross; the other one when nothing came.
 //! - A peer that calls for probes and says that the link is down is probed at once, also where the link looks up here: its own heartbeats
-//!   would show that up to 25 s later (`mesh/link/call.rs`).
+//!   would show that up to 25 s later (`mesh/reach/link/call.rs`).
 //! - Words about a link are sealed between its two ends (a signal), so that no relay needs to be believed; the hub passes them on at
 //!   once and keeps nothing.
 //! - Ports of NATs that count them up are not foretold from what two observers saw once: others take ports all the time, and WireGuard
 //!   may have taken the one that matters long ago. They are bracketed, by a datagram to a router just before the first one to the peer
-//!   and one just after ([`mesh::probe`]), which leave from other ports, as no NAT gives an old flow a new port. Where to probe is told by a
+//!   and one just after ([`mesh::reach::probe`]), which leave from other ports, as no NAT gives an old flow a new port. Where to probe is told by a
 //!   signal, not by a fact: it is for one peer, and true for half a minute.
 //! - A pair that probes do not bring together is left to them, ever more seldom, after two and a half minutes: WireGuard is made to try it
 //!   again only where something lets nothing but WireGuard pass, which routers show that are heard through the tunnel and answer no probe.
@@ -214,10 +214,10 @@
 //!   read once. The copy of wg-quick's file has names and public keys, nothing else.
 //! - A restart leaves the device (SIGUSR2), a stop puts it back. Which of the two it is the unit asks of systemd's list of jobs: the signal
 //!   that systemd has for a restart is also sent when wg-quick goes, whose SaveConfig would save what we put on.
-//! - What carried traffic when the last run ended goes on to (`mesh/link/resumed.rs`) until heartbeats say how it is, ten seconds at most:
+//! - What carried traffic when the last run ended goes on to (`mesh/reach/link/resumed.rs`) until heartbeats say how it is, ten seconds at most:
 //!   the other side does not move either while this one is away.
 //! - A peer is a router because its networks hold an address of this node, and not because they are networks: a leaf with a site behind
-//!   it is none ([`mesh::role`]). Prefixes that only facts gave a peer make no router of it. `docs/decisions.md` has this, and bans.
+//!   it is none ([`mesh::believe::role`]). Prefixes that only facts gave a peer make no router of it. `docs/decisions.md` has this, and bans.
 
 #[cfg(feature = "daemon")]
 pub mod advice;

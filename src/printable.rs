@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::mesh::fact::value::is_visible;
+use crate::mesh::believe::fact::value::is_visible;
 
 /// The shortest run of characters of a key's alphabet that counts as one: a key has 43 and a `=`, and may be pasted in part.
 const KEY_RUN: usize = 40;

@@ -4,17 +4,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wirelink::mesh::auth::Auth;
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::settings::{PeerSettings, Settings, TrustLevel};
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::believe::auth::Auth;
+use wirelink::mesh::believe::fact::store::{MAX_FACTS, MAX_PER_ORIGIN};
+use wirelink::mesh::believe::fact::value::{Metadata, Value};
+use wirelink::mesh::believe::fact::{Fact, Timed, wire};
 use wirelink::mesh::device::{DeviceState, PeerState};
-use wirelink::mesh::event::{Input, Output};
-use wirelink::mesh::fact::store::{MAX_FACTS, MAX_PER_ORIGIN};
-use wirelink::mesh::fact::value::{Metadata, Value};
-use wirelink::mesh::fact::{Fact, Timed, wire};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
 use wirelink::mesh::node::Node;
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::{Input, Output};
 use zeroize::Zeroizing;
 
 /// What the table in `lib.rs` adds up to.

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value as Json;
-use wirelink::mesh::auth::{Auth, AuthError};
-use wirelink::mesh::fact::boot::BootId;
-use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
-use wirelink::mesh::fact::signal::{Nat, Ports, Probes, Signal, Word};
-use wirelink::mesh::fact::value::{Metadata, Value};
-use wirelink::mesh::fact::wire::{self, WireError};
-use wirelink::mesh::fact::{Fact, Timed};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
-use wirelink::mesh::probe::wire::Form;
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::believe::auth::{Auth, AuthError};
+use wirelink::mesh::believe::fact::boot::BootId;
+use wirelink::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use wirelink::mesh::believe::fact::signal::{Nat, Ports, Probes, Signal, Word};
+use wirelink::mesh::believe::fact::value::{Metadata, Value};
+use wirelink::mesh::believe::fact::wire::{self, WireError};
+use wirelink::mesh::believe::fact::{Fact, Timed};
+use wirelink::mesh::reach::probe::wire::Form;
 
 fn vectors() -> Json {
     serde_json::from_str(include_str!("vectors/wirelink-v1.json")).unwrap()

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tokio::runtime::Builder;
 use wirelink::daemon::device::Device;
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::time::Timestamp;
 
 use crate::lab::Lab;
 use crate::scenario::Name;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use wirelink::mesh::probe::wire::{self, MIN_VEILED};
+use wirelink::mesh::reach::probe::wire::{self, MIN_VEILED};
 
 use crate::eye::Eyes;
 use crate::lab::Lab;

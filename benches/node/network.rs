@@ -6,14 +6,14 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use wirelink::mesh::base::settings::Settings;
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::believe::fact::value::{Echo, Metadata, Value};
+use wirelink::mesh::believe::fact::{Timed, wire};
 use wirelink::mesh::device::{DeviceState, PeerState};
-use wirelink::mesh::event::{HostState, Input, Interface, Output};
-use wirelink::mesh::fact::value::{Echo, Metadata, Value};
-use wirelink::mesh::fact::{Timed, wire};
 use wirelink::mesh::node::Node;
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::Settings;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::{HostState, Input, Interface, Output};
 
 use crate::others::{Other, endpoint, other, prefix, private, timed};
 

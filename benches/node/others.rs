@@ -3,11 +3,11 @@
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use wirelink::mesh::auth::Auth;
-use wirelink::mesh::fact::boot::{BootId, OURS};
-use wirelink::mesh::fact::value::{Heartbeat, Value};
-use wirelink::mesh::fact::{Fact, Timed, wire};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::believe::auth::Auth;
+use wirelink::mesh::believe::fact::boot::{BootId, OURS};
+use wirelink::mesh::believe::fact::value::{Heartbeat, Value};
+use wirelink::mesh::believe::fact::{Fact, Timed, wire};
 use zeroize::Zeroizing;
 
 /// How long a sign of life counts, as between nodes of ours.

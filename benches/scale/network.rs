@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::base::identity::PublicKey;
 
 use crate::net::{HostId, Quality};
 use crate::program::Program;

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::fact::boot::BootId;
-use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
-use wirelink::mesh::fact::signal::{Nat, Ports, Probes, Signal, Word};
-use wirelink::mesh::fact::value::{BUCKETS, Metadata, Value};
-use wirelink::mesh::fact::{Fact, Timed};
-use wirelink::mesh::probe::wire::Form;
+use wirelink::mesh::believe::fact::boot::BootId;
+use wirelink::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use wirelink::mesh::believe::fact::signal::{Nat, Ports, Probes, Signal, Word};
+use wirelink::mesh::believe::fact::value::{BUCKETS, Metadata, Value};
+use wirelink::mesh::believe::fact::{Fact, Timed};
+use wirelink::mesh::reach::probe::wire::Form;
 
 use super::{inner, key};
 

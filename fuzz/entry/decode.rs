@@ -1,7 +1,7 @@
 //! Any bytes as a datagram: nothing may panic, and what decodes must encode to facts that decode to the same.
 
-use wirelink::mesh::fact::{Timed, wire};
-use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::believe::fact::{Timed, wire};
 
 pub(crate) fn run(datagram: &[u8]) {
     let Ok(envelope) = wire::decode(datagram) else { return };

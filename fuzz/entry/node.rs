@@ -8,17 +8,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::auth::Auth;
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::settings::{PeerSettings, Settings, TrustLevel};
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::believe::auth::Auth;
+use wirelink::mesh::believe::fact::value::Value;
+use wirelink::mesh::believe::fact::{Timed, wire};
 use wirelink::mesh::device::{DeviceChange, DeviceState, PeerState};
-use wirelink::mesh::event::{HostState, Input, Interface, Output};
-use wirelink::mesh::fact::value::Value;
-use wirelink::mesh::fact::{Timed, wire};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
-use wirelink::mesh::link::HEALTH_LIMIT;
 use wirelink::mesh::node::Node;
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::reach::link::HEALTH_LIMIT;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::{HostState, Input, Interface, Output};
 use zeroize::Zeroizing;
 
 use self::bytes::Bytes;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng as _;
-use wirelink::mesh::fact::signal::{Ports, Signal, Word};
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::probe::pairs::Pairs;
-use wirelink::mesh::probe::wire::{self, Form, Kind, Message};
-use wirelink::mesh::probe::{Heard, MAX_PORTS, Probing};
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::believe::fact::signal::{Ports, Signal, Word};
+use wirelink::mesh::reach::probe::pairs::Pairs;
+use wirelink::mesh::reach::probe::wire::{self, Form, Kind, Message};
+use wirelink::mesh::reach::probe::{Heard, MAX_PORTS, Probing};
 use zeroize::Zeroizing;
 
 const OWN: u8 = 1;

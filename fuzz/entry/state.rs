@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wirelink::daemon::form::Owner;
+use wirelink::mesh::base::identity::{PrivateKey, PublicKey};
+use wirelink::mesh::base::settings::Settings;
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::{DeviceState, PeerState};
-use wirelink::mesh::event::{Input, Output};
-use wirelink::mesh::identity::{PrivateKey, PublicKey};
-use wirelink::mesh::memory::{KEPT_FOR, Memory};
+use wirelink::mesh::keep::memory::{KEPT_FOR, Memory};
 use wirelink::mesh::node::Node;
-use wirelink::mesh::settings::Settings;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::show::event::{Input, Output};
 use zeroize::Zeroizing;
 
 /// When it is read, counted from 1970; what the corpus holds was written an hour before.

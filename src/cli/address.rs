@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{UsageError, go_on};
 use crate::config::address_hash;
-use crate::mesh::identity::{AddressHash, PublicKey};
+use crate::mesh::base::identity::{AddressHash, PublicKey};
 
 /// The arguments of `wirelink address`.
 #[derive(Clone, Debug, Args)]

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 
 use super::{UsageError, go_on};
 use crate::config::address_hash;
-use crate::mesh::auth::{Auth, AuthError};
-use crate::mesh::fact::Timed;
-use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::wire::{self, Envelope, Form, MAX_ACCEPTED};
-use crate::mesh::identity::{AddressHash, InvalidKey, PrivateKey, PublicKey};
+use crate::mesh::base::identity::{AddressHash, InvalidKey, PrivateKey, PublicKey};
+use crate::mesh::believe::auth::{Auth, AuthError};
+use crate::mesh::believe::fact::Timed;
+use crate::mesh::believe::fact::value::{Metadata, Value};
+use crate::mesh::believe::fact::wire::{self, Envelope, Form, MAX_ACCEPTED};
 
 /// The longest line that is read: a datagram in hexadecimal, with room for blanks.
 const MAX_LINE: u64 = 4 * 65_536;

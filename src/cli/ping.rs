@@ -165,7 +165,7 @@ impl Course {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::identity::PublicKey;
+    use crate::mesh::base::identity::PublicKey;
 
     fn answered(ms: f64) -> Trip {
         Trip {

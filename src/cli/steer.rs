@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::client::{NoDaemon, Reader, Which, unexpected};
 use super::{UsageError, print, unit};
 use crate::control::{Ask, PeerChange, Response};
-use crate::mesh::settings::TrustLevel;
+use crate::mesh::base::settings::TrustLevel;
 use crate::printable::redact;
 
 /// The flags of `wirelink reload`.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Config, LogFormat};
-use crate::mesh::identity::{AddressHash, PublicKey};
-use crate::mesh::settings::{PeerSettings, Prune};
+use crate::mesh::base::identity::{AddressHash, PublicKey};
+use crate::mesh::base::settings::{PeerSettings, Prune};
 
 impl Config {
     /// Returns the settings as a configuration file in JSON, with every key; null where the node finds out itself. Read

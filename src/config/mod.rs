@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::mesh::settings::Settings;
+use crate::mesh::base::settings::Settings;
 
 pub use error::ConfigError;
 pub use keys::{CONFIG_COPY, CONFIG_PATH};

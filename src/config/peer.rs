@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::error::ConfigError;
 use super::read::Node;
-use crate::mesh::identity::{InvalidKey, PublicKey};
-use crate::mesh::settings::{Host, InvalidHost, InvalidTrustLevel, PeerSettings, TrustLevel};
+use crate::mesh::base::identity::{InvalidKey, PublicKey};
+use crate::mesh::base::settings::{Host, InvalidHost, InvalidTrustLevel, PeerSettings, TrustLevel};
 
 impl Node<'_> {
     /// Reads the list of peers, and returns sentences for the log: of two entries for one peer the later counts, as it does for v1.

@@ -13,8 +13,8 @@ use super::error::ConfigError;
 use super::layer::{describe, kind};
 use super::pattern::pattern;
 use super::target::Target;
-use crate::mesh::identity::AddressHash;
-use crate::mesh::settings::{Host, InvalidHost, MAX_STUN, Prune, Settings};
+use crate::mesh::base::identity::AddressHash;
+use crate::mesh::base::settings::{Host, InvalidHost, MAX_STUN, Prune, Settings};
 
 /// The longest name of an interface: IFNAMSIZ in the kernel, less the closing zero.
 const MAX_IFACE_LEN: usize = 15;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::error::ConfigError;
 use super::read::Node;
-use crate::mesh::settings::Host;
+use crate::mesh::base::settings::Host;
 
 /// A place for metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]

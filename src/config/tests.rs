@@ -14,7 +14,7 @@ use super::read::Draft;
 use super::tree::FileFormat;
 use super::{Config, ConfigError, Flags, LogFormat, load};
 use crate::cli::Cli;
-use crate::mesh::settings::{Prune, Settings, TrustLevel};
+use crate::mesh::base::settings::{Prune, Settings, TrustLevel};
 
 const KEY: &str = "0Yv3uHJBbSCqnsQdm225IkYhSK5O5r3JkoiUESoWBis=";
 
@@ -185,7 +185,7 @@ fn every_flag_of_a_setting_is_on_the_command_line_and_counts() {
         (settings.port, settings.router, settings.chatty),
         (Some(7), Some(true), true)
     );
-    assert_eq!(settings.address_hash, crate::mesh::identity::AddressHash::Blake2s);
+    assert_eq!(settings.address_hash, crate::mesh::base::identity::AddressHash::Blake2s);
 }
 
 #[test]
@@ -350,7 +350,7 @@ proptest! {
 
     #[test]
     fn what_is_dumped_reads_as_itself(port: Option<std::num::NonZeroU16>, router: Option<bool>, chatty: bool, name in "[\\PC&&[^\u{2028}\u{2029}]]{0,20}") {
-        let peer = super::super::mesh::settings::PeerSettings {
+        let peer = super::super::mesh::base::settings::PeerSettings {
             name: Some(name).filter(|name| !name.is_empty()),
             trust: Some(TrustLevel::DelegateTrust),
             ..Default::default()

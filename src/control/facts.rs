@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::TrustLevel;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::TrustLevel;
 
 /// What is believed, and what is not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

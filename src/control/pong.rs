@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Path, VERSION};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
 
 /// How long the ways to a peer take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

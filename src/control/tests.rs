@@ -188,7 +188,7 @@ fn every_form_is_read_back_and_what_is_unknown_is_left_out() {
 #[test]
 fn every_reason_has_its_line_in_the_documentation() {
     let document = include_str!("../../docs/json.md");
-    for reason in crate::mesh::reason::Reason::ALL {
+    for reason in crate::mesh::show::reason::Reason::ALL {
         let line = format!("| `{}` | {} | {} |", reason.code(), reason, reason.remedy());
         assert!(document.contains(&line), "docs/json.md lacks {line}");
     }

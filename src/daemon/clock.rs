@@ -11,7 +11,7 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::mesh::time::Timestamp;
+use crate::mesh::base::time::Timestamp;
 
 /// Reads the clock.
 pub(super) fn now() -> Timestamp {

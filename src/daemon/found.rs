@@ -11,8 +11,8 @@ use super::host::{Host, HostError, Observation};
 use super::lock::Lock;
 use super::systemd::Systemd;
 use super::watch::Watch;
+use crate::mesh::base::identity::PrivateKey;
 use crate::mesh::device::DeviceState;
-use crate::mesh::identity::PrivateKey;
 
 /// How long to wait at most before another look for an interface that is not there: the kernel announces it.
 const ABSENT: Duration = Duration::from_secs(30);

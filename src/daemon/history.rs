@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::clock::since_1970;
 use crate::control;
-use crate::mesh::event::{Event, Level};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::show::event::{Event, Level};
 
 /// How much is kept.
 const KEPT: usize = 1000;
@@ -78,7 +78,7 @@ fn level(level: Level) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::event::PeerName;
+    use crate::mesh::show::event::PeerName;
 
     #[test]
     fn a_prefix_that_went_away_from_a_peer_is_part_of_its_history() {

@@ -23,7 +23,7 @@ use super::netlink::NetlinkError;
 use super::rtnl::{ENODEV, Rtnl};
 use super::watch::Watch;
 use crate::advice;
-use crate::mesh::event::{HostState, Interface, Route};
+use crate::mesh::show::event::{HostState, Interface, Route};
 
 /// The prefix of all addresses of a network's nodes.
 const LINK_LOCAL_PREFIX: u8 = 64;

@@ -12,10 +12,10 @@ use super::resolver::Resolver;
 use super::wg_quick;
 
 use crate::config::Config;
+use crate::mesh::base::settings;
+use crate::mesh::believe::role::{self, Role};
 use crate::mesh::device::DeviceState;
-use crate::mesh::event::PeerName;
-use crate::mesh::role::{self, Role};
-use crate::mesh::settings;
+use crate::mesh::show::event::PeerName;
 
 /// What a look shows.
 #[derive(Debug)]

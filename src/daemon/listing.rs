@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::control::{Fact as Shown, Refused, Rejected, VERSION};
 use crate::daemon::view::called;
-use crate::mesh::fact::{Fact, Origin};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::{Fact, Origin};
 use crate::mesh::node::Node;
-use crate::mesh::status::value_of;
-use crate::mesh::time::Timestamp;
+use crate::mesh::show::status::value_of;
 
 /// A piece ends with the entry that makes it as long, in bytes.
 const PIECE: usize = 32 * 1024;

@@ -21,7 +21,7 @@ use tracing_subscriber::{Layer, reload};
 use self::journal::Journal;
 use self::record::Records;
 use crate::config::LogFormat;
-use crate::mesh::event::{Event, Level, PeerName};
+use crate::mesh::show::event::{Event, Level, PeerName};
 use crate::printable::clean;
 
 /// Logs from now on; returns what has details logged, or no longer.

@@ -5,9 +5,9 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use crate::mesh::base::settings::Settings;
+use crate::mesh::believe::role;
 use crate::mesh::device::DeviceState;
-use crate::mesh::role;
-use crate::mesh::settings::Settings;
 
 /// One port, and others where the first is probably not that of the other nodes (see [`Socket`](super::socket::Socket)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +106,8 @@ fn at_routers(settings: &Settings, device: &DeviceState, own: &[IpNet]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::base::identity::PublicKey;
     use crate::mesh::device::PeerState;
-    use crate::mesh::identity::PublicKey;
 
     const HUB: (&str, &str) = ("192.0.2.1:51820", "10.0.0.0/24");
     const LEAF: (&str, &str) = ("192.0.2.2:7", "10.0.0.2/32");

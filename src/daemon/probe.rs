@@ -23,9 +23,9 @@ pub use self::packet::{Heard, What};
 pub(super) use self::packet::{UDP_HEADER, split_udp, udp_datagram};
 use self::receiver::Receiver;
 use self::sender::Sender;
-use crate::mesh::event::NoProbes;
-use crate::mesh::settings::MAX_STUN;
-use crate::mesh::stun::Transaction;
+use crate::mesh::base::settings::MAX_STUN;
+use crate::mesh::reach::stun::Transaction;
+use crate::mesh::show::event::NoProbes;
 
 /// How many servers are heard at once: each of both families, where it was before its name led elsewhere included.
 const MAX_ASKED: usize = 4 * MAX_STUN;

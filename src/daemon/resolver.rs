@@ -9,7 +9,7 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::mesh::settings::Host;
+use crate::mesh::base::settings::Host;
 
 /// How many names are looked up at once.
 const AT_ONCE: usize = 8;

@@ -8,10 +8,10 @@ use super::host::Host;
 use super::lock::Lock;
 use super::state::StateFile;
 use crate::config::Config;
+use crate::mesh::base::identity::PublicKey;
 use crate::mesh::device::DeviceState;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::Contact;
-use crate::mesh::memory::{Introduced, Session};
+use crate::mesh::keep::memory::{Introduced, Session};
+use crate::mesh::reach::link::Contact;
 
 /// Takes from the interface that `config` names what a daemon that crashed left there, our address included; returns how many
 /// changes that took.

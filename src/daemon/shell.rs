@@ -30,12 +30,12 @@ use super::systemd::{Due, Systemd};
 use super::wg_quick::WgQuick;
 use super::{Steering, Stop};
 use crate::config::Config;
-use crate::mesh::contest::{self, Contest, Verdict};
+use crate::mesh::base::time::Timestamp;
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Input, Output, Whereabouts};
+use crate::mesh::device::contest::{self, Contest, Verdict};
 use crate::mesh::node::Node;
-use crate::mesh::tally::Tally;
-use crate::mesh::time::Timestamp;
+use crate::mesh::show::event::{Event, Input, Output, Whereabouts};
+use crate::mesh::show::tally::Tally;
 
 use self::pinging::Pinging;
 use self::probing::Probing;

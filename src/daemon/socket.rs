@@ -22,8 +22,8 @@ use tokio::time::timeout;
 use self::ear::{Ear, OVERHEAD};
 use super::holder;
 use super::ports::Want;
-use crate::mesh::fact::wire::MAX_ACCEPTED;
-use crate::mesh::ports::PortPair;
+use crate::mesh::believe::fact::wire::MAX_ACCEPTED;
+use crate::mesh::share::ports::PortPair;
 
 /// How often it is tried whether our own address can be reached, and how long each time: 2 s in all.
 const SELF_TESTS: u32 = 200;

@@ -19,8 +19,8 @@ use rustix::process::geteuid;
 use self::form::{MAX_LEN, Misfit, Owner};
 pub(super) use self::writer::Writer;
 use super::clock::since_1970;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::Memory;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::keep::memory::Memory;
 
 /// How many files that were set aside are kept.
 const MAX_ASIDE: u32 = 8;

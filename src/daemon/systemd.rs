@@ -7,7 +7,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{Instant, sleep_until};
 
-use crate::mesh::status::{Status, Way};
+use crate::mesh::show::status::{Status, Way};
 
 /// How often the state of the peers is said anew at most; it takes a look at all of them.
 const SAY_EVERY: Duration = Duration::from_secs(2);

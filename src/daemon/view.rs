@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::control;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::believe::fact::Origin;
+use crate::mesh::believe::fact::signal::Nat;
 use crate::mesh::device::DeviceState;
-use crate::mesh::fact::Origin;
-use crate::mesh::fact::signal::Nat;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::State;
-use crate::mesh::link::quality::{Direction, Quality};
-use crate::mesh::status::{Explanation, PeerStatus, Place, Status, Way};
+use crate::mesh::reach::link::State;
+use crate::mesh::reach::link::quality::{Direction, Quality};
+use crate::mesh::show::status::{Explanation, PeerStatus, Place, Status, Way};
 
 /// What the shell knows beside the node.
 pub(super) struct Around<'a> {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::host::{destination, is_default, leads_into, unicast_prefix};
 use super::netlink::{NetlinkError, Task};
 use super::rtnl::may_be_wireguard;
-use crate::mesh::event::Route;
+use crate::mesh::show::event::Route;
 
 /// How long a change waits for those that come with it: an interface that goes up brings links, addresses and routes.
 const DEBOUNCE: Duration = Duration::from_millis(200);

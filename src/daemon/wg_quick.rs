@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::Host;
-use crate::mesh::time::Timestamp;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::Host;
+use crate::mesh::base::time::Timestamp;
 
 /// How often it is looked whether the file is another one.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

@@ -1,13 +1,19 @@
 //! What a WireGuard device is, to the core: a table of peers in which every allowed IP has at most one owner.
 
+pub mod contest;
+pub mod host;
+pub mod mirror;
+pub mod outward;
+pub mod plan;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::identity::PublicKey;
-use super::prefixes::Prefixes;
-use super::time::Timestamp;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefixes::Prefixes;
+use crate::mesh::base::time::Timestamp;
 
 /// A device as it was read. It holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,38 +34,38 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use ipnet::IpNet;
 
-use super::auth::Auth;
-use super::bans::Bans;
-use super::budget::{Budget, LeftOut};
-use super::census::{Census, name_of};
-use super::endpoints::Endpoints;
-use super::event::{Event, HostState, Input, NoProbes, Output, PeerName};
-use super::fact::Fact;
-use super::fact::boot::{BootId, OURS};
-use super::fact::store::Store;
-use super::gossip::Gossip;
-use super::identity::{PrivateKey, PublicKey};
-use super::link::Link;
-use super::link::liveness::Heard;
-use super::membership::Membership;
-use super::mirror::Mirror;
-use super::moved::Moved;
-use super::nudge::Nudges;
-use super::overlap::Protected;
-use super::ping::Pings;
-use super::ports::HeardPorts;
-use super::prefix::TunnelRoutes;
-use super::probe::Probing;
-use super::probe::rate::Limiter;
-use super::rejections::Rejections;
-use super::role::Roles;
-use super::route::{Claims, Routes};
-use super::settings::{DEBOUNCE, Settings};
-use super::status::Status;
-use super::stun::Stun;
-use super::tally::Ration;
-use super::time::{Deadline, Timestamp, Why};
-use super::trust::TrustPolicy;
+use crate::mesh::base::identity::{PrivateKey, PublicKey};
+use crate::mesh::base::prefix::TunnelRoutes;
+use crate::mesh::base::settings::{DEBOUNCE, Settings};
+use crate::mesh::base::time::{Deadline, Timestamp, Why};
+use crate::mesh::believe::auth::Auth;
+use crate::mesh::believe::fact::Fact;
+use crate::mesh::believe::fact::boot::{BootId, OURS};
+use crate::mesh::believe::fact::store::Store;
+use crate::mesh::believe::role::Roles;
+use crate::mesh::believe::trust::TrustPolicy;
+use crate::mesh::device::mirror::Mirror;
+use crate::mesh::members::bans::Bans;
+use crate::mesh::members::membership::Membership;
+use crate::mesh::reach::endpoints::Endpoints;
+use crate::mesh::reach::link::Link;
+use crate::mesh::reach::link::liveness::Heard;
+use crate::mesh::reach::moved::Moved;
+use crate::mesh::reach::nudge::Nudges;
+use crate::mesh::reach::ping::Pings;
+use crate::mesh::reach::probe::Probing;
+use crate::mesh::reach::probe::rate::Limiter;
+use crate::mesh::reach::stun::Stun;
+use crate::mesh::route::overlap::Protected;
+use crate::mesh::route::{Claims, Routes};
+use crate::mesh::share::gossip::Gossip;
+use crate::mesh::share::ports::HeardPorts;
+use crate::mesh::show::budget::{Budget, LeftOut};
+use crate::mesh::show::census::{Census, name_of};
+use crate::mesh::show::event::{Event, HostState, Input, NoProbes, Output, PeerName};
+use crate::mesh::show::rejections::Rejections;
+use crate::mesh::show::status::Status;
+use crate::mesh::show::tally::Ration;
 use agenda::Agenda;
 use names::Places;
 use observe::Seen;
@@ -434,8 +434,8 @@ impl Node {
         }
     }
 
-    fn nonce(&mut self) -> [u8; super::fact::wire::NONCE_LEN] {
-        let mut nonce = [0; super::fact::wire::NONCE_LEN];
+    fn nonce(&mut self) -> [u8; crate::mesh::believe::fact::wire::NONCE_LEN] {
+        let mut nonce = [0; crate::mesh::believe::fact::wire::NONCE_LEN];
         self.random.fill_bytes(&mut nonce);
         nonce
     }

@@ -1,6 +1,8 @@
 //! Which peer gets which prefix. In WireGuard a prefix has one owner per device, so giving it away *is* routing: to the peer
 //! itself while its link is up, back to a router when it is not.
 
+pub mod overlap;
+
 mod admission;
 mod claims;
 mod refusals;
@@ -13,11 +15,11 @@ use self::admission::Case;
 pub use self::claims::Claims;
 pub use self::refusals::Refusal;
 use self::refusals::Refusals;
-use super::identity::PublicKey;
-use super::memory::Given;
-use super::mirror::Mirror;
-use super::overlap::Protected;
-use super::prefix::{is_reserved, wider};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefix::{is_reserved, wider};
+use crate::mesh::device::mirror::Mirror;
+use crate::mesh::keep::memory::Given;
+use crate::mesh::route::overlap::Protected;
 
 /// Remembers which prefixes are where they are because of us.
 ///

@@ -5,10 +5,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use wirelink::mesh::auth::Auth;
-use wirelink::mesh::fact::value::Value as FactValue;
-use wirelink::mesh::fact::{Fact, Timed, wire};
-use wirelink::mesh::identity::{AddressHash, PrivateKey};
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey};
+use wirelink::mesh::believe::auth::Auth;
+use wirelink::mesh::believe::fact::value::Value as FactValue;
+use wirelink::mesh::believe::fact::{Fact, Timed, wire};
 use zeroize::Zeroizing;
 
 use super::{Directory, contains, fed};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustix::process::Signal;
-use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
 
 use crate::command::Process;
 use crate::namespace::{Namespace, PREFIX};

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use tokio::runtime::Builder;
 use wirelink::daemon::device::Device;
 use wirelink::daemon::host::Host;
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::prefixes::Prefixes;
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::{DeviceChange, DeviceState};
-use wirelink::mesh::identity::{AddressHash, PublicKey};
-use wirelink::mesh::prefixes::Prefixes;
-use wirelink::mesh::time::Timestamp;
 
 use crate::lab::Lab;
 use crate::scenario::table::public_public;

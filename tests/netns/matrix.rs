@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wirelink::mesh::fact::signal::Nat;
-use wirelink::mesh::reason::Reason;
+use wirelink::mesh::believe::fact::signal::Nat;
+use wirelink::mesh::show::reason::Reason;
 
 use crate::command;
 use crate::control::ask;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::base::identity::PublicKey;
 
 use crate::command;
 use crate::control::{ask, json_of, settle};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustix::process::Signal;
-use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
 
 use crate::command;
 use crate::lab::{Lab, WIRELINK};

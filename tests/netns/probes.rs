@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, setns};
 use rustix::process::Signal;
 use wirelink::daemon::probe::{Heard, Port, Prober, What};
-use wirelink::mesh::probe::wire::MIN_VEILED;
+use wirelink::mesh::reach::probe::wire::MIN_VEILED;
 
 use self::pair::Pair;
 use crate::command;

@@ -1,7 +1,7 @@
 //! The words of both sides about each other, in a network with one hub: they follow from the borders alone.
 
-use wirelink::mesh::fact::signal::Nat;
-use wirelink::mesh::reason::Reason;
+use wirelink::mesh::believe::fact::signal::Nat;
+use wirelink::mesh::show::reason::Reason;
 
 use super::border::{Border, Mapping};
 use super::course::Course;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use wirelink::mesh::base::settings::TrustLevel;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::settings::TrustLevel;
 
 use crate::host::Host;
 use crate::invariants;

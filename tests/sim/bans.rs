@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::settings::{PeerSettings, Settings, TrustLevel};
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::reason::Reason;
-use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
+use wirelink::mesh::show::reason::Reason;
 
 use crate::program::Program;
 use crate::scenario::{Act, Name, Program as Kind, Scenario, table};

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::prefix::is_reserved;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::prefix::is_reserved;
+use wirelink::mesh::base::time::Timestamp;
 
 use crate::draw::Draw;
 use crate::net::{HostId, Quality};

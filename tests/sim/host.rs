@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::identity::{PrivateKey, PublicKey};
+use wirelink::mesh::base::prefix::is_routed;
+use wirelink::mesh::base::settings::Settings;
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{Event, HostState, Input, Interface, NoProbes, Route};
-use wirelink::mesh::identity::{PrivateKey, PublicKey};
-use wirelink::mesh::memory::Memory;
-use wirelink::mesh::ping::{NoPing, Path};
-use wirelink::mesh::prefix::is_routed;
-use wirelink::mesh::probe::wire::Form;
-use wirelink::mesh::settings::Settings;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::keep::memory::Memory;
+use wirelink::mesh::reach::ping::{NoPing, Path};
+use wirelink::mesh::reach::probe::wire::Form;
+use wirelink::mesh::show::event::{Event, HostState, Input, Interface, NoProbes, Route};
 use zeroize::Zeroizing;
 
 use crate::net::Nic;

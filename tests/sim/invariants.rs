@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::prefix::is_routed;
+use wirelink::mesh::base::prefixes::Prefixes;
 use wirelink::mesh::device::PeerState;
-use wirelink::mesh::identity::{AddressHash, PublicKey};
-use wirelink::mesh::link::HEALTH_LIMIT;
-use wirelink::mesh::prefix::is_routed;
-use wirelink::mesh::prefixes::Prefixes;
+use wirelink::mesh::reach::link::HEALTH_LIMIT;
 
 use crate::host::Host;
 use crate::net::HostId;

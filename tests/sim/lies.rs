@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::identity::AddressHash;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::identity::AddressHash;
 
 use crate::host::{self, Host};
 use crate::liar::{Liar, Lie, Victim, is_a_lie};
@@ -76,9 +76,9 @@ mod tests {
     use std::time::Duration;
 
     use ipnet::IpNet;
+    use wirelink::mesh::base::settings::TrustLevel;
     use wirelink::mesh::device::DeviceChange;
-    use wirelink::mesh::event::{Event, RejectReason};
-    use wirelink::mesh::settings::TrustLevel;
+    use wirelink::mesh::show::event::{Event, RejectReason};
 
     use super::is_honest;
     use crate::host::Host;

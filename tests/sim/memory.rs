@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use wirelink::mesh::event::RejectReason;
-use wirelink::mesh::probe::Dropped;
-use wirelink::mesh::probe::window::Stale;
+use wirelink::mesh::reach::probe::Dropped;
+use wirelink::mesh::reach::probe::window::Stale;
+use wirelink::mesh::show::event::RejectReason;
 
 use crate::draw::Draw;
 use crate::net::HostId;
@@ -122,9 +122,10 @@ fn initiations_that_cross_are_followed_by_others_at_once() {
 /// The device as it would be shown, without what WireGuard found out by itself.
 fn shown(stage: &Stage<'_>, id: HostId) -> Vec<String> {
     let peers = stage.world.hosts[id].tunnel.device().peers.iter();
-    let line = |(key, peer): (&wirelink::mesh::identity::PublicKey, &wirelink::mesh::device::PeerState)| {
-        format!("{key} {:?} {:?}", peer.allowed_ips, peer.keepalive)
-    };
+    let line = |(key, peer): (
+        &wirelink::mesh::base::identity::PublicKey,
+        &wirelink::mesh::device::PeerState,
+    )| { format!("{key} {:?} {:?}", peer.allowed_ips, peer.keepalive) };
     peers.map(line).collect()
 }
 

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::settings::Settings;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{HostState, Input, Interface, Output, Route};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
-use wirelink::mesh::memory::Memory;
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::Settings;
+use wirelink::mesh::keep::memory::Memory;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::{HostState, Input, Interface, Output, Route};
 use zeroize::Zeroizing;
 
 use crate::host::{read_udp, udp};
@@ -375,9 +375,9 @@ fn stop_beside_v1_leaf_loses_nothing_and_is_undone_later() {
         let introduced = mixed.memories[&own].introduced.clone();
         assert!(introduced.routes_to(&key(other)), "the next start knows it");
         let device = mixed.wire.hosts[own].tunnel.device().clone();
-        let changes = introduced
-            .on(&device)
-            .undo(&device, AddressHash::Sha1, &|_| wirelink::mesh::memory::Session::Heard);
+        let changes = introduced.on(&device).undo(&device, AddressHash::Sha1, &|_| {
+            wirelink::mesh::keep::memory::Session::Heard
+        });
         changes.into_iter().for_each(|change| mixed.wire.apply(own, change));
         let peers: Vec<PublicKey> = mixed.wire.hosts[own].tunnel.device().peers.keys().copied().collect();
         assert_eq!(peers, [key(HUB)]);

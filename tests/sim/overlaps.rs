@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::event::{Event, RejectReason};
-use wirelink::mesh::overlap::Overlap;
+use wirelink::mesh::route::overlap::Overlap;
+use wirelink::mesh::show::event::{Event, RejectReason};
 
 use crate::host::Host;
 use crate::invariants;

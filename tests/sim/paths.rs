@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use wirelink::mesh::base::prefix::is_reserved;
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::Event;
-use wirelink::mesh::link::fit::Narrow;
-use wirelink::mesh::prefix::is_reserved;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::reach::link::fit::Narrow;
+use wirelink::mesh::show::event::Event;
 
 use crate::invariants;
 use crate::net::{HostId, Nic, Quality};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wirelink::mesh::ping::{NoPing, Path};
+use wirelink::mesh::reach::ping::{NoPing, Path};
 
 use crate::net::Quality;
 use crate::play;

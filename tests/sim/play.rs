@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use wirelink::mesh::link::State;
+use wirelink::mesh::reach::link::State;
 
 use crate::host::HOPS;
 use crate::invariants;

@@ -1,8 +1,8 @@
 //! What a member of each level can bring about on the device of a node that trusts it so far: the table of the documentation
-//! (`mesh::trust`), in a form that tests hold every change against.
+//! (`mesh::believe::trust`), in a form that tests hold every change against.
 
+use wirelink::mesh::base::settings::TrustLevel;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::settings::TrustLevel;
 
 /// What the word of one level does.
 #[derive(Debug)]

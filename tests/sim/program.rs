@@ -2,11 +2,11 @@
 
 use std::net::Ipv6Addr;
 
-use wirelink::mesh::event::{Input, Output};
-use wirelink::mesh::identity::PrivateKey;
+use wirelink::mesh::base::identity::PrivateKey;
+use wirelink::mesh::base::settings::Settings;
+use wirelink::mesh::base::time::{Deadline, Timestamp};
 use wirelink::mesh::node::Node;
-use wirelink::mesh::settings::Settings;
-use wirelink::mesh::time::{Deadline, Timestamp};
+use wirelink::mesh::show::event::{Input, Output};
 
 use crate::scenario;
 use crate::v1;

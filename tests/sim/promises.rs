@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::Event;
+use wirelink::mesh::show::event::Event;
 
 use crate::net::{Nic, Quality};
 use crate::scenario::border::Border;

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::settings::{Override, PeerSettings, TrustLevel};
+use wirelink::mesh::believe::fact::signal::Nat;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::fact::signal::Nat;
-use wirelink::mesh::reason::Reason;
-use wirelink::mesh::settings::{Override, PeerSettings, TrustLevel};
-use wirelink::mesh::status::{PeerStatus, Way};
+use wirelink::mesh::show::reason::Reason;
+use wirelink::mesh::show::status::{PeerStatus, Way};
 
 use crate::host::PeerConfig;
 use crate::net::Quality;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wirelink::mesh::link::State;
+use wirelink::mesh::reach::link::State;
 
 use crate::draw::Draw;
 use crate::host::HOPS;

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::settings::{PeerSettings, Settings, TrustLevel};
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
 
 use crate::direct::sends_directly;
 use crate::draw::Draw;
@@ -102,7 +102,7 @@ fn build(machines: &[Machine]) -> World {
             forwards: is_open,
             settings: machine.settings.clone(),
             probes: true,
-            form: wirelink::mesh::probe::wire::Form::Veiled,
+            form: wirelink::mesh::reach::probe::wire::Form::Veiled,
             program: machine.program,
         };
         let nic = Nic {

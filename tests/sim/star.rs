@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::settings::Settings;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::settings::Settings;
 
 use crate::draw::Draw;
 use crate::host::{Config, PeerConfig, public_key};
@@ -84,7 +84,7 @@ pub(crate) fn star(seed: u64, star: &Star) -> World {
             peers,
             forwards: is_hub,
             probes: true,
-            form: wirelink::mesh::probe::wire::Form::Veiled,
+            form: wirelink::mesh::reach::probe::wire::Form::Veiled,
             program: Program::Ours,
             settings: Settings {
                 router: (is_hub && hubs > 1).then_some(true),

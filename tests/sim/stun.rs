@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::event::RejectReason;
-use wirelink::mesh::fact::signal::Nat;
-use wirelink::mesh::fact::value::Value;
-use wirelink::mesh::settings::{Host as Endpoint, Settings};
-use wirelink::mesh::status::Status;
-use wirelink::mesh::stun::Dropped;
+use wirelink::mesh::base::settings::{Host as Endpoint, Settings};
+use wirelink::mesh::believe::fact::signal::Nat;
+use wirelink::mesh::believe::fact::value::Value;
+use wirelink::mesh::reach::stun::Dropped;
+use wirelink::mesh::show::event::RejectReason;
+use wirelink::mesh::show::status::Status;
 
 use crate::host::Config;
 use crate::invariants;
@@ -49,7 +49,7 @@ fn add_machine(stage: &mut Stage<'_>, last: u8) -> HostId {
         forwards: false,
         settings: Settings::default(),
         probes: false,
-        form: wirelink::mesh::probe::wire::Form::Veiled,
+        form: wirelink::mesh::reach::probe::wire::Form::Veiled,
         program: Kind::Ours,
     };
     stage.world.add_host(config, vec![nic])

@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 use blake2::{Blake2s256, Digest as _};
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::Output;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::show::event::Output;
 
 /// A running hash over what nodes want done.
 pub(crate) struct Trace {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wirelink::mesh::probe::wire::{Form, LEN, MARK, MAX_VEILED, MIN_VEILED};
+use wirelink::mesh::reach::probe::wire::{Form, LEN, MARK, MAX_VEILED, MIN_VEILED};
 
 use crate::scenario::{Act, Name, table};
 use crate::stage::Stage;

@@ -5,9 +5,9 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use wirelink::mesh::fact::signal::Nat;
-use wirelink::mesh::reason::Reason;
-use wirelink::mesh::status::{Explanation, Status};
+use wirelink::mesh::believe::fact::signal::Nat;
+use wirelink::mesh::show::reason::Reason;
+use wirelink::mesh::show::status::{Explanation, Status};
 
 use crate::program::Program;
 use crate::scenario::border::Border;

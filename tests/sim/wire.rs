@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::{DeviceChange, PeerState};
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::time::Timestamp;
 
 use super::wireguard::{Effect, Message, Packet, Tunnel, Unroutable};
 

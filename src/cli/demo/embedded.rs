@@ -22,9 +22,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::Zeroizing;
 
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefixes::Prefixes;
 use crate::mesh::device::PeerState;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::prefixes::Prefixes;
 
 use super::uapi::{PeerEdit, Request, hex};
 use super::wireguard::{MTU, PeerSetup, Peers, Setup};

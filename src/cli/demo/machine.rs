@@ -14,9 +14,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{Config, LogFormat};
 use crate::daemon::{self, Steering, Stop};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::prefixes::Prefixes;
-use crate::mesh::settings::Settings;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefixes::Prefixes;
+use crate::mesh::base::settings::Settings;
 
 use super::ip::Network;
 use super::journal::Journal;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
 
 /// What a client asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use nl_wireguard::{WireguardHandle, WireguardIpAddress, WireguardParsed, WireguardPeerParsed};
 use zeroize::Zeroizing;
 
+use crate::mesh::base::identity::{PrivateKey, PublicKey};
 use crate::mesh::device::PeerState;
-use crate::mesh::identity::{PrivateKey, PublicKey};
 
 use super::embedded::Embedded;
 use super::ip::Network;

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::{PeerSettings, Settings};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::{PeerSettings, Settings};
 
 use super::wireguard::{PeerSetup, SecretKey, Setup};
 

@@ -10,8 +10,8 @@ use crate::advice::{self, Opening, let_in};
 use crate::cli::humane;
 use crate::daemon::host::Observation;
 use crate::daemon::inspect::{self, Inspection, Router};
-use crate::mesh::event::PeerName;
-use crate::mesh::link::shared_key;
+use crate::mesh::reach::link::shared_key;
+use crate::mesh::show::event::PeerName;
 
 /// Capabilities by their numbers (capability.h).
 const NET_ADMIN: u32 = 12;

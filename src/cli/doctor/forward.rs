@@ -9,7 +9,7 @@ use super::firewall::{Entry, Packet};
 use super::look::{Rules, Seen};
 use crate::advice::{Opening, let_in};
 use crate::daemon::inspect::Inspection;
-use crate::mesh::prefix::is_global_unicast;
+use crate::mesh::base::prefix::is_global_unicast;
 
 /// The kernel's settings for forwarding; empty where they cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

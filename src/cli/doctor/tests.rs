@@ -12,9 +12,9 @@ use super::{Finding, State};
 use crate::control::FactPort;
 use crate::daemon::host::Observation;
 use crate::daemon::inspect::{self, Inspection, Router};
-use crate::mesh::event::{HostState, PeerName};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::role::{Role, Why};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::believe::role::{Role, Why};
+use crate::mesh::show::event::{HostState, PeerName};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

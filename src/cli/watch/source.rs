@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::view::News;
 use crate::cli::client::{Reader, Which, unexpected};
 use crate::control::{Ask, Explanation, Response, Status};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
 
 /// How often the daemon is asked.
 const EVERY: Duration = Duration::from_secs(1);

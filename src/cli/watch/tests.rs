@@ -8,7 +8,7 @@ use super::view::{Order, Step, View};
 use crate::control::{Explanation, Status};
 
 fn key(number: u8) -> String {
-    crate::mesh::identity::PublicKey::from_bytes([number; 32]).to_string()
+    crate::mesh::base::identity::PublicKey::from_bytes([number; 32]).to_string()
 }
 
 fn peer(number: u8, name: &str, path: &str, ms: Option<f64>) -> serde_json::Value {

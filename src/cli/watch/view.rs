@@ -7,7 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::cli::status::name;
 use crate::control::{Explanation, Peer, Status};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
 
 /// How many round-trip times of a peer are kept, one a second: as many as the widest screen shows.
 pub(super) const KEPT: usize = 60;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::time::Timestamp;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
 
 /// How a WireGuard implementation tells the time of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

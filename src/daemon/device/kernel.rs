@@ -25,9 +25,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{DeviceError, Reading, Stamp};
 use crate::daemon::netlink::{self, NetlinkError, Task};
+use crate::mesh::base::identity::{PrivateKey, PublicKey};
+use crate::mesh::base::prefixes::Prefixes;
 use crate::mesh::device::{DeviceChange, PeerState};
-use crate::mesh::identity::{PrivateKey, PublicKey};
-use crate::mesh::prefixes::Prefixes;
 
 /// Allowed IPs in one message: an attribute holds 64 KiB, one IPv6 prefix takes 40 bytes of it.
 const PREFIXES_PER_MESSAGE: usize = 1000;

@@ -16,9 +16,9 @@ use super::clock::since_1970;
 use super::netlink::NetlinkError;
 use super::rtnl::{self, Rtnl};
 use crate::advice;
+use crate::mesh::base::identity::{PrivateKey, PublicKey};
+use crate::mesh::base::time::Timestamp;
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
-use crate::mesh::identity::{PrivateKey, PublicKey};
-use crate::mesh::time::Timestamp;
 
 use handshake::{HandshakeClock, Stamp};
 use kernel::Kernel;

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::uapi_text::{self, BadReply, SetRequest};
 use super::{DeviceError, Reading};
+use crate::mesh::base::identity::{PrivateKey, PublicKey};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::identity::{PrivateKey, PublicKey};
 
 /// Where implementations put their sockets; the first is a link to the second on most machines.
 const FOLDERS: [&str; 2] = ["/var/run/wireguard", "/run/wireguard"];

@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 pub(super) use remake::remake;
 
 use super::{Reading, Stamp};
+use crate::mesh::base::identity::{PrivateKey, PublicKey};
 use crate::mesh::device::PeerState;
-use crate::mesh::identity::{PrivateKey, PublicKey};
 
 /// Why a reply makes no sense. It never quotes the reply, which holds keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -254,7 +254,7 @@ impl SetRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::identity::PublicKey;
+    use crate::mesh::base::identity::PublicKey;
     use proptest::prelude::*;
 
     pub(super) const A: &str = "0101010101010101010101010101010101010101010101010101010101010101";

@@ -4,7 +4,7 @@ use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, Li
 
 use crate::daemon::device::has_socket;
 use crate::daemon::rtnl::is_wireguard;
-use crate::mesh::event::Interface;
+use crate::mesh::show::event::Interface;
 
 /// A link as the kernel shows it.
 pub(super) struct Seen {

@@ -8,7 +8,7 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
-use crate::mesh::event::Route;
+use crate::mesh::show::event::Route;
 
 /// For every prefix of the main table: the metric of its best route, and whether that leads into the tunnel.
 pub(super) type BestRoutes = BTreeMap<IpNet, (u32, bool)>;

@@ -3,15 +3,15 @@ use std::time::Duration;
 
 use super::*;
 use crate::control::Response;
-use crate::mesh::auth::Auth;
+use crate::mesh::base::identity::{AddressHash, PrivateKey};
+use crate::mesh::base::settings::{PeerSettings, Settings, TrustLevel};
+use crate::mesh::believe::auth::Auth;
+use crate::mesh::believe::fact::signal::{Nat, Probes};
+use crate::mesh::believe::fact::value::{Metadata, Value};
+use crate::mesh::believe::fact::{Fact, Timed, wire};
 use crate::mesh::device::{DeviceState, PeerState};
-use crate::mesh::event::Input;
-use crate::mesh::fact::signal::{Nat, Probes};
-use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Fact, Timed, wire};
-use crate::mesh::identity::{AddressHash, PrivateKey};
-use crate::mesh::probe::wire::Form;
-use crate::mesh::settings::{PeerSettings, Settings, TrustLevel};
+use crate::mesh::reach::probe::wire::Form;
+use crate::mesh::show::event::Input;
 
 fn private(who: u8) -> PrivateKey {
     PrivateKey::from_bytes(&zeroize::Zeroizing::new([who; 32]))

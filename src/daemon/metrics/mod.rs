@@ -22,7 +22,7 @@ use self::source::Source;
 use super::held::Held;
 use crate::config::Target;
 use crate::control::{Event, Status};
-use crate::mesh::settings::Host;
+use crate::mesh::base::settings::Host;
 
 /// How the node is, at one moment.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Snapshot;
 use crate::control::{Path, Peer, Quality, Status};
 use crate::daemon::view::called;
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
 
 /// What every name begins with.
 const PREFIX: &str = "wirelink";

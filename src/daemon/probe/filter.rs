@@ -7,7 +7,7 @@ use socket2::SockFilter;
 
 use super::packet::{Family, UDP_LEN, VEILED_UDP_LEN};
 use super::stun::{COOKIE, SUCCESS};
-use crate::mesh::probe::wire::MARK;
+use crate::mesh::reach::probe::wire::MARK;
 
 /// One instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn veiled_probes_pass_and_wireguards_messages_do_not() {
-        use crate::mesh::probe::wire::{MAX_VEILED, MIN_VEILED};
+        use crate::mesh::reach::probe::wire::{MAX_VEILED, MIN_VEILED};
         for (family, options) in [(Family::V4, &[][..]), (Family::V4, &[1; 40]), (Family::V6, &[])] {
             let program = program(family, PORT, &[]);
             for length in [MIN_VEILED, MIN_VEILED + 7, MAX_VEILED] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many datagrams are taken in a window, whoever sent them. With the window it is 12,800 a second, six times what the
-/// node looks at ([`TOTAL_RATE`](crate::mesh::probe::rate::TOTAL_RATE)): a thousand peers that all probe at once take 80 ms.
+/// node looks at ([`TOTAL_RATE`](crate::mesh::reach::probe::rate::TOTAL_RATE)): a thousand peers that all probe at once take 80 ms.
 const AT_ONCE: u32 = 64;
 /// How often the process may be woken in a window: as often as a peer has candidates whose answers come one by one. It is what
 /// a flood costs that never fills the queue, and to be woken costs many times what a datagram does that is there already.

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::RangeInclusive;
 
 use super::stun;
-use crate::mesh::probe::wire::{self, LEN, MAX_VEILED, MIN_VEILED};
-use crate::mesh::stun::Answer;
+use crate::mesh::reach::probe::wire::{self, LEN, MAX_VEILED, MIN_VEILED};
+use crate::mesh::reach::stun::Answer;
 
 /// A version of IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +197,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mesh::probe::wire::MARK;
+    use crate::mesh::reach::probe::wire::MARK;
 
     pub(in super::super) const PROBE: [u8; LEN] = {
         let mut probe = [0x5a; LEN];

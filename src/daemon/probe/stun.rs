@@ -4,7 +4,7 @@ use stun_types::attribute::XorMappedAddress;
 use stun_types::message::{BINDING, Message, MessageClass, MessageHeader, MessageType, MessageWriteVec, TransactionId};
 use stun_types::prelude::MessageWrite as _;
 
-use crate::mesh::stun::{Answer, Transaction};
+use crate::mesh::reach::stun::{Answer, Transaction};
 
 /// The length of a question: a header, and nothing that the other side need not know.
 pub(super) const QUESTION_LEN: usize = 20;

@@ -11,10 +11,10 @@ use crate::daemon::listing::Listing;
 use crate::daemon::metrics::{Metrics, Snapshot, Wanted};
 use crate::daemon::view::{self, Around};
 use crate::daemon::wg_quick::WgQuick;
-use crate::mesh::event::Input;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::settings::Override;
-use crate::mesh::status::{PeerStatus, Status};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::Override;
+use crate::mesh::show::event::Input;
+use crate::mesh::show::status::{PeerStatus, Status};
 use crate::printable::redact;
 
 /// How many events the page begins with.

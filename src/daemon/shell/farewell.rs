@@ -7,9 +7,9 @@ use anyhow::{Context as _, anyhow};
 use tokio::time::timeout;
 
 use super::{DeviceError, Input, Output, Shell, now};
-use crate::mesh::event::PeerName;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::{Memory, Session};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::keep::memory::{Memory, Session};
+use crate::mesh::show::event::PeerName;
 
 /// How long putting the device back may take.
 const FAREWELL: Duration = Duration::from_secs(30);

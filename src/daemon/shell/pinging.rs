@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use crate::control::{self, Response, Trip};
 use crate::daemon::control::Asked;
-use crate::mesh::fact::signal::Word;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::ping::{MAX_WAITING, NoPing, PATIENCE, Path};
-use crate::mesh::time::Timestamp;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::signal::Word;
+use crate::mesh::reach::ping::{MAX_WAITING, NoPing, PATIENCE, Path};
 
 type Outcome = Result<Duration, NoPing>;
 

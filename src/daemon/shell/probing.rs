@@ -8,8 +8,8 @@ use crate::daemon::clock::{now, since_1970};
 use crate::daemon::device::Device;
 use crate::daemon::probe::{Heard, Port, Prober, What};
 use crate::mesh::device::DeviceState;
-use crate::mesh::event::{Input, NoProbes};
-use crate::mesh::stun::Transaction;
+use crate::mesh::reach::stun::Transaction;
+use crate::mesh::show::event::{Input, NoProbes};
 
 /// The raw sockets, or why there are none.
 pub(super) struct Probing {

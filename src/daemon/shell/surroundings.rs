@@ -9,9 +9,9 @@ use crate::daemon::holder::{self, Holder};
 use crate::daemon::host::{Host, Observation};
 use crate::daemon::ports::{Ports, Want};
 use crate::daemon::socket::{Place, Socket};
-use crate::mesh::contest::Verdict;
 use crate::mesh::device::DeviceState;
-use crate::mesh::event::{Input, Leads};
+use crate::mesh::device::contest::Verdict;
+use crate::mesh::show::event::{Input, Leads};
 
 impl Shell {
     /// Looks at the machine, and sees to it that the node has its address.

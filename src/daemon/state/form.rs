@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::{Memory, TooMany};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::keep::memory::{Memory, TooMany};
 use crate::printable::redact;
 
 /// The form of the text. Another number is another program's.

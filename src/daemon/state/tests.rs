@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::mesh::memory::{KEPT_FOR, MAX_PEERS};
+use crate::mesh::keep::memory::{KEPT_FOR, MAX_PEERS};
 
 const KEY: PublicKey = PublicKey::from_bytes([1; 32]);
 const PEER: PublicKey = PublicKey::from_bytes([2; 32]);

@@ -3,7 +3,7 @@
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::StateFile;
-use crate::mesh::memory::Memory;
+use crate::mesh::keep::memory::Memory;
 
 /// The file, or the writing that has it now; neither where nothing is kept.
 #[derive(Debug)]

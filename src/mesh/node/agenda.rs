@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mesh::fact::{Fact, store};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::time::Timestamp;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::{Fact, store};
 
 /// How often everything is looked at anyway: our own facts live on by it, and nothing overlooked lasts.
 pub(super) const REVIEW_EVERY: Duration = Duration::from_secs(20);
@@ -149,7 +149,7 @@ mod tests {
         let mut agenda = Agenda::default();
         let fact = |number: u32| Fact {
             subject: PublicKey::from_bytes([1; 32]),
-            value: crate::mesh::fact::value::Value::Endpoint((std::net::Ipv4Addr::from(number), 1).into()),
+            value: crate::mesh::believe::fact::value::Value::Endpoint((std::net::Ipv4Addr::from(number), 1).into()),
         };
         agenda.add_facts((0..3000).map(fact).collect());
         agenda.add_facts((3000..6000).map(fact).collect());

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::value::{Denied, Value};
+use crate::mesh::believe::fact::{Fact, Origin};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::Event;
-use crate::mesh::fact::value::{Denied, Value};
-use crate::mesh::fact::{Fact, Origin};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::mirror::Mirror;
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::time::Timestamp;
+use crate::mesh::show::event::Event;
 
 impl Node {
     /// Takes the decision of the operator.

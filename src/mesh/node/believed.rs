@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::mesh::event::{PeerName, RefusedPrefix, RejectReason};
-use crate::mesh::fact::{Fact, Origin};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::TrustLevel;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::{Fact, Origin};
 use crate::mesh::node::Node;
 use crate::mesh::route::Refusal;
-use crate::mesh::settings::TrustLevel;
-use crate::mesh::time::Timestamp;
+use crate::mesh::show::event::{PeerName, RefusedPrefix, RejectReason};
 
 impl Node {
     /// Returns the facts behind `last`, ordered by subject and value, with who said each and how long it still counts.

@@ -1,12 +1,12 @@
 //! How a peer came to be as it is.
 
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Origin};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::candidate::Candidate;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Fact, Origin};
 use crate::mesh::node::Node;
-use crate::mesh::status::{Explanation, Place};
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::candidate::Candidate;
+use crate::mesh::show::status::{Explanation, Place};
 
 impl Node {
     /// Returns what led to how a peer is; `None` where the device has no such peer, and none is banned.

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::{Given, Introduced, MAX_PREFIXES, MAX_PREFIXES_IN_ALL, Tried};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::device::mirror::Mirror;
+use crate::mesh::keep::memory::{Given, Introduced, MAX_PREFIXES, MAX_PREFIXES_IN_ALL, Tried};
 use crate::mesh::node::Node;
-use crate::mesh::time::Timestamp;
 
 /// What is wrong with what is written down, the worse the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

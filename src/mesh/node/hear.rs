@@ -3,17 +3,17 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::mesh::event::{Event, RejectReason};
-use crate::mesh::fact::store::Insertion;
-use crate::mesh::fact::value::{FactHash, Value, bucket};
-use crate::mesh::fact::wire::Form;
-use crate::mesh::fact::{Accepted, Origin, Verified, wire};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::liveness::Liveness;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::store::Insertion;
+use crate::mesh::believe::fact::value::{FactHash, Value, bucket};
+use crate::mesh::believe::fact::wire::Form;
+use crate::mesh::believe::fact::{Accepted, Origin, Verified, wire};
+use crate::mesh::believe::trust::Refusal;
 use crate::mesh::node::Node;
-use crate::mesh::ports::PortPair;
-use crate::mesh::time::Timestamp;
-use crate::mesh::trust::Refusal;
+use crate::mesh::reach::link::liveness::Liveness;
+use crate::mesh::share::ports::PortPair;
+use crate::mesh::show::event::{Event, RejectReason};
 
 /// The most subjects of which it is noted that an endpoint leads into the tunnel.
 const MAX_TUNNELLED: usize = 4096;

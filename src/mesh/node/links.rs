@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use crate::mesh::dense::repack;
+use crate::mesh::base::dense::repack;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::signal::Word;
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Output};
-use crate::mesh::fact::signal::Word;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::fit::{Found, Sized};
-use crate::mesh::link::{Contact, Link, State};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::show::candidates;
 use crate::mesh::node::{Node, WATCH_FOR};
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::fit::{Found, Sized};
+use crate::mesh::reach::link::{Contact, Link, State};
+use crate::mesh::show::event::{Event, Output};
 
 /// The most peers that become known in one pass: the secret shared with each costs an X25519 operation, some 50 µs.
 const NEW_AT_ONCE: usize = 16;

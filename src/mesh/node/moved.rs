@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use crate::mesh::fact::boot::PROBES;
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Origin, Timed};
-use crate::mesh::gossip::Told;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::mirror::Mirror;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::FACT_TTL;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::boot::PROBES;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Fact, Origin, Timed};
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::settings::FACT_TTL;
-use crate::mesh::time::Timestamp;
+use crate::mesh::share::gossip::Told;
 
 impl Node {
     /// Tells direct peers of ours where routers are, after one of them moved; a router tells everybody everything anyway.

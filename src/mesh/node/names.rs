@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::{Host, Settings};
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
-use crate::mesh::event::Output;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::State;
-use crate::mesh::link::candidate::{Collector, Kind, MAX_RUMOURS};
-use crate::mesh::mirror::Mirror;
-use crate::mesh::names::{Names, Need};
-use crate::mesh::nat64::Nat64;
 use crate::mesh::node::Node;
-use crate::mesh::settings::{Host, Settings};
-use crate::mesh::silence::{Counters, Silence};
-use crate::mesh::time::Timestamp;
-use crate::mesh::turns::Turns;
+use crate::mesh::reach::link::State;
+use crate::mesh::reach::link::candidate::{Collector, Kind, MAX_RUMOURS};
+use crate::mesh::reach::names::{Names, Need};
+use crate::mesh::reach::nat64::Nat64;
+use crate::mesh::reach::silence::{Counters, Silence};
+use crate::mesh::reach::turns::Turns;
+use crate::mesh::show::event::Output;
 
 /// How often it is looked at whom names lead to, news apart; some 200 ns for each name.
 const EVERY: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::mesh::fact::signal::Nat;
-use crate::mesh::link::candidate::is_private;
+use crate::mesh::believe::fact::signal::Nat;
+use crate::mesh::reach::link::candidate::is_private;
 
 /// Where one observer sees this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! Nodes of wirelink v1 that should act now: how they are recognised, and told.
 
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Fact, Timed};
 use crate::mesh::device::DeviceState;
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Timed};
-use crate::mesh::gossip::Told;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::Contact;
-use crate::mesh::link::liveness::V1_TTL;
 use crate::mesh::node::Node;
-use crate::mesh::nudge::{FACTS, PATIENCE};
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::Contact;
+use crate::mesh::reach::link::liveness::V1_TTL;
+use crate::mesh::reach::nudge::{FACTS, PATIENCE};
+use crate::mesh::share::gossip::Told;
 
 impl Node {
     /// Has a peer with a new session act on what it is told, should it turn out to be a v1 node, or to say nothing.

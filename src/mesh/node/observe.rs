@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::mesh::fact::boot::PORTS;
-use crate::mesh::fact::signal::{Nat, Word};
-use crate::mesh::fact::{Fact, FirstHand};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::State;
-use crate::mesh::link::candidate::{Candidate, Class, is_private};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::boot::PORTS;
+use crate::mesh::believe::fact::signal::{Nat, Word};
+use crate::mesh::believe::fact::{Fact, FirstHand};
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::Node;
 use crate::mesh::node::nat::{self, Sighting};
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::State;
+use crate::mesh::reach::link::candidate::{Candidate, Class, is_private};
 
 /// How often routers are asked: the mapping that they see is kept by it (RFC 4787, REQ-5: 2 minutes).
 const ASK_EVERY: Duration = Duration::from_secs(50);
@@ -412,7 +412,7 @@ impl Node {
     pub(super) fn has_family(&self, ipv6: bool) -> bool {
         let own = self.own_nets();
         own.iter()
-            .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::prefix::is_global_unicast(net.addr()))
+            .any(|net| net.addr().is_ipv6() == ipv6 && crate::mesh::base::prefix::is_global_unicast(net.addr()))
     }
 
     /// Returns an address of a router in a family that this machine has.

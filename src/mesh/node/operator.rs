@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::mesh::event::Output;
-use crate::mesh::fact::signal::Word;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::Link;
-use crate::mesh::link::candidate::Candidate;
-use crate::mesh::memory::{Introduced, Session};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::signal::Word;
+use crate::mesh::device::mirror::Mirror;
+use crate::mesh::keep::memory::{Introduced, Session};
 use crate::mesh::node::Node;
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::Link;
+use crate::mesh::reach::link::candidate::Candidate;
+use crate::mesh::show::event::Output;
 
 impl Node {
     /// Puts the device back: peers, prefixes and addresses that are there because of us go, endpoints that we set, and where nobody is heard, give way to what

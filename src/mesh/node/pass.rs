@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mesh::dense::repack;
+use crate::mesh::base::dense::repack;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefixes::Prefixes;
+use crate::mesh::base::settings::FACT_TTL;
+use crate::mesh::base::time::{Deadline, Timestamp, Why};
+use crate::mesh::believe::fact::boot::{BootId, OURS};
+use crate::mesh::believe::fact::store::Insertion;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Accepted, Fact, FirstHand, Origin};
 use crate::mesh::device::DeviceChange;
-use crate::mesh::event::{Event, Interface, Output};
-use crate::mesh::fact::boot::{BootId, OURS};
-use crate::mesh::fact::store::Insertion;
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Accepted, Fact, FirstHand, Origin};
-use crate::mesh::gossip::Recipient;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::liveness::OURS_TTL;
-use crate::mesh::link::{Link, State};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::{LOOK, LOOK_SOON, MIN_SLEEP, Node, WATCH_FOR};
-use crate::mesh::prefixes::Prefixes;
-use crate::mesh::settings::FACT_TTL;
-use crate::mesh::time::{Deadline, Timestamp, Why};
-use crate::mesh::{local, membership, plan, route};
+use crate::mesh::reach::link::liveness::OURS_TTL;
+use crate::mesh::reach::link::{Link, State};
+use crate::mesh::share::gossip::Recipient;
+use crate::mesh::show::event::{Event, Interface, Output};
+use crate::mesh::{device::plan, members::membership, route, share::local};
 
 /// A longer time without a deadline than this means that the machine slept, and others forgot.
 const GAP: Duration = Duration::from_secs(25);

@@ -2,14 +2,14 @@
 
 use std::net::Ipv6Addr;
 
-use crate::mesh::event::Output;
-use crate::mesh::fact::boot::PROBES;
-use crate::mesh::fact::signal::{Signal, Word};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::Link;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::boot::PROBES;
+use crate::mesh::believe::fact::signal::{Signal, Word};
 use crate::mesh::node::Node;
-use crate::mesh::ping::{NoPing, Path};
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::Link;
+use crate::mesh::reach::ping::{NoPing, Path};
+use crate::mesh::show::event::Output;
 
 impl Node {
     /// Asks a peer on both ways at once.

@@ -2,23 +2,23 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::mesh::event::{NoProbes, Output, RejectReason};
-use crate::mesh::fact::boot::{PORTS, PROBES};
-use crate::mesh::fact::signal::{Nat, Probes, Signal, Word};
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Origin, Timed};
-use crate::mesh::gossip::Told;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::agreement::Standing;
-use crate::mesh::link::candidate::Candidate;
-use crate::mesh::link::{Link, Proof, Reach};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::boot::{PORTS, PROBES};
+use crate::mesh::believe::fact::signal::{Nat, Probes, Signal, Word};
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Fact, Origin, Timed};
+use crate::mesh::believe::trust::Refusal;
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::probe::pairs::KEY_LABEL;
-use crate::mesh::probe::wire::Form;
-use crate::mesh::probe::{Dropped, Heard};
-use crate::mesh::time::Timestamp;
-use crate::mesh::trust::Refusal;
+use crate::mesh::reach::link::agreement::Standing;
+use crate::mesh::reach::link::candidate::Candidate;
+use crate::mesh::reach::link::{Link, Proof, Reach};
+use crate::mesh::reach::probe::pairs::KEY_LABEL;
+use crate::mesh::reach::probe::wire::Form;
+use crate::mesh::reach::probe::{Dropped, Heard};
+use crate::mesh::share::gossip::Told;
+use crate::mesh::show::event::{NoProbes, Output, RejectReason};
 
 impl Node {
     pub(super) fn observe_prober(&mut self, now: Timestamp, epoch: u64, missing: Option<NoProbes>) {
@@ -162,7 +162,7 @@ impl Node {
 
     /// Returns what probes found out of a peer.
     pub(super) fn reach(&self, now: Timestamp, key: &PublicKey) -> Reach {
-        let proof = |proof: crate::mesh::probe::Proof| Proof {
+        let proof = |proof: crate::mesh::reach::probe::Proof| Proof {
             endpoint: proof.endpoint,
             round_trip: proof.round_trip,
             at: proof.at,

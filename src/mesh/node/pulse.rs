@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Fact, Timed, wire};
 use crate::mesh::device::DeviceState;
-use crate::mesh::event::Output;
-use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Timed, wire};
-use crate::mesh::gossip::Told;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::Answer;
-use crate::mesh::link::fit::Sized;
 use crate::mesh::node::Node;
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::Answer;
+use crate::mesh::reach::link::fit::Sized;
+use crate::mesh::share::gossip::Told;
+use crate::mesh::show::event::Output;
 
 /// How often the device is read while traffic takes a direct link, or one is in doubt: what it counts tells whether the other side is
 /// there.

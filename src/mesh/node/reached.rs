@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::{Link, State};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefix::is_reserved;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::prefix::is_reserved;
-use crate::mesh::status::Way;
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::{Link, State};
+use crate::mesh::show::status::Way;
 
 /// How long a peer of the operator's is looked for before its traffic goes to a router: WireGuard repeats a lost initiation after 5 s.
 const SOUGHT_FOR: Duration = Duration::from_secs(10);

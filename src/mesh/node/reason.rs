@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use crate::mesh::fact::Origin;
-use crate::mesh::fact::signal::Nat;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::candidate::Candidate;
-use crate::mesh::link::shared_key;
-use crate::mesh::link::{Contact, Link, Missing, State};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefix::is_reserved;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::Origin;
+use crate::mesh::believe::fact::signal::Nat;
+use crate::mesh::believe::trust::Refusal;
 use crate::mesh::node::Node;
 use crate::mesh::node::observe::are_behind_nats;
-use crate::mesh::prefix::is_reserved;
-use crate::mesh::reason::Reason;
-use crate::mesh::status::Way;
-use crate::mesh::time::Timestamp;
-use crate::mesh::trust::Refusal;
+use crate::mesh::reach::link::candidate::Candidate;
+use crate::mesh::reach::link::shared_key;
+use crate::mesh::reach::link::{Contact, Link, Missing, State};
+use crate::mesh::show::reason::Reason;
+use crate::mesh::show::status::Way;
 
 /// How long nothing is wrong with a session, or a path, that is not confirmed yet: WireGuard repeats a lost initiation after 5 s.
 const PATIENCE: Duration = Duration::from_secs(10);

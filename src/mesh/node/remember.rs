@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::mesh::event::Output;
-use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Accepted, Fact, FirstHand, Origin};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::{Introduced, Known, Memory, Named, Reached};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefix::is_reserved;
+use crate::mesh::base::settings::FACT_TTL;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::value::{Metadata, Value};
+use crate::mesh::believe::fact::{Accepted, Fact, FirstHand, Origin};
+use crate::mesh::device::mirror::Mirror;
+use crate::mesh::keep::memory::{Introduced, Known, Memory, Named, Reached};
 use crate::mesh::node::Node;
-use crate::mesh::prefix::is_reserved;
-use crate::mesh::settings::FACT_TTL;
-use crate::mesh::time::Timestamp;
+use crate::mesh::show::event::Output;
 
 /// How long news of members and endpoints waits for more of its kind before it is written down.
 const SETTLED: Duration = Duration::from_secs(5);

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use crate::mesh::census::{Difference, is_basic};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::settings::TrustLevel;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::Origin;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::role::{Holding, Role};
 use crate::mesh::device::PeerState;
-use crate::mesh::event::Event;
-use crate::mesh::fact::Origin;
-use crate::mesh::fact::value::Value;
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::{Contact, Link};
-use crate::mesh::mirror::Mirror;
+use crate::mesh::device::mirror::Mirror;
 use crate::mesh::node::Node;
-use crate::mesh::role::{Holding, Role};
-use crate::mesh::settings::TrustLevel;
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::link::{Contact, Link};
+use crate::mesh::show::census::{Difference, is_basic};
+use crate::mesh::show::event::Event;
 
 /// How many peers one line names.
 const MOST_NAMED: usize = 4;

@@ -1,10 +1,10 @@
 //! Other settings than before, while the node runs.
 
-use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Fact, Origin};
+use crate::mesh::base::settings::{Host, PeerSettings, Settings};
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::value::{Metadata, Value};
+use crate::mesh::believe::fact::{Fact, Origin};
 use crate::mesh::node::Node;
-use crate::mesh::settings::{Host, PeerSettings, Settings};
-use crate::mesh::time::Timestamp;
 
 impl Node {
     /// Follows other settings. What they do not concern stays as it is: peers, links and what is believed.

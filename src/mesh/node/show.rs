@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mesh::event::{Event, RefusedPrefix, RejectReason};
-use crate::mesh::fact::signal::Nat;
-use crate::mesh::fact::store::Store;
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Origin};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::link::candidate::{Candidate, Collector, Kind};
-use crate::mesh::link::{Link, State};
-use crate::mesh::nat64::Prefix64;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::signal::Nat;
+use crate::mesh::believe::fact::store::Store;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Fact, Origin};
+use crate::mesh::believe::trust::TrustPolicy;
 use crate::mesh::node::Node;
-use crate::mesh::probe::Probing;
+use crate::mesh::reach::link::candidate::{Candidate, Collector, Kind};
+use crate::mesh::reach::link::{Link, State};
+use crate::mesh::reach::nat64::Prefix64;
+use crate::mesh::reach::probe::Probing;
 use crate::mesh::route::Refusal;
-use crate::mesh::status::{PeerStatus, Way};
-use crate::mesh::tally::Portion;
-use crate::mesh::time::Timestamp;
-use crate::mesh::trust::TrustPolicy;
+use crate::mesh::show::event::{Event, RefusedPrefix, RejectReason};
+use crate::mesh::show::status::{PeerStatus, Way};
+use crate::mesh::show::tally::Portion;
 
 impl Node {
     pub(super) fn peer_status(&self, now: Timestamp, key: &PublicKey) -> PeerStatus {

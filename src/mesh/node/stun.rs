@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::mesh::event::{Output, RejectReason};
-use crate::mesh::names::Need;
+use crate::mesh::base::settings::Host;
+use crate::mesh::base::time::Timestamp;
 use crate::mesh::node::Node;
-use crate::mesh::settings::Host;
-use crate::mesh::stun::{Answer, Dropped};
-use crate::mesh::time::Timestamp;
+use crate::mesh::reach::names::Need;
+use crate::mesh::reach::stun::{Answer, Dropped};
+use crate::mesh::show::event::{Output, RejectReason};
 
 impl Node {
     /// Asks the STUN servers of the settings from where they see this node, over each family in which too few peers tell it.

@@ -1,12 +1,12 @@
 //! From what is known to the datagrams that say it.
 
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::{Origin, wire};
 use crate::mesh::device::{DeviceState, PeerState};
-use crate::mesh::event::Output;
-use crate::mesh::fact::{Origin, wire};
-use crate::mesh::gossip::{Audience, Recipient, Standing, Told};
-use crate::mesh::identity::PublicKey;
 use crate::mesh::node::Node;
-use crate::mesh::time::Timestamp;
+use crate::mesh::share::gossip::{Audience, Recipient, Standing, Told};
+use crate::mesh::show::event::Output;
 
 impl Node {
     pub(super) fn recipients(&self, now: Timestamp, desired: &DeviceState) -> Vec<Recipient> {

@@ -19,11 +19,11 @@ use std::net::SocketAddr;
 
 use self::world::*;
 use super::*;
+use crate::mesh::base::prefixes::Prefixes;
+use crate::mesh::base::settings::TrustLevel;
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
-use crate::mesh::link::State;
-use crate::mesh::ports::PortPair;
-use crate::mesh::prefixes::Prefixes;
-use crate::mesh::settings::TrustLevel;
+use crate::mesh::reach::link::State;
+use crate::mesh::share::ports::PortPair;
 
 /// What the operator made: peers and allowed IPs without endpoints and times.
 fn shape(device: &DeviceState) -> BTreeMap<PublicKey, Prefixes> {

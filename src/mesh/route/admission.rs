@@ -3,10 +3,10 @@
 use ipnet::IpNet;
 
 use super::{Decision, Routes, View, has_parts};
-use crate::mesh::identity::PublicKey;
-use crate::mesh::memory::Given;
-use crate::mesh::mirror::Mirror;
-use crate::mesh::overlap::{Obstacle, Overlap, Table};
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::device::mirror::Mirror;
+use crate::mesh::keep::memory::Given;
+use crate::mesh::route::overlap::{Obstacle, Overlap, Table};
 
 /// What was found out about a prefix before it is decided.
 pub(super) struct Case {

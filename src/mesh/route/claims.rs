@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::prefix::wider;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::base::prefix::wider;
 
 /// Which peers accepted facts and the settings give each prefix to.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::mesh::identity::PublicKey;
-use crate::mesh::overlap::Obstacle;
+use crate::mesh::base::identity::PublicKey;
+use crate::mesh::route::overlap::Obstacle;
 
 /// A claim that is not met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@ mod anything;
 mod overlaps;
 
 use super::*;
+use crate::mesh::base::identity::AddressHash;
 use crate::mesh::device::{DeviceChange, DeviceState};
-use crate::mesh::identity::AddressHash;
-use crate::mesh::memory::{Introduced, Session};
-use crate::mesh::overlap::{Obstacle, Overlap};
+use crate::mesh::keep::memory::{Introduced, Session};
+use crate::mesh::route::overlap::{Obstacle, Overlap};
 
 const HUB: PublicKey = PublicKey::from_bytes([1; 32]);
 const A: PublicKey = PublicKey::from_bytes([2; 32]);

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use nix::sched::{CloneFlags, setns};
 use tokio::runtime::Builder;
 use wirelink::daemon::probe::{Port, Prober};
-use wirelink::mesh::probe::wire::MIN_VEILED;
+use wirelink::mesh::reach::probe::wire::MIN_VEILED;
 
 use crate::lab;
 use crate::namespace::{Namespace, PREFIX};

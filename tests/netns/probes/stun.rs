@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use wirelink::daemon::probe::What;
-use wirelink::mesh::stun::{Answer, Transaction};
+use wirelink::mesh::reach::stun::{Answer, Transaction};
 
 use super::{PATIENCE, Pair, SOON, hear};
 use crate::lab::Lab;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::identity::AddressHash;
+use wirelink::mesh::base::identity::AddressHash;
 
 use crate::draw::Draw;
 use crate::liar::{Liar, Lie, Victim};

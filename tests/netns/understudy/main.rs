@@ -24,11 +24,11 @@ use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use wirelink::daemon::device::Device;
 use wirelink::daemon::host::Host;
-use wirelink::mesh::event::{Input, Output};
-use wirelink::mesh::identity::{AddressHash, PublicKey};
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::Settings;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::settings::Settings;
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::{Input, Output};
 
 /// When it starts, by its clock: handshakes of before have a time, too.
 const BEGIN: Timestamp = Timestamp::from_start(Duration::from_secs(3600));

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use proptest::prelude::*;
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::{DeviceChange, DeviceState};
-use wirelink::mesh::time::Timestamp;
 
 use super::{A, B, Kind, LATENCY, Wire, key, seconds};
 use crate::wireguard::Tunnel;

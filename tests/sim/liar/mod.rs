@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::auth::Auth;
-use wirelink::mesh::fact::value::{BUCKETS, Value as Own};
-use wirelink::mesh::fact::wire::pack_compact;
-use wirelink::mesh::fact::{self, Timed as Extended};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::believe::auth::Auth;
+use wirelink::mesh::believe::fact::value::{BUCKETS, Value as Own};
+use wirelink::mesh::believe::fact::wire::pack_compact;
+use wirelink::mesh::believe::fact::{self, Timed as Extended};
 
 use self::reach::Reach;
 use self::said::{Said, endpoint};

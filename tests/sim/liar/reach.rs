@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wirelink::mesh::auth::Auth;
-use wirelink::mesh::fact::heartbeat::{Echo, Heartbeat};
-use wirelink::mesh::fact::signal::{Nat, Ports, Probes, Signal, Word};
-use wirelink::mesh::fact::value::Value;
-use wirelink::mesh::fact::{Fact, Timed};
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::probe::pairs::{KEY_LABEL, Pairs};
-use wirelink::mesh::probe::wire::Form;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::believe::auth::Auth;
+use wirelink::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use wirelink::mesh::believe::fact::signal::{Nat, Ports, Probes, Signal, Word};
+use wirelink::mesh::believe::fact::value::Value;
+use wirelink::mesh::believe::fact::{Fact, Timed};
+use wirelink::mesh::reach::probe::pairs::{KEY_LABEL, Pairs};
+use wirelink::mesh::reach::probe::wire::Form;
 
 use super::{Lie, TTL, Victim};
 use crate::draw::Draw;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use wirelink::mesh::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
 
 use super::{Lie, Victim};
 use crate::draw::Draw;

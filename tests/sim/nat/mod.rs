@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::time::Timestamp;
 
 use crate::draw::Draw;
 use crate::flows::Flows;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::time::Timestamp;
 
 use crate::draw::Draw;
 use crate::nat::{Firewall, Translator};

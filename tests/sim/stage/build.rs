@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::settings::{Host as Endpoint, PeerSettings, Settings};
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::settings::{Host as Endpoint, PeerSettings, Settings};
 
 use super::Stage;
 use crate::host::{Config, PeerConfig, public_key};
@@ -149,7 +149,7 @@ impl Stage<'_> {
             forwards: is_hub,
             settings,
             probes: true,
-            form: wirelink::mesh::probe::wire::Form::Veiled,
+            form: wirelink::mesh::reach::probe::wire::Form::Veiled,
             program: self.course.program(name),
         }
     }

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::identity::{PrivateKey, PublicKey};
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::identity::{PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use self::build::dns_name;

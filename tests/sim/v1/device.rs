@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::prefixes::Prefixes;
+use wirelink::mesh::base::settings::{Host, TrustLevel};
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::{DeviceChange, PeerState};
-use wirelink::mesh::event::Output;
-use wirelink::mesh::identity::{AddressHash, PublicKey};
-use wirelink::mesh::prefixes::Prefixes;
-use wirelink::mesh::settings::{Host, TrustLevel};
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::show::event::Output;
 
 use super::trust::is_global;
 use super::wire::Value;

@@ -24,12 +24,12 @@ use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
-use wirelink::mesh::auth::{Auth, AuthError};
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::settings::{Host, Settings};
+use wirelink::mesh::base::time::{Deadline, Timestamp, Why};
+use wirelink::mesh::believe::auth::{Auth, AuthError};
 use wirelink::mesh::device::DeviceState;
-use wirelink::mesh::event::{HostState, Input, Output};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
-use wirelink::mesh::settings::{Host, Settings};
-use wirelink::mesh::time::{Deadline, Timestamp, Why};
+use wirelink::mesh::show::event::{HostState, Input, Output};
 
 use self::wire::{Fact, Refusal, Timed, Value};
 
@@ -200,7 +200,8 @@ impl Node {
         if AddressHash::Sha1.link_local(&sender) != source {
             return Err("not the sender's address");
         }
-        let envelope = wirelink::mesh::fact::wire::decode(payload).map_err(|_| "no envelope to our own code")?;
+        let envelope =
+            wirelink::mesh::believe::fact::wire::decode(payload).map_err(|_| "no envelope to our own code")?;
         match self.auth.verify(source, &envelope) {
             Ok(_) | Err(AuthError::Layout(_)) => Ok((sender, facts)),
             Err(AuthError::WrongAddress | AuthError::WeakKey | AuthError::WrongTag) => Err("a wrong tag"),

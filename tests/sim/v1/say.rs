@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chacha20::rand_core::Rng as _;
-use wirelink::mesh::event::{Interface, Output};
-use wirelink::mesh::identity::{AddressHash, PublicKey};
-use wirelink::mesh::settings::TrustLevel;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::{AddressHash, PublicKey};
+use wirelink::mesh::base::settings::TrustLevel;
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::show::event::{Interface, Output};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wirelink::mesh::auth::Auth;
+use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
+use wirelink::mesh::base::settings::{PeerSettings, Settings, TrustLevel};
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::believe::auth::Auth;
 use wirelink::mesh::device::{DeviceChange, DeviceState, PeerState};
-use wirelink::mesh::event::{HostState, Input, Output, Route};
-use wirelink::mesh::identity::{AddressHash, PrivateKey, PublicKey};
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::{PeerSettings, Settings, TrustLevel};
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::{HostState, Input, Output, Route};
 use zeroize::Zeroizing;
 
 use super::wire::{Fact, Timed, Value, decode, encode};

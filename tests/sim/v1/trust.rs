@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::settings::TrustLevel;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::settings::TrustLevel;
 
 use super::Node;
 use super::wire::{Fact, Refusal, Value};

@@ -3,10 +3,10 @@
 use std::net::Ipv6Addr;
 
 use serde_json::Value as Json;
-use wirelink::mesh::event::Input;
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::Settings;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::settings::Settings;
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::Input;
 
 use super::Node;
 use super::wire::{decode, encode};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::base::identity::PublicKey;
 
 /// The most bytes that are taken in.
 pub(super) const MAX_ACCEPTED: usize = 2424;

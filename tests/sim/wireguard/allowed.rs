@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use wirelink::mesh::identity::PublicKey;
+use wirelink::mesh::base::identity::PublicKey;
 
 /// All allowed IPs of a device: one table, one owner per prefix (paper, 2; `allowedips.c`).
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::time::Timestamp;
 
 use super::message::Window;
 use super::rules::REJECT_AFTER_TIME;

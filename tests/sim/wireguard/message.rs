@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::stun::{Answer, Transaction};
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::reach::stun::{Answer, Transaction};
 
 /// The longest packet that the WireGuard interface takes.
 pub(crate) const TUNNEL_MTU: usize = 1420;

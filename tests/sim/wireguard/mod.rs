@@ -20,10 +20,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::dense::repack;
+use wirelink::mesh::base::dense::repack;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::{DeviceChange, DeviceState};
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::time::Timestamp;
 
 use self::allowed::AllowedIps;
 use self::keypair::Keypairs;

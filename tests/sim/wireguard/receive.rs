@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::time::Timestamp;
 
 use super::keypair::Keypair;
 use super::message::data_len;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::time::Timestamp;
 
 /// A timer of a peer (`timers.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::time::Timestamp;
 
 use super::rules::{
     KEEPALIVE_TIMEOUT, MAX_STAGED_PACKETS, MAX_TIMER_HANDSHAKES, REJECT_AFTER_TIME, REKEY_AFTER_TIME, REKEY_TIMEOUT,

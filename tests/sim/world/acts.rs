@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::settings::Settings;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{Input, Output};
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::settings::Settings;
+use wirelink::mesh::show::event::{Input, Output};
 
 use super::{What, World};
 use crate::host::{self, Config, ECHO, Host};

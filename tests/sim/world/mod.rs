@@ -14,9 +14,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wirelink::mesh::event::{Input, Output};
-use wirelink::mesh::settings::Host as Endpoint;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::base::settings::Host as Endpoint;
+use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::show::event::{Input, Output};
 
 use crate::draw::Draw;
 use crate::host::Host;

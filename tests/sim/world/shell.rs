@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use wirelink::mesh::base::identity::PublicKey;
+use wirelink::mesh::base::settings::{FACT_TTL, Host as Endpoint};
+use wirelink::mesh::base::time::Timestamp;
 use wirelink::mesh::device::DeviceChange;
-use wirelink::mesh::event::{Event, Input, Level, Output};
-use wirelink::mesh::identity::PublicKey;
-use wirelink::mesh::link::{HEALTH_LIMIT, State};
-use wirelink::mesh::memory::Memory;
-use wirelink::mesh::ports::PortPair;
-use wirelink::mesh::settings::{FACT_TTL, Host as Endpoint};
-use wirelink::mesh::stun::Answer;
-use wirelink::mesh::time::Timestamp;
+use wirelink::mesh::keep::memory::Memory;
+use wirelink::mesh::reach::link::{HEALTH_LIMIT, State};
+use wirelink::mesh::reach::stun::Answer;
+use wirelink::mesh::share::ports::PortPair;
+use wirelink::mesh::show::event::{Event, Input, Level, Output};
 
 use super::{What, World};
 use crate::host::{self, ECHO, SentTo};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use netlink_packet_wireguard::{WireguardAttribute, WireguardPeerAttribute};
 
 use super::{Message, PREFIXES_PER_MESSAGE, allowed_ips, prefix};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
 
 /// Returns what the operator gave a peer, for making it again. `None` where there is nothing to do, or more than one message holds:
 /// the peer would be without some of it until the next.

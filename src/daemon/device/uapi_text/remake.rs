@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
 use super::{BadReply, hex, lines};
-use crate::mesh::identity::PublicKey;
+use crate::mesh::base::identity::PublicKey;
 
 /// The most that a line with an endpoint takes.
 const ENDPOINT: usize = 80;

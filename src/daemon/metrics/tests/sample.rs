@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::control::{Event, Node, Path, Peer, Quality, Status, VERSION};
 use crate::daemon::metrics::Snapshot;
-use crate::mesh::identity::{AddressHash, PublicKey};
-use crate::mesh::settings::TrustLevel;
+use crate::mesh::base::identity::{AddressHash, PublicKey};
+use crate::mesh::base::settings::TrustLevel;
 
 /// When it is looked at.
 pub(in crate::daemon::metrics) const AT: Duration = Duration::from_secs(1_795_000_000);

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use super::*;
-use crate::mesh::memory::Memory;
+use crate::mesh::keep::memory::Memory;
 
 /// A leaf with all that can be introduced: a member that facts bring, a prefix that is taken from the hub, and a peer of the
 /// operator's without an endpoint, which is never there.

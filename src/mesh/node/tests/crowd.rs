@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use super::super::*;
 use super::world::*;
+use crate::mesh::base::identity::AddressHash;
+use crate::mesh::believe::fact::store::{MAX_HEARSAY, MAX_PER_ORIGIN};
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Accepted, Fact, Origin, Rank, Source, Timed, wire};
 use crate::mesh::device::PeerState;
-use crate::mesh::fact::store::{MAX_HEARSAY, MAX_PER_ORIGIN};
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Accepted, Fact, Origin, Rank, Source, Timed, wire};
-use crate::mesh::identity::AddressHash;
-use crate::mesh::ports::PortPair;
+use crate::mesh::share::ports::PortPair;
 
 const MEMBERS: usize = 40;
 const LIARS: [usize; 2] = [3, 4];
@@ -141,7 +141,10 @@ fn fact_without_room_is_asked_for_again_once_there_is_some() {
             rank: Rank::Voucher,
         };
         let now = world.now;
-        world.machines[A].node.store.insert(now, Accepted { timed, source });
+        world.machines[A]
+            .node
+            .store
+            .insert(now, Accepted::unjudged(timed, source));
     }
     join(&mut world, LATE);
     world.run(seconds(30));

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::world::*;
-use crate::mesh::event::Interface;
+use crate::mesh::show::event::Interface;
 
 /// Has something change on a leaf whose links are settled, and returns the bytes that it says to its peers in the second after.
 fn said_after(change: impl FnOnce(&mut HostState)) -> u64 {

@@ -1,7 +1,7 @@
 //! The epoch of probes goes on from run to run, whatever the clock says.
 
 use super::*;
-use crate::mesh::memory::Memory;
+use crate::mesh::keep::memory::Memory;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_start(Duration::from_secs(seconds))

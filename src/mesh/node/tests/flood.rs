@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use super::super::agenda::MAX_WAITING;
 use super::super::*;
 use super::world::*;
+use crate::mesh::base::identity::AddressHash;
+use crate::mesh::base::settings::{PeerSettings, TrustLevel};
+use crate::mesh::believe::fact::store::{MAX_FACTS, MAX_PER_ORIGIN};
+use crate::mesh::believe::fact::value::{Metadata, Value};
+use crate::mesh::believe::fact::{Fact, Timed, wire};
 use crate::mesh::device::{DeviceState, PeerState};
-use crate::mesh::fact::store::{MAX_FACTS, MAX_PER_ORIGIN};
-use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Fact, Timed, wire};
-use crate::mesh::identity::AddressHash;
-use crate::mesh::membership::MAX_INTRODUCED;
-use crate::mesh::ports::PortPair;
-use crate::mesh::probe::pairs::{KEY_LABEL, Pairs};
-use crate::mesh::probe::wire::{Form, Kind, Message};
-use crate::mesh::settings::{PeerSettings, TrustLevel};
-use crate::mesh::tally::MAX_KINDS;
+use crate::mesh::members::membership::MAX_INTRODUCED;
+use crate::mesh::reach::probe::pairs::{KEY_LABEL, Pairs};
+use crate::mesh::reach::probe::wire::{Form, Kind, Message};
+use crate::mesh::share::ports::PortPair;
+use crate::mesh::show::tally::MAX_KINDS;
 
 /// A leaf with a hub and one more peer that may say as much as its level allows.
 pub(super) struct Victim {

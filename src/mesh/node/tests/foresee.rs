@@ -2,7 +2,7 @@
 
 use super::world::*;
 use super::*;
-use crate::mesh::memory::Introduced;
+use crate::mesh::keep::memory::Introduced;
 
 /// A leaf that has another one as its peer, and never reaches it.
 fn never_direct() -> World {

@@ -6,14 +6,14 @@ use zeroize::Zeroizing;
 
 use super::super::*;
 use super::world::{HUB, machine, prefix, private, seconds};
+use crate::mesh::base::identity::AddressHash;
+use crate::mesh::base::settings::FACT_TTL;
+use crate::mesh::believe::fact::boot::{Announcement, PROBES};
+use crate::mesh::believe::fact::value::{Metadata, Value};
+use crate::mesh::believe::fact::{Fact, Timed, wire};
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
-use crate::mesh::fact::boot::{Announcement, PROBES};
-use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Fact, Timed, wire};
-use crate::mesh::identity::AddressHash;
-use crate::mesh::memory::Memory;
-use crate::mesh::ports::PortPair;
-use crate::mesh::settings::FACT_TTL;
+use crate::mesh::keep::memory::Memory;
+use crate::mesh::share::ports::PortPair;
 
 /// What the leaves announce: they answer no heartbeats here, so their signs of life are enough.
 const SILENT: Announcement = Announcement {

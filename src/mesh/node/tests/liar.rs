@@ -6,16 +6,16 @@ use super::super::show::candidates;
 use super::super::*;
 use super::flood::Victim;
 use super::world::*;
-use crate::mesh::fact::heartbeat::{Echo, Heartbeat};
-use crate::mesh::fact::signal::{Nat, Probes};
-use crate::mesh::fact::store::MAX_SHARE;
-use crate::mesh::fact::value::{Metadata, Value};
-use crate::mesh::fact::{Fact, Origin, Timed, wire};
-use crate::mesh::identity::AddressHash;
-use crate::mesh::link::candidate::Kind;
-use crate::mesh::ports::PortPair;
-use crate::mesh::probe::wire::Form;
-use crate::mesh::settings::{FACT_TTL, TrustLevel};
+use crate::mesh::base::identity::AddressHash;
+use crate::mesh::base::settings::{FACT_TTL, TrustLevel};
+use crate::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use crate::mesh::believe::fact::signal::{Nat, Probes};
+use crate::mesh::believe::fact::store::MAX_SHARE;
+use crate::mesh::believe::fact::value::{Metadata, Value};
+use crate::mesh::believe::fact::{Fact, Origin, Timed, wire};
+use crate::mesh::reach::link::candidate::Kind;
+use crate::mesh::reach::probe::wire::Form;
+use crate::mesh::share::ports::PortPair;
 
 const STRANGER: usize = 9;
 

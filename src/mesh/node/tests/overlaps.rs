@@ -1,10 +1,10 @@
 //! Prefixes that may not be programmed: found out when it happens, and at no cost while nothing does.
 
 use super::*;
-use crate::mesh::event::Interface;
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Accepted, Fact, Origin, Rank, Source, Timed};
-use crate::mesh::settings::FACT_TTL;
+use crate::mesh::base::settings::FACT_TTL;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Accepted, Fact, Origin, Rank, Source, Timed};
+use crate::mesh::show::event::Interface;
 
 /// Has a leaf believe the hub that another leaf has prefixes.
 fn claim(world: &mut World, at: usize, of: usize, prefixes: impl IntoIterator<Item = String>) {
@@ -14,7 +14,10 @@ fn claim(world: &mut World, at: usize, of: usize, prefixes: impl IntoIterator<It
         let fact = Fact { subject, value };
         let (ttl, source) = (10 * FACT_TTL, voucher(hub));
         let timed = Timed { fact, ttl };
-        world.machines[at].node.store.insert(now, Accepted { timed, source });
+        world.machines[at]
+            .node
+            .store
+            .insert(now, Accepted::unjudged(timed, source));
     }
     world.machines[at].node.expect_news(now);
 }

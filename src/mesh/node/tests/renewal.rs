@@ -2,9 +2,9 @@
 
 use super::super::*;
 use super::world::*;
-use crate::mesh::fact::value::Value;
-use crate::mesh::fact::{Fact, Origin};
-use crate::mesh::settings::FACT_TTL;
+use crate::mesh::base::settings::FACT_TTL;
+use crate::mesh::believe::fact::value::Value;
+use crate::mesh::believe::fact::{Fact, Origin};
 
 /// How many facts a leaf has by the hub's word alone: that each other leaf is a member and what its prefix is, and what the hub
 /// itself routes.

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::world::*;
-use crate::mesh::membership::VOUCHED_FOR;
-use crate::mesh::settings::FACT_TTL;
+use crate::mesh::base::settings::FACT_TTL;
+use crate::mesh::members::membership::VOUCHED_FOR;
 
 /// Lets any of what was said come again, for so long.
 fn replay(world: &mut World, said: &[(usize, Ipv6Addr, Vec<u8>)], random: &mut ChaCha20Rng, rounds: u32) {

@@ -6,13 +6,13 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::super::*;
+use crate::mesh::base::settings::FACT_TTL;
 use crate::mesh::device::{DeviceChange, DeviceState, PeerState};
-use crate::mesh::event::Interface;
-use crate::mesh::link::State;
-use crate::mesh::link::liveness::Liveness;
-use crate::mesh::memory::Memory;
-use crate::mesh::ports::PortPair;
-use crate::mesh::settings::FACT_TTL;
+use crate::mesh::keep::memory::Memory;
+use crate::mesh::reach::link::State;
+use crate::mesh::reach::link::liveness::Liveness;
+use crate::mesh::share::ports::PortPair;
+use crate::mesh::show::event::Interface;
 
 pub(super) const HUB: usize = 0;
 pub(super) const A: usize = 1;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::overlaps::OWN;
 use super::*;
-use crate::mesh::settings::{PeerSettings, Settings};
+use crate::mesh::base::settings::{PeerSettings, Settings};
 
 /// Prefixes that meet one another in every way.
 const PREFIXES: [&str; 20] = [

@@ -1,7 +1,7 @@
 //! Prefixes that are not given, and given back: whatever is claimed, and whatever happens around.
 
 use super::*;
-use crate::mesh::host::{HostState, Interface};
+use crate::mesh::device::host::{HostState, Interface};
 
 impl World {
     pub(super) fn connect(&mut self, networks: &[&str]) {

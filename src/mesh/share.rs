@@ -1,0 +1,5 @@
+//! What do we say, to whom, and how often.
+
+pub mod gossip;
+pub mod local;
+pub mod ports;
