@@ -6,13 +6,13 @@ use std::time::Duration;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
-use wirelink::mesh::base::prefix::TunnelRoutes;
 use wirelink::mesh::base::settings::Settings;
 use wirelink::mesh::believe::auth::Auth;
 use wirelink::mesh::believe::fact::value::Value;
 use wirelink::mesh::believe::fact::wire::{self, MAX_FACTS};
 use wirelink::mesh::believe::fact::{Fact, Timed};
 use wirelink::mesh::believe::trust::TrustPolicy;
+use wirelink::mesh::device::tunnel_routes::TunnelRoutes;
 use wirelink::mesh::show::event::Route;
 use zeroize::Zeroizing;
 

@@ -219,6 +219,8 @@
 //! - A peer is a router because its networks hold an address of this node, and not because they are networks: a leaf with a site behind
 //!   it is none ([`mesh::believe::role`]). Prefixes that only facts gave a peer make no router of it. `docs/decisions.md` has this, and bans.
 
+#![warn(clippy::mod_module_files)]
+
 #[cfg(feature = "daemon")]
 pub mod advice;
 #[cfg(feature = "daemon")]

@@ -9,11 +9,11 @@ use wirelink::mesh::base::identity::{AddressHash, PrivateKey, PublicKey};
 use wirelink::mesh::believe::auth::{Auth, AuthError};
 use wirelink::mesh::believe::fact::boot::BootId;
 use wirelink::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use wirelink::mesh::believe::fact::signal::ProbeForm;
 use wirelink::mesh::believe::fact::signal::{Nat, Ports, Probes, Signal, Word};
 use wirelink::mesh::believe::fact::value::{Metadata, Value};
 use wirelink::mesh::believe::fact::wire::{self, WireError};
 use wirelink::mesh::believe::fact::{Fact, Timed};
-use wirelink::mesh::reach::probe::wire::Form;
 
 fn vectors() -> Json {
     serde_json::from_str(include_str!("vectors/wirelink-v1.json")).unwrap()
@@ -293,7 +293,11 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<[u64; 32]>().prop_map(|half| Value::Holdings(Box::new(std::array::from_fn(|index| half[index / 2])))),
         proptest::collection::vec(any::<u64>(), 0..128).prop_map(Value::Withdrawn),
         (0..u64::MAX / 2, 0..4_usize, any::<bool>()).prop_map(|(epoch, nat, is_veiled)| {
-            let form = if is_veiled { Form::Veiled } else { Form::Marked };
+            let form = if is_veiled {
+                ProbeForm::Veiled
+            } else {
+                ProbeForm::Marked
+            };
             let all = [
                 Nat::Unknown,
                 Nat::EndpointIndependent,

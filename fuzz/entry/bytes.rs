@@ -6,10 +6,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wirelink::mesh::believe::fact::boot::BootId;
 use wirelink::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use wirelink::mesh::believe::fact::signal::ProbeForm;
 use wirelink::mesh::believe::fact::signal::{Nat, Ports, Probes, Signal, Word};
 use wirelink::mesh::believe::fact::value::{BUCKETS, Metadata, Value};
 use wirelink::mesh::believe::fact::{Fact, Timed};
-use wirelink::mesh::reach::probe::wire::Form;
 
 use super::{inner, key};
 
@@ -62,9 +62,9 @@ impl<'a> Bytes<'a> {
                 epoch: sum / 2,
                 nat: Nat::EndpointIndependent,
                 form: if b.is_multiple_of(2) {
-                    Form::Veiled
+                    ProbeForm::Veiled
                 } else {
-                    Form::Marked
+                    ProbeForm::Marked
                 },
             }),
             12 => Value::Signal(Box::new(Signal {

@@ -9,9 +9,10 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng as _;
 use wirelink::mesh::base::identity::PublicKey;
 use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::believe::fact::signal::ProbeForm;
 use wirelink::mesh::believe::fact::signal::{Ports, Signal, Word};
 use wirelink::mesh::reach::probe::pairs::Pairs;
-use wirelink::mesh::reach::probe::wire::{self, Form, Kind, Message};
+use wirelink::mesh::reach::probe::wire::{self, Kind, Message};
 use wirelink::mesh::reach::probe::{Heard, MAX_PORTS, Probing};
 use zeroize::Zeroizing;
 
@@ -113,9 +114,9 @@ impl Course {
         let source = place(bytes);
         let number = bytes.next();
         let form = if (number / 3).is_multiple_of(2) {
-            Form::Marked
+            ProbeForm::Marked
         } else {
-            Form::Veiled
+            ProbeForm::Veiled
         };
         let kind = match number % 3 {
             0 => Kind::Probe,

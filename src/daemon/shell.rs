@@ -335,7 +335,10 @@ impl Shell {
 
     /// Tells an event to the log and to whoever follows.
     fn note(&mut self, event: &Event) {
-        if self.contest.was_told(event) {
+        if event
+            .made()
+            .is_some_and(|(object, made)| self.contest.was_made(&object, made))
+        {
             return tracing::debug!("{event}, again");
         }
         self.systemd.expect_news();

@@ -5,6 +5,7 @@ pub mod host;
 pub mod mirror;
 pub mod outward;
 pub mod plan;
+pub mod tunnel_routes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

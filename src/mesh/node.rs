@@ -35,7 +35,6 @@ use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use ipnet::IpNet;
 
 use crate::mesh::base::identity::{PrivateKey, PublicKey};
-use crate::mesh::base::prefix::TunnelRoutes;
 use crate::mesh::base::settings::{DEBOUNCE, Settings};
 use crate::mesh::base::time::{Deadline, Timestamp, Why};
 use crate::mesh::believe::auth::Auth;
@@ -45,6 +44,7 @@ use crate::mesh::believe::fact::store::Store;
 use crate::mesh::believe::role::Roles;
 use crate::mesh::believe::trust::TrustPolicy;
 use crate::mesh::device::mirror::Mirror;
+use crate::mesh::device::tunnel_routes::TunnelRoutes;
 use crate::mesh::members::bans::Bans;
 use crate::mesh::members::membership::Membership;
 use crate::mesh::reach::endpoints::Endpoints;

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod census;
 pub mod event;
+pub mod peer_name;
 pub mod reason;
 pub mod refused;
 pub mod rejections;

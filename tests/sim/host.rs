@@ -9,10 +9,10 @@ use wirelink::mesh::base::identity::{PrivateKey, PublicKey};
 use wirelink::mesh::base::prefix::is_routed;
 use wirelink::mesh::base::settings::Settings;
 use wirelink::mesh::base::time::Timestamp;
+use wirelink::mesh::believe::fact::signal::ProbeForm;
 use wirelink::mesh::device::DeviceChange;
 use wirelink::mesh::keep::memory::Memory;
 use wirelink::mesh::reach::ping::{NoPing, Path};
-use wirelink::mesh::reach::probe::wire::Form;
 use wirelink::mesh::show::event::{Event, HostState, Input, Interface, NoProbes, Route};
 use zeroize::Zeroizing;
 
@@ -48,7 +48,7 @@ pub(crate) struct Config {
     /// Whether its node may have a raw socket.
     pub(crate) probes: bool,
     /// The newest form of probes that its node knows.
-    pub(crate) form: Form,
+    pub(crate) form: ProbeForm,
     /// What runs beside WireGuard.
     pub(crate) program: scenario::Program,
 }

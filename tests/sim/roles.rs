@@ -102,7 +102,7 @@ fn build(machines: &[Machine]) -> World {
             forwards: is_open,
             settings: machine.settings.clone(),
             probes: true,
-            form: wirelink::mesh::reach::probe::wire::Form::Veiled,
+            form: wirelink::mesh::believe::fact::signal::ProbeForm::Veiled,
             program: machine.program,
         };
         let nic = Nic {

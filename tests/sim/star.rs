@@ -84,7 +84,7 @@ pub(crate) fn star(seed: u64, star: &Star) -> World {
             peers,
             forwards: is_hub,
             probes: true,
-            form: wirelink::mesh::reach::probe::wire::Form::Veiled,
+            form: wirelink::mesh::believe::fact::signal::ProbeForm::Veiled,
             program: Program::Ours,
             settings: Settings {
                 router: (is_hub && hubs > 1).then_some(true),

@@ -49,7 +49,7 @@ fn add_machine(stage: &mut Stage<'_>, last: u8) -> HostId {
         forwards: false,
         settings: Settings::default(),
         probes: false,
-        form: wirelink::mesh::reach::probe::wire::Form::Veiled,
+        form: wirelink::mesh::believe::fact::signal::ProbeForm::Veiled,
         program: Kind::Ours,
     };
     stage.world.add_host(config, vec![nic])

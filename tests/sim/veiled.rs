@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wirelink::mesh::reach::probe::wire::{Form, LEN, MARK, MAX_VEILED, MIN_VEILED};
+use wirelink::mesh::believe::fact::signal::ProbeForm;
+use wirelink::mesh::reach::probe::wire::{LEN, MARK, MAX_VEILED, MIN_VEILED};
 
 use crate::scenario::{Act, Name, table};
 use crate::stage::Stage;
@@ -17,7 +18,7 @@ fn meet(older: &[Name]) -> (Duration, Vec<Vec<u8>>) {
     let mut stage = Stage::new(&scenario, 1);
     for name in older {
         let id = stage.id(name);
-        stage.world.hosts[id].config.form = Form::Marked;
+        stage.world.hosts[id].config.form = ProbeForm::Marked;
     }
     stage.world.probes = Some(Vec::new());
     stage.act(Act::Start("hub"));

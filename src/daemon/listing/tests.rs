@@ -6,11 +6,11 @@ use crate::control::Response;
 use crate::mesh::base::identity::{AddressHash, PrivateKey};
 use crate::mesh::base::settings::{PeerSettings, Settings, TrustLevel};
 use crate::mesh::believe::auth::Auth;
+use crate::mesh::believe::fact::signal::ProbeForm;
 use crate::mesh::believe::fact::signal::{Nat, Probes};
 use crate::mesh::believe::fact::value::{Metadata, Value};
 use crate::mesh::believe::fact::{Fact, Timed, wire};
 use crate::mesh::device::{DeviceState, PeerState};
-use crate::mesh::reach::probe::wire::Form;
 use crate::mesh::show::event::Input;
 
 fn private(who: u8) -> PrivateKey {
@@ -136,7 +136,7 @@ fn only_the_latest_announcement_of_probes_is_listed() {
     let subject = private(1).public_key();
     for nat in [Nat::Unknown, Nat::EndpointIndependent] {
         let epoch = 5 + u64::from(nat != Nat::Unknown);
-        let form = Form::Veiled;
+        let form = ProbeForm::Veiled;
         let value = Value::Probes(Probes { epoch, nat, form });
         tell(&mut node, now, Fact { subject, value });
     }

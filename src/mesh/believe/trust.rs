@@ -28,13 +28,14 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::mesh::base::identity::PublicKey;
-use crate::mesh::base::prefix::{self, TunnelRoutes};
+use crate::mesh::base::prefix;
 use crate::mesh::base::settings::{FACT_TTL, Settings, TrustLevel};
 use crate::mesh::believe::fact::attribute::Speaker;
 use crate::mesh::believe::fact::value::{Metadata, Value};
 use crate::mesh::believe::fact::{Accepted, Fact, Origin, Rank, Source, Timed, Verified};
 use crate::mesh::believe::role::Holding;
 use crate::mesh::device::outward::{Leads, Outward};
+use crate::mesh::device::tunnel_routes::TunnelRoutes;
 
 /// The rules, and what they must know of the moment.
 #[derive(Debug)]

@@ -13,7 +13,6 @@ use ipnet::IpNet;
 use crate::mesh::base::identity::PublicKey;
 use crate::mesh::base::time::Timestamp;
 use crate::mesh::device::DeviceChange;
-use crate::mesh::show::event::Event;
 
 /// How often something is put back without delay.
 const PROMPT: u32 = 3;
@@ -28,7 +27,7 @@ const MAX_OBJECTS: usize = 16_384;
 
 /// What a change is about. Endpoints are not among them: they are tried in slots of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Object {
+pub enum Object {
     /// The link-local address of the node.
     Address,
     /// Whether there is this peer.
@@ -39,7 +38,7 @@ enum Object {
 
 /// What was made of an object last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Made {
+pub enum Made {
     /// It is there.
     Present,
     /// It is this peer's.
@@ -126,35 +125,9 @@ impl Contest {
         self.0.insert(object, Record { made, at: now, again });
     }
 
-    /// Says whether an event only tells once more what was told when it was done first.
-    pub fn was_told(&self, event: &Event) -> bool {
-        let (object, made) = match event {
-            Event::PeerAdded { peer } => (Object::Peer(peer.key), Made::Present),
-            Event::PeerRemoved { peer } => (Object::Peer(peer.key), Made::Gone),
-            Event::PrefixMoved { prefix, to, .. } => {
-                let made = to.as_ref().map_or(Made::Gone, |peer| Made::Of(peer.key));
-                (Object::Prefix(*prefix), made)
-            }
-            Event::LinkEstablished { .. }
-            | Event::LinkSuspected { .. }
-            | Event::LinkLost { .. }
-            | Event::PathNarrow { .. }
-            | Event::PathWide { .. }
-            | Event::PeerRestarted { .. }
-            | Event::KeyShared { .. }
-            | Event::PrefixRefused(_)
-            | Event::MorePrefixesRefused
-            | Event::PrefixCleared { .. }
-            | Event::RoleChanged { .. }
-            | Event::TrustChanged { .. }
-            | Event::Banned { .. }
-            | Event::Pardoned { .. }
-            | Event::Resynced { .. }
-            | Event::TooManyMembers
-            | Event::Rejected { .. }
-            | Event::LeftOut { .. } => return false,
-        };
-        self.0.get(&object).is_some_and(|record| record.made == made)
+    /// Returns whether this was made of an object before, and told then: an event of it would only repeat that.
+    pub fn was_made(&self, object: &Object, made: Made) -> bool {
+        self.0.get(object).is_some_and(|record| record.made == made)
     }
 }
 
@@ -291,15 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_once_that_a_peer_was_added() {
+    fn object_counts_as_made_until_it_is_made_otherwise() {
         let mut contest = Contest::default();
-        let peer = crate::mesh::show::event::PeerName { key: A, name: None };
-        let event = Event::PeerAdded { peer };
-        assert!(!contest.was_told(&event));
+        let was_added = |contest: &Contest| contest.was_made(&Object::Peer(A), Made::Present);
+        assert!(!was_added(&contest));
         contest.note(at(0), &add());
-        assert!(contest.was_told(&event));
+        assert!(was_added(&contest));
         contest.note(at(1), &DeviceChange::RemovePeer { peer: A });
-        assert!(!contest.was_told(&event));
+        assert!(!was_added(&contest));
     }
 
     #[test]

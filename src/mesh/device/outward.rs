@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::mesh::base::prefix::TunnelRoutes;
+use crate::mesh::device::tunnel_routes::TunnelRoutes;
 
 /// The most addresses that the kernel is asked about; the one that was asked about first makes room.
 pub const MAX_ASKED: usize = 4096;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::mesh::base::identity::PublicKey;
 use crate::mesh::base::time::Timestamp;
 use crate::mesh::believe::fact::boot::{PORTS, PROBES};
+use crate::mesh::believe::fact::signal::ProbeForm;
 use crate::mesh::believe::fact::signal::{Nat, Probes, Signal, Word};
 use crate::mesh::believe::fact::value::Value;
 use crate::mesh::believe::fact::{Fact, Origin, Timed};
@@ -15,7 +16,6 @@ use crate::mesh::reach::link::agreement::Standing;
 use crate::mesh::reach::link::candidate::Candidate;
 use crate::mesh::reach::link::{Link, Proof, Reach};
 use crate::mesh::reach::probe::pairs::KEY_LABEL;
-use crate::mesh::reach::probe::wire::Form;
 use crate::mesh::reach::probe::{Dropped, Heard};
 use crate::mesh::share::gossip::Told;
 use crate::mesh::show::event::{NoProbes, Output, RejectReason};
@@ -34,7 +34,7 @@ impl Node {
 
     /// Has this node know no form of probes after that one, as older nodes of ours: for tests of both together.
     #[doc(hidden)]
-    pub fn know_probes(&mut self, newest: Form) {
+    pub fn know_probes(&mut self, newest: ProbeForm) {
         self.probing.know(newest);
     }
 

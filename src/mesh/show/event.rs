@@ -3,7 +3,6 @@
 mod words;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use crate::mesh::reach::probe::Dropped;
 use crate::mesh::reach::stun::{self, Answer, Transaction};
 use crate::mesh::route::overlap::Overlap;
 use crate::mesh::share::ports::PortPair;
+pub use crate::mesh::show::peer_name::PeerName;
 pub use crate::mesh::show::refused::RefusedPrefix;
 
 /// What the shell tells the node.
@@ -174,31 +174,6 @@ pub enum NoProbes {
     /// A raw socket cannot be had for another reason.
     #[error("the system has no raw sockets for it")]
     NotSupported,
-}
-
-/// A peer as people know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerName {
-    /// Its key.
-    pub key: PublicKey,
-    /// Its name, where the operator or the network gave it one.
-    pub name: Option<String>,
-}
-
-impl PeerName {
-    /// Returns what to call it in one word: its name, or the beginning of its key.
-    pub fn name_or_key(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.key.short())
-    }
-}
-
-impl fmt::Display for PeerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name} ({})", self.key.short()),
-            None => f.write_str(&self.key.short()),
-        }
-    }
 }
 
 /// Something that happened, for the log.

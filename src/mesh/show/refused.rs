@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::mesh::route::overlap::Overlap;
-use crate::mesh::show::event::PeerName;
+use crate::mesh::show::peer_name::PeerName;
 
 /// A prefix that is claimed for a peer and not programmed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use wirelink::mesh::base::identity::PublicKey;
 use wirelink::mesh::believe::auth::Auth;
 use wirelink::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use wirelink::mesh::believe::fact::signal::ProbeForm;
 use wirelink::mesh::believe::fact::signal::{Nat, Ports, Probes, Signal, Word};
 use wirelink::mesh::believe::fact::value::Value;
 use wirelink::mesh::believe::fact::{Fact, Timed};
 use wirelink::mesh::reach::probe::pairs::{KEY_LABEL, Pairs};
-use wirelink::mesh::reach::probe::wire::Form;
 
 use super::{Lie, TTL, Victim};
 use crate::draw::Draw;
@@ -77,9 +77,9 @@ impl Reach<'_> {
         ];
         let (epoch, nat) = (self.number(), nats[self.draw.index(nats.len())]);
         let form = if self.draw.below(2) == 0 {
-            Form::Veiled
+            ProbeForm::Veiled
         } else {
-            Form::Marked
+            ProbeForm::Marked
         };
         timed(subject, Value::Probes(Probes { epoch, nat, form }), TTL.into())
     }

@@ -149,7 +149,7 @@ impl Stage<'_> {
             forwards: is_hub,
             settings,
             probes: true,
-            form: wirelink::mesh::reach::probe::wire::Form::Veiled,
+            form: wirelink::mesh::believe::fact::signal::ProbeForm::Veiled,
             program: self.course.program(name),
         }
     }

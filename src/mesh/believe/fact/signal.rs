@@ -5,7 +5,16 @@ use std::net::Ipv4Addr;
 
 use super::wire::{Reader, WireError};
 use crate::mesh::base::identity::PublicKey;
-use crate::mesh::reach::probe::wire::Form;
+
+/// How a probe looks on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProbeForm {
+    /// In clear, with a tag, as older nodes of ours send and read it.
+    Marked,
+    /// Random to everybody but its receiver.
+    #[default]
+    Veiled,
+}
 
 /// That a node sends and answers probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +24,7 @@ pub struct Probes {
     /// What is between it and the others.
     pub nat: Nat,
     /// The form of probes that it reads best.
-    pub form: Form,
+    pub form: ProbeForm,
 }
 
 /// How the NAT of a node maps its port, as its peers see it (RFC 4787, 4.1).
@@ -83,8 +92,8 @@ impl Probes {
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let form = match self.form {
-            Form::Marked => 0,
-            Form::Veiled => Self::VEILED,
+            ProbeForm::Marked => 0,
+            ProbeForm::Veiled => Self::VEILED,
         };
         let epoch = self.epoch & !Self::VEILED | form;
         out.extend_from_slice(&epoch.to_be_bytes());
@@ -100,9 +109,9 @@ impl Probes {
             epoch: epoch & !Self::VEILED,
             nat: Nat::ALL.get(nat).copied().unwrap_or_default(),
             form: if epoch & Self::VEILED == 0 {
-                Form::Marked
+                ProbeForm::Marked
             } else {
-                Form::Veiled
+                ProbeForm::Veiled
             },
         })
     }
@@ -258,7 +267,7 @@ impl Ports {
 mod tests {
     use super::*;
 
-    fn encoded(form: Form) -> Vec<u8> {
+    fn encoded(form: ProbeForm) -> Vec<u8> {
         let (epoch, nat) = (1_796_000_000_000, Nat::Blocked);
         let mut bytes = Vec::new();
         Probes { epoch, nat, form }.encode(&mut bytes);
@@ -267,14 +276,14 @@ mod tests {
 
     #[test]
     fn form_of_probes_is_one_bit_of_the_epoch() {
-        let [marked, veiled] = [Form::Marked, Form::Veiled].map(encoded);
+        let [marked, veiled] = [ProbeForm::Marked, ProbeForm::Veiled].map(encoded);
         assert_eq!(
             marked[..8],
             1_796_000_000_000_u64.to_be_bytes(),
             "as older nodes write it"
         );
         assert_eq!((veiled[0] ^ marked[0], &veiled[1..]), (0x80, &marked[1..]));
-        for form in [Form::Marked, Form::Veiled] {
+        for form in [ProbeForm::Marked, ProbeForm::Veiled] {
             let read = Probes::decode(&mut Reader::new(&encoded(form))).unwrap();
             assert_eq!(
                 (read.epoch, read.nat, read.form),

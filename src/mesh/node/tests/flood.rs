@@ -7,13 +7,14 @@ use super::super::*;
 use super::world::*;
 use crate::mesh::base::identity::AddressHash;
 use crate::mesh::base::settings::{PeerSettings, TrustLevel};
+use crate::mesh::believe::fact::signal::ProbeForm;
 use crate::mesh::believe::fact::store::{MAX_FACTS, MAX_PER_ORIGIN};
 use crate::mesh::believe::fact::value::{Metadata, Value};
 use crate::mesh::believe::fact::{Fact, Timed, wire};
 use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::members::membership::MAX_INTRODUCED;
 use crate::mesh::reach::probe::pairs::{KEY_LABEL, Pairs};
-use crate::mesh::reach::probe::wire::{Form, Kind, Message};
+use crate::mesh::reach::probe::wire::{Kind, Message};
 use crate::mesh::share::ports::PortPair;
 use crate::mesh::show::tally::MAX_KINDS;
 
@@ -90,7 +91,7 @@ impl Victim {
         let key = sender.derive(&own, KEY_LABEL).unwrap();
         pairs.admit(sender.public_key(), &own, key);
         let question = Message {
-            form: Form::Veiled,
+            form: ProbeForm::Veiled,
             kind: Kind::Probe,
             epoch,
             counter: 1,

@@ -9,12 +9,12 @@ use super::world::*;
 use crate::mesh::base::identity::AddressHash;
 use crate::mesh::base::settings::{FACT_TTL, TrustLevel};
 use crate::mesh::believe::fact::heartbeat::{Echo, Heartbeat};
+use crate::mesh::believe::fact::signal::ProbeForm;
 use crate::mesh::believe::fact::signal::{Nat, Probes};
 use crate::mesh::believe::fact::store::MAX_SHARE;
 use crate::mesh::believe::fact::value::{Metadata, Value};
 use crate::mesh::believe::fact::{Fact, Origin, Timed, wire};
 use crate::mesh::reach::link::candidate::Kind;
-use crate::mesh::reach::probe::wire::Form;
 use crate::mesh::share::ports::PortPair;
 
 const STRANGER: usize = 9;
@@ -139,7 +139,7 @@ fn a_liar_cannot_have_the_hub_say_where_others_are() {
 }
 
 fn probes(epoch: u64, nat: Nat) -> Value {
-    let form = Form::Veiled;
+    let form = ProbeForm::Veiled;
     Value::Probes(Probes { epoch, nat, form })
 }
 

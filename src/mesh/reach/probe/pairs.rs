@@ -9,9 +9,10 @@ use ring::aead::Aad;
 use zeroize::Zeroizing;
 
 use super::Dropped;
-use super::wire::{self, Envelope, Form, Message, NONCE_LEN, PAIR_LEN, ProbeError, TAG_LEN};
+use super::wire::{self, Envelope, Message, NONCE_LEN, PAIR_LEN, ProbeError, TAG_LEN};
 use crate::mesh::base::identity::PublicKey;
 use crate::mesh::believe::auth::cipher;
+use crate::mesh::believe::fact::signal::ProbeForm;
 use crate::mesh::believe::fact::signal::Signal;
 
 /// The label under which the key for probes and signals follows from the secret of two nodes ([`Auth::derive`](crate::mesh::believe::auth::Auth::derive)).
@@ -79,8 +80,8 @@ impl Pairs {
     pub fn seal(&self, peer: &PublicKey, message: &Message) -> Option<Vec<u8>> {
         let pair = self.peers.get(peer)?;
         match message.form {
-            Form::Marked => Some(pair.seal_marked(message)),
-            Form::Veiled => Some(pair.seal_veiled(peer, message)),
+            ProbeForm::Marked => Some(pair.seal_marked(message)),
+            ProbeForm::Veiled => Some(pair.seal_veiled(peer, message)),
         }
     }
 
@@ -259,7 +260,7 @@ mod tests {
             let mut changed = datagram;
             let at = at % changed.len();
             changed[at] ^= 1 << bit;
-            let is_reserved = message.form == Form::Marked && at == 7;
+            let is_reserved = message.form == ProbeForm::Marked && at == 7;
             prop_assert!(b.read(&changed).is_err() || is_reserved);
             prop_assert!(b.read(&changed[..at]).is_err(), "cut");
         }
@@ -284,7 +285,7 @@ mod tests {
     fn veiled_probes_have_nothing_in_common() {
         let a = pairs(1, 2);
         let datagram = |number: u64| {
-            let (form, transaction) = (Form::Veiled, number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let (form, transaction) = (ProbeForm::Veiled, number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let message = Message {
                 form,
                 kind: Kind::Probe,

@@ -10,10 +10,11 @@ use chacha20::rand_core::Rng as _;
 use super::forecast::Forecast;
 use super::schedule::Schedule;
 use super::window::Window;
-use super::wire::{Form, Kind, Message};
+use super::wire::{Kind, Message};
 use super::{PROOF_FOR, Proof};
 use crate::mesh::base::identity::PublicKey;
 use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::signal::ProbeForm;
 
 /// How long a probe waits for its answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -30,7 +31,7 @@ const ASK_BACK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     /// How it is asked.
-    pub(super) form: Form,
+    pub(super) form: ProbeForm,
     pub(super) probes: Window,
     pub(super) signals: Window,
     pub(super) counter: u64,

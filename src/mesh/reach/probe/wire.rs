@@ -31,6 +31,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::mesh::believe::fact::signal::ProbeForm;
+
 /// How every marked probe begins.
 pub const MARK: [u8; 4] = [0xd7, b'w', b'l', b'p'];
 /// The only version there is.
@@ -55,16 +57,6 @@ pub const MAX_VEILED: usize = MIN_VEILED + MAX_PADDING;
 /// The length of what is sealed, without padding.
 const BODY_LEN: usize = 2 + 3 * 8 + SOURCE_LEN;
 
-/// How a probe looks on its way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Form {
-    /// In clear, with a tag, as older nodes of ours send and read it.
-    Marked,
-    /// Random to everybody but its receiver.
-    #[default]
-    Veiled,
-}
-
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -84,7 +76,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
     /// How it looks on its way; an answer has the form of its question.
-    pub form: Form,
+    pub form: ProbeForm,
     /// Which of them.
     pub kind: Kind,
     /// When the sender was started, in milliseconds since 1970.
@@ -183,7 +175,7 @@ pub(super) fn read_body(body: &[u8]) -> Result<Message, ProbeError> {
         (kind, _) => return Err(ProbeError::Kind(kind)),
     };
     Ok(Message {
-        form: Form::Veiled,
+        form: ProbeForm::Veiled,
         kind,
         epoch,
         counter,
@@ -224,7 +216,7 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope<'_>, ProbeError> {
     Ok(Envelope {
         pair,
         message: Message {
-            form: Form::Marked,
+            form: ProbeForm::Marked,
             kind,
             epoch,
             counter,
@@ -301,7 +293,7 @@ pub(super) mod tests {
             Just(Kind::Look),
             source.prop_map(|source| Kind::Answer { source })
         ];
-        let form = prop_oneof![Just(Form::Marked), Just(Form::Veiled)];
+        let form = prop_oneof![Just(ProbeForm::Marked), Just(ProbeForm::Veiled)];
         (form, kind, any::<[u64; 3]>()).prop_map(|(form, kind, [epoch, counter, transaction])| Message {
             form,
             kind,
@@ -318,7 +310,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_probe_is_refused_with_its_reason() {
         let message = Message {
-            form: Form::Marked,
+            form: ProbeForm::Marked,
             kind: Kind::Probe,
             epoch: 1,
             counter: 2,
@@ -355,9 +347,9 @@ pub(super) mod tests {
             let bytes = datagram(pair, &message);
             prop_assert_eq!(bytes.len(), LEN);
             let envelope = decode(&bytes).unwrap();
-            let form = Form::Marked;
+            let form = ProbeForm::Marked;
             prop_assert_eq!((envelope.pair, envelope.message), (pair, Message { form, ..message }));
-            let form = Form::Veiled;
+            let form = ProbeForm::Veiled;
             prop_assert_eq!(read_body(&body(&message)), Ok(Message { form, ..message }));
         }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Event, Level, PeerName, RejectReason};
+use crate::mesh::device::contest::{Made, Object};
 use crate::mesh::reach::link::shared_key;
 use crate::mesh::show::budget::{Kind, Quota};
 
@@ -72,6 +73,36 @@ impl Event {
             | Self::TrustChanged { .. }
             | Self::Resynced { .. }
             | Self::TooManyMembers => None,
+        }
+    }
+
+    /// Returns what the event says was made of which object of the device, where it is about one.
+    pub fn made(&self) -> Option<(Object, Made)> {
+        match self {
+            Self::PeerAdded { peer } => Some((Object::Peer(peer.key), Made::Present)),
+            Self::PeerRemoved { peer } => Some((Object::Peer(peer.key), Made::Gone)),
+            Self::PrefixMoved { prefix, to, .. } => {
+                let made = to.as_ref().map_or(Made::Gone, |peer| Made::Of(peer.key));
+                Some((Object::Prefix(*prefix), made))
+            }
+            Self::LinkEstablished { .. }
+            | Self::LinkSuspected { .. }
+            | Self::LinkLost { .. }
+            | Self::PathNarrow { .. }
+            | Self::PathWide { .. }
+            | Self::PeerRestarted { .. }
+            | Self::KeyShared { .. }
+            | Self::PrefixRefused(_)
+            | Self::MorePrefixesRefused
+            | Self::PrefixCleared { .. }
+            | Self::RoleChanged { .. }
+            | Self::TrustChanged { .. }
+            | Self::Banned { .. }
+            | Self::Pardoned { .. }
+            | Self::Resynced { .. }
+            | Self::TooManyMembers
+            | Self::Rejected { .. }
+            | Self::LeftOut { .. } => None,
         }
     }
 

@@ -36,9 +36,10 @@ pub use self::peer::Tried;
 use self::rate::{Bucket, Limiter};
 use self::schedule::Schedule;
 use self::window::Stale;
-use self::wire::{Form, Kind, Message, ProbeError};
+use self::wire::{Kind, Message, ProbeError};
 use crate::mesh::base::identity::PublicKey;
 use crate::mesh::base::time::Timestamp;
+use crate::mesh::believe::fact::signal::ProbeForm;
 
 /// How long an answer proves a path.
 pub const PROOF_FOR: Duration = Duration::from_secs(10);
@@ -144,7 +145,7 @@ pub struct Probing {
     /// Whether it can send probes.
     able: bool,
     /// The newest form that it knows.
-    newest: Form,
+    newest: ProbeForm,
     /// Whether ports are predicted.
     predicts: bool,
     /// How many flows that opened lately.
@@ -172,7 +173,7 @@ impl Probing {
             own_key,
             epoch: 0,
             able: false,
-            newest: Form::Veiled,
+            newest: ProbeForm::Veiled,
             predicts,
             flows: Flows::default(),
             looks: BTreeMap::new(),
@@ -216,17 +217,17 @@ impl Probing {
     }
 
     /// Takes in which form of probes a peer reads. Without that, questions to it are veiled.
-    pub fn expect(&mut self, peer: &PublicKey, form: Form) {
+    pub fn expect(&mut self, peer: &PublicKey, form: ProbeForm) {
         self.peers.entry(*peer).or_default().form = form.min(self.newest);
     }
 
     /// Returns the newest form of probes that this node knows.
-    pub fn newest(&self) -> Form {
+    pub fn newest(&self) -> ProbeForm {
         self.newest
     }
 
     /// Has this node know no form after that one, as older nodes of ours, which tests put beside others.
-    pub fn know(&mut self, newest: Form) {
+    pub fn know(&mut self, newest: ProbeForm) {
         self.newest = newest;
     }
 
