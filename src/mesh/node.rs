@@ -98,8 +98,6 @@ pub struct Node {
     ports: HeardPorts,
     /// Whom facts or the settings call a member.
     members: BTreeSet<PublicKey>,
-    /// Nodes that only a bounded router names, and that have no prefix of its networks.
-    doubtful: BTreeSet<PublicKey>,
     membership: Membership,
     links: BTreeMap<PublicKey, Link>,
     /// No link has something to do before it; some may later.
@@ -166,7 +164,6 @@ impl Node {
             liveness: Heard::default(),
             ports: HeardPorts::default(),
             members: BTreeSet::new(),
-            doubtful: BTreeSet::new(),
             membership: Membership::new(now),
             links: BTreeMap::new(),
             links_at: None,

@@ -62,7 +62,6 @@ fn well() -> Seen {
                 role: Role {
                     is_router: false,
                     routers: [PublicKey::from_bytes([1; 32])].into(),
-                    bounded: std::collections::BTreeSet::new(),
                     why: Why::Carried {
                         by: PublicKey::from_bytes([1; 32]),
                         network: "10.77.0.0/24".parse().expect("a network"),

@@ -9,10 +9,8 @@
 //! | Am I a router for others? | No peer carries my traffic |
 //!
 //! Only what the operator gave counts, on the device or in the settings; prefixes from facts make no router. `Router` in the settings
-//! answers the third question, and lets peers with nothing but networks count as routers: neighbouring hubs. A site without an address
-//! looks the same, so the word of such a peer counts at a router for members only inside its networks, whose traffic it has anyway. A leaf
-//! needs the word of its second hub also for members that have addresses of the first. Each layout with
-//! its answers is a row of `docs/roles.md`, and of the tests.
+//! answers the third question, and lets peers with nothing but networks count as routers: neighbouring hubs. Each layout with its
+//! answers is a row of `docs/roles.md`, and of the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -102,11 +100,8 @@ pub struct Layout<'a> {
 pub struct Role {
     /// Whether this node routes for others.
     pub is_router: bool,
-    /// The peers that carry its traffic to the network, or to their own networks.
+    /// The peers that carry its traffic to the network.
     pub routers: BTreeSet<PublicKey>,
-    /// Those of them that a router has beside itself, with networks alone, none with an address of this node: neighbouring hubs, or sites,
-    /// which look the same. Their word counts for members inside these networks.
-    pub bounded: BTreeSet<PublicKey>,
     /// Why.
     pub why: Why,
 }
@@ -212,7 +207,6 @@ pub fn find(layout: &Layout<'_>) -> Role {
         network: *network,
         address: *address,
     });
-    let bounded = &neighbours - &carriers;
     match (layout.written, why, &sites[..]) {
         (Some(is_router), ..) => Role {
             is_router,
@@ -221,19 +215,16 @@ pub fn find(layout: &Layout<'_>) -> Role {
             } else {
                 routers
             },
-            bounded: if is_router { bounded } else { BTreeSet::new() },
             why: Why::Written,
         },
         (None, Some(why), _) => Role {
             is_router: false,
             routers,
-            bounded: BTreeSet::new(),
             why,
         },
         (None, None, []) => Role {
             is_router: true,
             routers: BTreeSet::new(),
-            bounded: BTreeSet::new(),
             why: Why::NoNetworks,
         },
         (None, None, [(first, holding), ..]) => {
@@ -258,14 +249,12 @@ pub fn find(layout: &Layout<'_>) -> Role {
                 Role {
                     is_router: false,
                     routers,
-                    bounded: BTreeSet::new(),
                     why: Why::OnlyPeer { by, network },
                 }
             } else {
                 Role {
                     is_router: true,
                     routers: BTreeSet::new(),
-                    bounded: BTreeSet::new(),
                     why: Why::Sites {
                         of: by,
                         network,

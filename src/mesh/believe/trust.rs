@@ -18,8 +18,7 @@
 //! probes of an earlier run of it refused.
 //! Where the operator set no level for any peer, the peers that carry this node's traffic to the network have `Membership`
 //! ([`role`](crate::mesh::believe::role)), and all others `Endpoint`: a leaf with a site behind it names no members. It may claim prefixes for itself
-//! inside those that the operator gave it, which takes nothing from anybody. A router that carries this node's traffic to its own
-//! networks alone may be a site, too: it names members and prefixes inside these networks, and bans keys.
+//! inside those that the operator gave it, which takes nothing from anybody.
 //! `tests/sim/powers.rs` is this table as code, against which tests hold every change.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,8 +45,6 @@ pub struct TrustPolicy {
     overridden: BTreeMap<PublicKey, TrustLevel>,
     peers: BTreeSet<PublicKey>,
     routers: BTreeSet<PublicKey>,
-    /// The routers whose word counts inside their own networks alone.
-    bounded: BTreeSet<PublicKey>,
     /// Who is out.
     denied: BTreeSet<PublicKey>,
     /// What the operator gave to peers with networks.
@@ -91,9 +88,6 @@ pub enum Refusal {
     /// What is sent to this node would be its peer's.
     #[error("an address of this node itself")]
     OwnAddress,
-    /// It carries no traffic to there.
-    #[error("a prefix outside the networks that the sender has here")]
-    OutsideItsNetworks,
     /// More than a member needs, and than is passed on.
     #[error("metadata of more than {} bytes", Metadata::MAX_LEN)]
     TooLong,
@@ -114,7 +108,6 @@ impl TrustPolicy {
             overridden: overrides.filter_map(|(key, said)| Some((*key, said.trust?))).collect(),
             peers: BTreeSet::new(),
             routers: BTreeSet::new(),
-            bounded: BTreeSet::new(),
             sites: BTreeMap::new(),
             outward: Outward::default(),
             denied: BTreeSet::new(),
@@ -136,22 +129,9 @@ impl TrustPolicy {
         is_news
     }
 
-    /// Takes in who carries this node's traffic, and who of them no more than that to its own networks.
-    pub fn observe_routers(&mut self, routers: BTreeSet<PublicKey>, bounded: BTreeSet<PublicKey>) {
-        (self.routers, self.bounded) = (routers, bounded);
-    }
-
-    /// Returns whether the word of a router counts for members inside its own networks alone: it carries no other traffic of this node, and
-    /// the operator set no level for it.
-    pub fn is_bounded(&self, node: &PublicKey) -> bool {
-        let is_set = || self.overridden.contains_key(node) || self.configured.contains_key(node);
-        self.bounded.contains(node) && !is_set()
-    }
-
-    /// Returns whether the word of a node counts for this prefix: it is inside the networks of a [bounded](Self::is_bounded) router, or
-    /// the node is none.
-    pub fn is_within(&self, node: &PublicKey, prefix: &IpNet) -> bool {
-        !self.is_bounded(node) || self.sites.get(node).is_some_and(|site| site.contains(prefix))
+    /// Takes in who carries this node's traffic.
+    pub fn observe_routers(&mut self, routers: BTreeSet<PublicKey>) {
+        self.routers = routers;
     }
 
     /// Takes in who is out.
@@ -310,14 +290,7 @@ impl TrustPolicy {
     /// Returns whether the sender may let a stored fact live longer by its word. Hearsay takes nothing over from better sources: they
     /// would count for no more than it does.
     pub fn may_renew(&self, sender: &PublicKey, subject: &PublicKey, stored: Origin) -> bool {
-        self.is_lesser(subject, stored) || !self.is_lesser(subject, Origin::Peer(*sender))
-    }
-
-    /// Returns whether a better source takes over what this one says of the subject: it is hearsay, or the word of a
-    /// [bounded](Self::is_bounded) router.
-    pub fn is_lesser(&self, subject: &PublicKey, origin: Origin) -> bool {
-        let is_bounded = |sender: PublicKey| sender != *subject && self.is_bounded(&sender);
-        self.is_hearsay(subject, origin) || matches!(origin, Origin::Peer(sender) if is_bounded(sender))
+        self.is_hearsay(subject, stored) || !self.is_hearsay(subject, Origin::Peer(*sender))
     }
 
     fn level_as_sender(&self, sender: &PublicKey) -> Option<TrustLevel> {
@@ -332,13 +305,6 @@ impl TrustPolicy {
         let needed = self.speak(sender, fact)?;
         if has < needed {
             return Err(Refusal::NotTrusted { needed, has });
-        }
-        if fact
-            .value
-            .allowed_ip()
-            .is_some_and(|prefix| !self.is_within(sender, &prefix))
-        {
-            return Err(Refusal::OutsideItsNetworks);
         }
         self.plausible(&fact.value)
     }

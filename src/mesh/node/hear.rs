@@ -151,9 +151,9 @@ impl Node {
         }
     }
 
-    /// Returns whether the sender is a better source than that of the stored fact, which may not be passed on.
+    /// Returns whether what the sender says is passed on, and what is stored is not, because somebody else said it.
     fn replaces_hearsay(&self, sender: &PublicKey, subject: &PublicKey, stored: Origin) -> bool {
-        self.trust.is_lesser(subject, stored) && !self.trust.is_lesser(subject, Origin::Peer(*sender))
+        self.trust.is_hearsay(subject, stored) && !self.trust.is_hearsay(subject, Origin::Peer(*sender))
     }
 
     /// Renews what the peer told, if nothing of it was lost; by now it may be trusted less than when it told it.

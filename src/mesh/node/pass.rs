@@ -202,7 +202,7 @@ impl Node {
         }
         let favours = |origin| match origin {
             Origin::Configured => true,
-            Origin::Peer(sender) => self.census.routers.contains(&sender) && !self.trust.is_bounded(&sender),
+            Origin::Peer(sender) => self.census.routers.contains(&sender),
             Origin::Observed | Origin::Remembered => false,
         };
         let named = |member: &&PublicKey| {

@@ -114,9 +114,6 @@ impl Node {
                     // A network is decided about otherwise when others have parts of it.
                     let wider = self.claims.wider(&prefix).collect::<Vec<_>>();
                     self.agenda.add_prefixes(wider.into_iter().chain([prefix]));
-                    if fact.subject != own_key {
-                        self.note_member(&fact.subject);
-                    }
                 }
                 Value::Member | Value::MemberMetadata(_) if fact.subject != own_key => self.note_member(&fact.subject),
                 Value::Member
@@ -137,26 +134,9 @@ impl Node {
         }
     }
 
-    /// Takes in whether a node is a member by now. The word of a bounded router counts for one that has a prefix inside its networks; until
-    /// then it is not passed on either.
     fn note_member(&mut self, subject: &PublicKey) {
-        let about = || self.store.about(subject);
-        let has_prefix_of = |sender: &PublicKey| {
-            let mut prefixes = about().filter_map(|(fact, _)| fact.value.allowed_ip());
-            prefixes.any(|prefix| self.trust.is_within(sender, &prefix))
-        };
-        let counts = |origin: Origin| match origin {
-            Origin::Peer(sender) => !self.trust.is_bounded(&sender) || has_prefix_of(&sender),
-            Origin::Observed | Origin::Configured | Origin::Remembered => true,
-        };
-        let named = about().filter(|(fact, stored)| fact.value.is_membership() && stored.origin.is_authority());
-        let counted: Vec<bool> = named.map(|(_, stored)| counts(stored.origin)).collect();
-        let is_member = counted.contains(&true);
-        if !is_member && !counted.is_empty() {
-            self.doubtful.insert(*subject);
-        } else if self.doubtful.remove(subject) {
-            self.gossip.look_at_everything();
-        }
+        let mut facts = self.store.about(subject);
+        let is_member = facts.any(|(fact, stored)| fact.value.is_membership() && stored.origin.is_authority());
         let differs = if is_member {
             self.members.insert(*subject)
         } else {
@@ -304,15 +284,12 @@ impl Node {
                 },
             );
         }
-        if self.census.routers == role.routers && before.is_some_and(|before| before.bounded == role.bounded) {
+        if self.census.routers == role.routers {
             return differs;
         }
         self.census.routers = role.routers;
-        self.trust.observe_routers(self.census.routers.clone(), role.bounded);
+        self.trust.observe_routers(self.census.routers.clone());
         self.gossip.trust_changed();
-        for member in self.members.union(&self.doubtful).copied().collect::<Vec<_>>() {
-            self.note_member(&member);
-        }
         let trust = &self.trust;
         // The word of a peer that routes no longer is not kept.
         self.store.doom(
@@ -341,7 +318,7 @@ impl Node {
                     self.census
                         .routers
                         .iter()
-                        .filter(|key| self.trust.vouches(key) && !self.trust.is_bounded(key))
+                        .filter(|key| self.trust.vouches(key))
                         .collect(),
                 )
             };
@@ -352,18 +329,9 @@ impl Node {
                     names(keys)
                 ),
             };
-            let bounded = self.census.routers.iter().filter(|key| self.trust.is_bounded(key));
-            let bounded: Vec<&PublicKey> = bounded.collect();
-            let inside = match bounded.is_empty() {
-                true => String::new(),
-                false => format!(
-                    ", and from {} inside the networks that it has here, as it carries no other traffic of this node",
-                    names(bounded)
-                ),
-            };
             let said = (!set.is_empty()).then(|| format!(", and from {}, as `wirelink set --trust` says", names(set)));
             let others = "; other peers name endpoints, and prefixes inside those that they have here; `Trust` decides otherwise";
-            return carry(routers) + &inside + &said.unwrap_or_default() + others;
+            return carry(routers) + &said.unwrap_or_default() + others;
         }
         let set = self
             .trust

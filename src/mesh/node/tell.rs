@@ -2,7 +2,7 @@
 
 use crate::mesh::base::identity::PublicKey;
 use crate::mesh::base::time::Timestamp;
-use crate::mesh::believe::fact::{Origin, wire};
+use crate::mesh::believe::fact::wire;
 use crate::mesh::device::{DeviceState, PeerState};
 use crate::mesh::node::Node;
 use crate::mesh::share::gossip::{Audience, Recipient, Standing, Told};
@@ -36,16 +36,12 @@ impl Node {
 
     pub(super) fn speak(&mut self, now: Timestamp, recipients: &[Recipient]) {
         let (census, trust, bans) = (&self.census, &self.trust, &self.bans);
-        let is_doubtful = |subject: &PublicKey, origin| match origin {
-            Origin::Peer(sender) => self.doubtful.contains(subject) && trust.is_bounded(&sender),
-            Origin::Observed | Origin::Configured | Origin::Remembered => false,
-        };
         let told = self.gossip.due(
             now,
             recipients,
             &self.store,
             |subject| census.is_present(subject) || bans.said(subject).is_some(),
-            |subject, origin| trust.is_hearsay(subject, origin) || is_doubtful(subject, origin),
+            |subject, origin| trust.is_hearsay(subject, origin),
         );
         told.iter().for_each(|told| self.transmit(told));
         self.nudge_after_news(now, &told);

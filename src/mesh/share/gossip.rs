@@ -335,7 +335,7 @@ impl Gossip {
     }
 
     /// Has all facts compared with what each peer knows, because there is more news than that costs.
-    pub fn look_at_everything(&mut self) {
+    fn look_at_everything(&mut self) {
         self.news.clear();
         let exchanges = self.peers.values_mut().filter_map(|peer| peer.exchange.as_mut());
         exchanges.for_each(|exchange| exchange.scan_at = Timestamp::START);

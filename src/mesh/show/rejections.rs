@@ -85,7 +85,6 @@ const fn refused(refusal: Refusal) -> &'static str {
         Refusal::NotAnEndpoint => "not-an-endpoint",
         Refusal::ReservedPrefix => "reserved-prefix",
         Refusal::OwnAddress => "own-address",
-        Refusal::OutsideItsNetworks => "outside-its-networks",
         Refusal::TooLong => "metadata-too-long",
     }
 }

@@ -275,40 +275,6 @@ fn a_leaf_by_the_settings_believes_the_peer_with_a_network() {
 }
 
 #[test]
-fn routers_that_carry_only_their_own_networks_are_bounded() {
-    let bounded = |own, peers, written| {
-        let role = found(&leaf("", own, peers, &[]), written);
-        role.bounded.iter().map(|key| key.as_bytes()[0]).collect::<Vec<u8>>()
-    };
-    let hubs: &[&[&str]] = &[&["10.77.0.0/24"], &["10.78.0.0/24"]];
-    assert_eq!(
-        bounded(LEAF, hubs, Some(true)),
-        [2],
-        "the first holds this node's address"
-    );
-    assert!(
-        bounded(LEAF, hubs, None).is_empty(),
-        "a leaf may have two hubs for one network"
-    );
-    assert_eq!(
-        bounded(HUB, &[&["192.168.50.0/24"], &["10.77.0.4/32"]], Some(true)),
-        [1]
-    );
-    assert!(
-        bounded(LEAF, &[&["192.168.1.0/24"]], None).is_empty(),
-        "its only peer is its hub"
-    );
-    assert!(
-        bounded(LEAF, &[&["192.168.1.0/24"]], Some(false)).is_empty(),
-        "the operator says so"
-    );
-    assert!(
-        bounded(&[], hubs, None).is_empty(),
-        "its own address is gone for a moment"
-    );
-}
-
-#[test]
 fn undecidable_layouts_are_doubtful() {
     let doubtful = |what: &str| {
         let row = LAYOUTS.iter().find(|row| row.what == what).unwrap();

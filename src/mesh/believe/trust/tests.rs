@@ -45,24 +45,6 @@ fn overridden(levels: &[(PublicKey, TrustLevel)], said: &[(PublicKey, TrustLevel
 }
 
 #[test]
-fn bounded_router_names_prefixes_inside_its_networks() {
-    let mut policy = policy(&[]);
-    policy.observe_routers([ROUTER].into(), [ROUTER].into());
-    policy.observe_sites([(ROUTER, Holding::of(["10.78.0.0/24".parse().unwrap()]))].into());
-    let prefix = |policy: &TrustPolicy, prefix: &str| {
-        let fact = Fact {
-            subject: LEAF,
-            value: Value::AllowedIp(prefix.parse().unwrap()),
-        };
-        policy.believes(&ROUTER, &fact)
-    };
-    assert!(prefix(&policy, "10.78.0.7/32"));
-    assert!(!prefix(&policy, "10.77.0.7/32") && !prefix(&policy, "10.0.0.0/8"));
-    policy.observe_routers([ROUTER].into(), BTreeSet::new());
-    assert!(prefix(&policy, "10.77.0.7/32"), "it carries all traffic");
-}
-
-#[test]
 fn a_site_claims_prefixes_inside_its_own_for_itself() {
     let mut policy = policy(&[]);
     let site = Holding::of(["10.0.0.3/32", "192.168.50.0/24"].map(|net| net.parse().unwrap()));
